@@ -1,0 +1,133 @@
+"""The one table that every dataset adapter returns and every reader, audit and plot takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from fer_tf.errors import DataError, UserError
+from fer_tf.labels import LabelSet
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTable:
+    """Faces with label distributions.
+
+    Attributes:
+        images: uint8 (N, H, W, C), or ``None`` when the pictures stay on disk.
+        paths: str (N,), or ``None``; exactly one of ``images`` and ``paths`` is given.
+        targets: float32 (N, classes); each row sums to 1.
+        label_set: the meaning of the columns of ``targets``.
+        split: str (N,), each one of ``train``, ``validation``, ``test``.
+        ids: str (N,), unique; what a face is called in its source.
+        votes: float (N, V) or ``None``; the taggers' raw counts.
+        landmarks: float32 (N, K, 2) or ``None``; x, y in pixels, NaN where missing.
+        boxes: float32 (N, 4) or ``None``; x0, y0, x1, y1 in pixels.
+        valence_arousal: float32 (N, 2) or ``None``; NaN where missing.
+        subject: str (N,) or ``None``; who is on the picture.
+        draw_targets: each time a training face is drawn, its target becomes a one-hot row drawn from its
+            distribution (FER+ probability mode, arXiv 1608.01041).
+        skipped: what the adapter left out with ``skip_bad``, one line a row.
+
+    Raises:
+        DataError: columns of different length, rows that are no distribution, unknown splits, repeated ids.
+    """
+
+    targets: np.ndarray
+    label_set: LabelSet
+    split: np.ndarray
+    ids: np.ndarray
+    images: np.ndarray | None = None
+    paths: np.ndarray | None = None
+    votes: np.ndarray | None = None
+    landmarks: np.ndarray | None = None
+    boxes: np.ndarray | None = None
+    valence_arousal: np.ndarray | None = None
+    subject: np.ndarray | None = None
+    draw_targets: bool = False
+    skipped: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        n = len(self.targets)
+        if (self.images is None) == (self.paths is None):
+            raise DataError("A FaceTable takes images or paths, one of the two.")
+        for name, column in self._columns():
+            if len(column) != n:
+                raise DataError(f"Column {name!r} has {len(column)} rows, targets have {n}.")
+        if self.images is not None and (self.images.ndim != 4 or self.images.dtype != np.uint8):
+            raise DataError(f"images must be uint8 (N,H,W,C), got {self.images.dtype} {self.images.shape}.")
+        if self.targets.shape != (n, len(self.label_set)) or self.targets.dtype != np.float32:
+            raise DataError(
+                f"targets must be float32 ({n}, {len(self.label_set)}), got {self.targets.dtype} {self.targets.shape}."
+            )
+        bad = np.flatnonzero(~(np.abs(self.targets.sum(axis=1) - 1) < 1e-4) | (self.targets < 0).any(axis=1))
+        if bad.size:
+            raise DataError(f"Target of {self.ids[bad[0]]} is no distribution: {self.targets[bad[0]].tolist()}.")
+        unknown = sorted(set(np.unique(self.split)) - set(SPLITS))
+        if unknown:
+            raise DataError(f"Unknown split {unknown[0]!r}. Expected one of {', '.join(SPLITS)}.")
+        if len(np.unique(self.ids)) != n:
+            raise DataError("Sample ids are not unique.")
+
+    def _columns(self):
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name not in ("label_set", "draw_targets", "skipped") and value is not None:
+                yield f.name, value
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Most probable class of each face, int64 (N,); the first on ties."""
+        return self.targets.argmax(axis=1)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the images in memory."""
+        if self.images is None:
+            raise UserError("This table holds paths; give the reader an image_shape.")
+        return tuple(self.images.shape[1:])
+
+    def class_counts(self) -> np.ndarray:
+        """How many faces have each class as their most probable one, int64 (classes,)."""
+        return np.bincount(self.labels, minlength=len(self.label_set))
+
+    def take(self, index: Sequence[int] | np.ndarray) -> "FaceTable":
+        """Return the rows of an int index or boolean mask, every column alike."""
+        return replace(self, **{name: column[index] for name, column in self._columns()})
+
+    def select(self, split: str) -> "FaceTable":
+        """Return the rows of one split.
+
+        Raises:
+            UserError: no such split, or none of its rows here.
+        """
+        if split not in SPLITS:
+            raise UserError(f"Unknown split {split!r}. Expected one of {', '.join(SPLITS)}.")
+        rows = np.flatnonzero(self.split == split)
+        if not rows.size:
+            raise UserError(f"The dataset has no {split!r} rows. Present: {', '.join(sorted(set(self.split)))}.")
+        return self.take(rows)
+
+    def save(self, path: Path) -> None:
+        """Write the table as one uncompressed ``.npz`` (fast to read back; no pickles inside)."""
+        columns = {name: np.asarray(c, dtype=str) if c.dtype == object else c for name, c in self._columns()}
+        with Path(path).open("wb") as file:
+            np.savez(
+                file, label_set=self.label_set.name, classes=np.array(self.label_set.classes),
+                draw_targets=self.draw_targets, skipped=np.array(self.skipped, dtype=str), **columns,
+            )  # fmt: skip
+
+    @classmethod
+    def load(cls, path: Path) -> "FaceTable":
+        """Read what ``save`` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            columns = {name: file[name] for name in file.files}
+        label_set = LabelSet(str(columns.pop("label_set")), tuple(columns.pop("classes").tolist()))
+        skipped, drawn = tuple(columns.pop("skipped").tolist()), bool(columns.pop("draw_targets"))
+        return cls(label_set=label_set, skipped=skipped, draw_targets=drawn, **columns)

@@ -1,0 +1,102 @@
+"""Named label sets, and conversions between them by name. A label is a distribution over one of these sets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fer_tf.errors import UserError, unknown_name
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """An ordered set of class names; the order is that of the columns of ``targets``."""
+
+    name: str
+    classes: tuple[str, ...]
+
+    def __post_init__(self):
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"Label set {self.name!r} names a class twice: {self.classes}.")
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def index(self, label: str) -> int:
+        """Return the column of a class name.
+
+        Raises:
+            UserError: the set has no such class.
+        """
+        if label not in self.classes:
+            raise unknown_name(f"class of {self.name}", label, self.classes)
+        return self.classes.index(label)
+
+
+FER2013 = LabelSet("fer2013", ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"))
+FERPLUS = LabelSet("ferplus", ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"))
+LABEL_SETS: Mapping[str, LabelSet] = {s.name: s for s in (FER2013, FERPLUS)}
+
+# One spelling a class for conversions; datasets name the same expression by noun or adjective.
+SYNONYMS: Mapping[str, str] = {
+    "anger": "angry", "disgusted": "disgust", "fearful": "fear", "happiness": "happy",
+    "sadness": "sad", "surprised": "surprise",
+}  # fmt: skip
+
+
+def one_hot(labels: Sequence[int] | np.ndarray, num_classes: int) -> np.ndarray:
+    """Turn class indices into distributions.
+
+    Args:
+        labels: ints of shape (N,), each in [0, num_classes).
+        num_classes: C.
+
+    Returns:
+        float32 of shape (N, C), one 1 a row.
+
+    Raises:
+        UserError: an index is out of range; names the row.
+    """
+    labels = np.asarray(labels, dtype=np.int64)
+    bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if bad.size:
+        raise UserError(f"Row {bad[0]} has label {labels[bad[0]]}. Expected 0 to {num_classes - 1}.")
+    return np.eye(num_classes, dtype=np.float32)[labels]
+
+
+def normalise(distributions: np.ndarray) -> np.ndarray:
+    """Scale non-negative rows (N, C) to sum to 1, as float32. A row of zeros is an error."""
+    rows = np.asarray(distributions, dtype=np.float64)
+    sums = rows.sum(axis=1, keepdims=True)
+    bad = np.flatnonzero(~np.isfinite(sums[:, 0]) | (sums[:, 0] <= 0) | (rows < 0).any(axis=1))
+    if bad.size:
+        raise UserError(f"Row {bad[0]} is no distribution: {rows[bad[0]].tolist()}. Expected values ≥ 0, sum > 0.")
+    return (rows / sums).astype(np.float32)
+
+
+def convert(targets: np.ndarray, source: LabelSet, target: LabelSet) -> tuple[np.ndarray, np.ndarray]:
+    """Move distributions from one label set to another by class name (noun and adjective forms are one).
+
+    Mass of classes that ``target`` lacks is dropped and the rest scaled to sum to 1; a row whose whole mass is
+    dropped is dropped itself. A row whose most probable class is dropped is dropped too, so that a face is never
+    relabelled by the conversion.
+
+    Args:
+        targets: float (N, len(source)), rows sum to 1.
+        source: label set of the columns.
+        target: label set wanted.
+
+    Returns:
+        float32 (M, len(target)) and the int indices (M,) of the rows kept.
+    """
+    spelled = [SYNONYMS.get(c, c) for c in target.classes]
+    column = {c: spelled.index(SYNONYMS.get(c, c)) for c in source.classes if SYNONYMS.get(c, c) in spelled}
+    if not column:
+        raise UserError(f"Label sets {source.name!r} and {target.name!r} share no class.")
+    moved = np.zeros((len(targets), len(target)), np.float64)
+    for i, c in enumerate(source.classes):
+        if c in column:
+            moved[:, column[c]] += targets[:, i]
+    shared = np.array([c in column for c in source.classes])
+    kept = np.flatnonzero(shared[np.asarray(targets).argmax(axis=1)])
+    return normalise(moved[kept]), kept
