@@ -1,0 +1,259 @@
+"""Flips, affine jitter and crops: each draws matrices, neighbours are multiplied, and one warp moves the pixels."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fer_tf.augment.op import Op, check_choice, check_number, check_range, chosen
+from fer_tf.augment.warp import FILLS, warp
+from fer_tf.errors import UserError
+
+Size = tuple[int, int]
+# draw(count, (height, width) of the input, rng) -> matrices (count, 3, 3) from output to input pixels, output size
+Draw = Callable[[int, Size, np.random.Generator], tuple[np.ndarray, Size]]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """An op that only moves pixels.
+
+    Attributes:
+        draw: draws a batch's matrices and says the output size.
+        fill: what lies outside the image (``warp``); ``None`` for moves that never leave it.
+    """
+
+    draw: Draw
+    fill: str | None = None
+
+    def __call__(
+        self, images: np.ndarray, targets: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw, then warp; see ``Op``. Takes uint8 images too."""
+        matrices, size = self.draw(len(images), images.shape[1:3], rng)
+        return warp(images, matrices, size, self.fill or "edge"), targets
+
+
+def fuse(ops: Sequence[Op]) -> list[Op]:
+    """Join neighbouring geometric ops with compatible fills into one warp.
+
+    One interpolation instead of several keeps faces sharp. A pixel that one op moves out of the frame and a later one
+    back in is the true pixel, where a chain of separate warps would show fill.
+    """
+    fused: list[Op] = []
+    for op in ops:
+        last = fused[-1] if fused else None
+        if isinstance(op, Geometry) and isinstance(last, Geometry) and _agree(last.fill, op.fill):
+            fused[-1] = Geometry(_after(last.draw, op.draw), last.fill or op.fill)
+        else:
+            fused.append(op)
+    return fused
+
+
+def _agree(first: str | None, second: str | None) -> bool:
+    return first == second or first is None or second is None
+
+
+def _after(first: Draw, second: Draw) -> Draw:
+    def draw(count: int, size: Size, rng: np.random.Generator) -> tuple[np.ndarray, Size]:
+        outer, size = first(count, size, rng)
+        inner, size = second(count, size, rng)
+        return outer @ inner, size
+
+    return draw
+
+
+def scaling(x: np.ndarray, y: np.ndarray, dx: np.ndarray | float = 0.0, dy: np.ndarray | float = 0.0) -> np.ndarray:
+    """Matrices (n, 3, 3) of ``x → x·column + dx``, ``y → y·row + dy``."""
+    x, y, dx, dy = np.broadcast_arrays(x, y, dx, dy)
+    matrices = np.zeros((len(x), 3, 3))
+    matrices[:, 0, 0], matrices[:, 1, 1], matrices[:, 0, 2], matrices[:, 1, 2] = x, y, dx, dy
+    matrices[:, 2, 2] = 1
+    return matrices
+
+
+def affine_matrices(
+    size: Size,
+    angle: np.ndarray,
+    shift: np.ndarray | None = None,
+    zoom: np.ndarray | None = None,
+    shear: np.ndarray | None = None,
+) -> np.ndarray:
+    """Matrices of a rotation, zoom and slant about the image's centre, then a shift.
+
+    Args:
+        size: height and width in pixels.
+        angle: degrees (n,), counter-clockwise.
+        shift: pixels (n, 2), right and down.
+        zoom: factors (n, 2) in x and y; above 1 enlarges.
+        shear: slants (n, 2): pixels in x a pixel in y, and the reverse.
+
+    Returns:
+        float64 (n, 3, 3) for ``warp``.
+    """
+    n = len(angle)
+    shift = np.zeros((n, 2)) if shift is None else shift
+    zoom = np.ones((n, 2)) if zoom is None else zoom
+    shear = np.zeros((n, 2)) if shear is None else shear
+    centre = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    turn = np.stack([cosine, -sine, sine, cosine], axis=-1).reshape(n, 2, 2)
+    slant = np.stack([np.ones(n), shear[:, 0], shear[:, 1], np.ones(n)], axis=-1).reshape(n, 2, 2)
+    linear = slant @ turn / zoom[:, :, None]
+    matrices = np.zeros((n, 3, 3))
+    matrices[:, :2, :2] = linear
+    matrices[:, :2, 2] = centre - np.einsum("nij,nj->ni", linear, centre + shift)
+    matrices[:, 2, 2] = 1
+    return matrices
+
+
+def flip_matrices(flipped: np.ndarray, size: Size) -> np.ndarray:
+    """Matrices that mirror left and right where ``flipped`` (n,) is true."""
+    return scaling(np.where(flipped, -1.0, 1.0), 1.0, np.where(flipped, size[1] - 1, 0))
+
+
+def window_matrices(windows: np.ndarray, size: Size) -> np.ndarray:
+    """Matrices that enlarge windows (n, 4) of x0, y0, width, height in pixels to ``size``."""
+    x, y = windows[:, 2] / size[1], windows[:, 3] / size[0]
+    # Pixel centres are whole numbers, so a pixel's area starts half a pixel before it.
+    return scaling(x, y, windows[:, 0] + 0.5 * x - 0.5, windows[:, 1] + 0.5 * y - 0.5)
+
+
+def flip(p: float = 0.5) -> Geometry:
+    """Mirror left and right with probability ``p``."""
+    check_number("flip", "p", p, 0, 1)
+    return Geometry(lambda count, size, rng: (flip_matrices(chosen(count, p, rng), size), size))
+
+
+def affine(
+    rotation: float = 0.0,
+    shift: float = 0.0,
+    zoom: float = 0.0,
+    shear: float = 0.0,
+    p: float = 1.0,
+    fill: str = "constant",
+) -> Geometry:
+    """Rotate, shift, zoom and slant, each drawn by itself.
+
+    Args:
+        rotation: largest angle in degrees, either way.
+        shift: largest shift in x and in y, as a fraction of the side.
+        zoom: each axis is enlarged or (with equal chance) shrunk by a factor from [1, 1 + zoom], as in FER+.
+        shear: largest slant in x and in y, pixels a pixel.
+        p: probability of each of the four, drawn separately.
+        fill: ``constant`` (black), ``edge`` or ``reflect``.
+    """
+    for name, value in (("rotation", rotation), ("shift", shift), ("zoom", zoom), ("shear", shear)):
+        check_number("affine", name, value, 0)
+    check_number("affine", "p", p, 0, 1)
+    check_choice("affine", "fill", fill, FILLS)
+
+    def draw(count: int, size: Size, rng: np.random.Generator) -> tuple[np.ndarray, Size]:
+        def uniform(limit: float) -> np.ndarray | None:
+            if not limit:
+                return None
+            return rng.uniform(-limit, limit, (count, 2)) * chosen(count, p, rng)[:, None]
+
+        turned, moved, enlarged, slanted = (uniform(limit) for limit in (rotation, shift, zoom, shear))
+        angle = np.zeros(count) if turned is None else turned[:, 0]
+        moved = None if moved is None else moved * (size[1], size[0])
+        enlarged = None if enlarged is None else (1 + np.abs(enlarged)) ** np.sign(enlarged)
+        return affine_matrices(size, angle, moved, enlarged, slanted), size
+
+    return Geometry(draw, fill)
+
+
+def draw_windows(
+    count: int, size: Size, area: tuple[float, float], aspect: tuple[float, float], rng: np.random.Generator
+) -> np.ndarray:
+    """Draw windows that lie in the image: ten tries of area and aspect, else the whole image.
+
+    With ``area`` above 1 most tries do not fit, and every tenth face or so stays whole, as in torchvision.
+
+    Returns:
+        float (count, 4): x0, y0, width, height in whole pixels.
+    """
+    tries = (count, 10)
+    pixels = rng.uniform(*area, tries) * size[0] * size[1]
+    ratio = np.exp(rng.uniform(*np.log(aspect), tries))
+    width, height = np.rint(np.sqrt(pixels * ratio)), np.rint(np.sqrt(pixels / ratio))
+    fits = (width >= 1) & (height >= 1) & (width <= size[1]) & (height <= size[0])
+    first, rows = fits.argmax(axis=1), np.arange(count)
+    some = fits.any(axis=1)
+    width = np.where(some, width[rows, first], size[1])
+    height = np.where(some, height[rows, first], size[0])
+    x0, y0 = np.floor(rng.random(count) * (size[1] - width + 1)), np.floor(rng.random(count) * (size[0] - height + 1))
+    return np.stack([x0, y0, width, height], axis=1)
+
+
+def random_resized_crop(
+    size: int | Size | None = None,
+    area: tuple[float, float] = (0.8, 1.2),
+    aspect: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Geometry:
+    """Enlarge a random window.
+
+    Args:
+        size: output side, or height and width; ``None`` keeps the input's.
+        area: smallest and largest area of the window, as a fraction of the image.
+        aspect: smallest and largest width-to-height ratio, drawn log-uniformly.
+    """
+    wanted = None if size is None else as_size("random_resized_crop", size)
+    check_range("random_resized_crop", "area", area, 1e-4)
+    check_range("random_resized_crop", "aspect", aspect, 1e-4)
+
+    def draw(count: int, given: Size, rng: np.random.Generator) -> tuple[np.ndarray, Size]:
+        target = wanted or tuple(given)
+        return window_matrices(draw_windows(count, given, area, aspect, rng), target), target
+
+    return Geometry(draw)
+
+
+def random_crop(size: int | Size, padding: int = 0, fill: str = "constant") -> Geometry:
+    """Cut a random window of ``size`` (side, or height and width) from the image padded on all sides."""
+    wanted = as_size("random_crop", size)
+    check_number("random_crop", "padding", padding, 0, whole=True)
+    check_choice("random_crop", "fill", fill, FILLS)
+
+    def draw(count: int, given: Size, rng: np.random.Generator) -> tuple[np.ndarray, Size]:
+        room = _room("random_crop", (given[0] + 2 * padding, given[1] + 2 * padding), wanted)
+        x0, y0 = rng.integers(0, room[1] + 1, count) - padding, rng.integers(0, room[0] + 1, count) - padding
+        return scaling(np.ones(count), 1.0, x0, y0), wanted
+
+    return Geometry(draw, fill if padding else None)
+
+
+def center_crop(size: int | Size) -> Geometry:
+    """Cut the middle window of ``size`` (side, or height and width)."""
+    wanted = as_size("center_crop", size)
+
+    def draw(count: int, given: Size, rng: np.random.Generator) -> tuple[np.ndarray, Size]:
+        room = _room("center_crop", given, wanted)
+        return scaling(np.ones(count), 1.0, room[1] // 2, room[0] // 2), wanted
+
+    return Geometry(draw)
+
+
+def resize(size: int | Size) -> Geometry:
+    """Enlarge to ``size`` (side, or height and width); shrinking far this way aliases."""
+    wanted = as_size("resize", size)
+
+    def draw(count: int, given: Size, rng: np.random.Generator) -> tuple[np.ndarray, Size]:
+        return window_matrices(np.tile([0.0, 0.0, given[1], given[0]], (count, 1)), wanted), wanted
+
+    return Geometry(draw)
+
+
+def as_size(op: str, size: int | Size) -> Size:
+    """Read a side or (height, width), in whole pixels."""
+    pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(pair) != 2 or not all(isinstance(side, int) and side >= 1 for side in pair):
+        raise UserError(f"Augmentation {op!r}: size={size!r}. Expected pixels ≥ 1, or (height, width).")
+    return pair
+
+
+def _room(op: str, given: Size, wanted: Size) -> Size:
+    room = given[0] - wanted[0], given[1] - wanted[1]
+    if min(room) < 0:
+        raise UserError(f"{op} of {wanted[0]}×{wanted[1]} does not fit in {given[0]}×{given[1]} pixels.")
+    return room

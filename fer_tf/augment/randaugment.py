@@ -1,0 +1,123 @@
+"""RandAugment for a batch of gray or RGB faces: each image draws its own operations, equal ones run together."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fer_tf.augment.geometry import affine_matrices
+from fer_tf.augment.op import Op, check_number, per_image
+from fer_tf.augment.photometric import blend, scale_brightness, scale_colour, scale_contrast
+from fer_tf.augment.warp import warp
+
+LEVELS = 30
+
+
+def posterise(images: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """Keep the upper ``bits`` (B,) of each pixel's eight."""
+    step = per_image(2.0 ** (8 - bits))
+    return np.floor(images / step) * step
+
+
+def solarise(images: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Invert the pixels at or above the image's ``threshold`` (B,)."""
+    return np.where(images >= per_image(threshold), np.float32(255) - images, images)
+
+
+def autocontrast(images: np.ndarray) -> np.ndarray:
+    """Stretch each channel of each image to 0..255; a constant one stays."""
+    low, high = images.min(axis=(1, 2), keepdims=True), images.max(axis=(1, 2), keepdims=True)
+    spread = high - low
+    stretched = (images - low) * (np.float32(255) / np.where(spread > 0, spread, 1))
+    return np.where(spread > 0, np.clip(stretched, 0, 255), images)
+
+
+def equalise(images: np.ndarray) -> np.ndarray:
+    """Flatten the histogram of each channel of each image, by Pillow's rule on pixels rounded to whole levels."""
+    count, height, width, channels = images.shape
+    planes = np.moveaxis(np.rint(images), -1, 1).reshape(count * channels, -1).astype(np.intp)
+    planes += 256 * np.arange(len(planes))[:, None]
+    histogram = np.bincount(planes.ravel(), minlength=256 * len(planes)).reshape(-1, 256)
+    brightest = 255 - (histogram[:, ::-1] > 0).argmax(axis=1)
+    step = (height * width - histogram[np.arange(len(planes)), brightest]) // 255
+    below = np.cumsum(histogram, axis=1) - histogram
+    safe = np.maximum(step, 1)[:, None]
+    table = np.minimum((below + safe // 2) // safe, 255)
+    table = np.where(step[:, None] > 0, table, np.arange(256)).astype(np.float32)
+    return np.moveaxis(table.ravel()[planes].reshape(count, channels, height, width), 1, -1)
+
+
+def sharpen(images: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Move each image from its 3×3 smoothed self (factor 0) through itself (1) and beyond; borders stay."""
+    rows = images[:, :-2] + images[:, 1:-1] + images[:, 2:]
+    total = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:] + 4 * images[:, 1:-1, 1:-1]
+    smooth = images.copy()
+    smooth[:, 1:-1, 1:-1] = total / np.float32(13)
+    return blend(smooth, images, factor)
+
+
+def transform(images: np.ndarray, name: str, level: np.ndarray) -> np.ndarray:
+    """Apply one operation of the table at its strength.
+
+    Args:
+        images: float32 (B, H, W, C), 0..255.
+        name: a row of ``OPERATIONS``.
+        level: (B,) in [-1, 1]; the sign says left or right, darker or brighter, and is ignored where there is none.
+
+    Returns:
+        A new float32 (B, H, W, C).
+    """
+    return OPERATIONS[name](images, np.asarray(level, np.float64))
+
+
+def _geometric(angle: float = 0.0, shift: tuple = (0.0, 0.0), shear: tuple = (0.0, 0.0)) -> Callable:
+    def apply(images: np.ndarray, level: np.ndarray) -> np.ndarray:
+        size = images.shape[1:3]
+        pixels = level[:, None] * np.array(shift) * (size[1], size[0])
+        matrices = affine_matrices(size, level * angle, pixels, shear=level[:, None] * np.array(shear))
+        return warp(images, matrices, size, "constant")
+
+    return apply
+
+
+# Ranges of the AutoAugment operations as torchvision draws them, at full strength.
+OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "identity": lambda images, level: images.copy(),
+    "shear_x": _geometric(shear=(0.3, 0)),
+    "shear_y": _geometric(shear=(0, 0.3)),
+    "translate_x": _geometric(shift=(150 / 331, 0)),
+    "translate_y": _geometric(shift=(0, 150 / 331)),
+    "rotate": _geometric(angle=30),
+    "brightness": lambda images, level: scale_brightness(images, 1 + 0.9 * level),
+    "contrast": lambda images, level: scale_contrast(images, 1 + 0.9 * level),
+    "sharpness": lambda images, level: sharpen(images, 1 + 0.9 * level),
+    "posterise": lambda images, level: posterise(images, 8 - np.rint(4 * np.abs(level))),
+    "solarise": lambda images, level: solarise(images, 255 * (1 - np.abs(level))),
+    "autocontrast": lambda images, level: autocontrast(images),
+    "equalise": lambda images, level: equalise(images),
+    "colour": lambda images, level: scale_colour(images, 1 + 0.9 * level),
+}
+
+
+def randaugment(n: int = 2, m: float = 9) -> Op:
+    """Apply ``n`` operations drawn for each image, all at strength ``m`` of 30 and with a drawn sign.
+
+    Gray faces draw from the 13 operations other than colour, which would leave them as they are.
+
+    References:
+        Cubuk et al., RandAugment, arXiv 1909.13719.
+    """
+    check_number("randaugment", "n", n, 0, whole=True)
+    check_number("randaugment", "m", m, 0, LEVELS)
+
+    def op(images, targets, rng):
+        names = [name for name in OPERATIONS if name != "colour" or images.shape[-1] == 3]
+        picks = rng.integers(0, len(names), (n, len(images)))
+        levels = rng.choice((-1.0, 1.0), picks.shape) * (m / LEVELS)
+        images = images.copy()
+        for pick, level in zip(picks, levels, strict=True):
+            for which in np.unique(pick):
+                rows = np.flatnonzero(pick == which)
+                images[rows] = transform(images[rows], names[which], level[rows])
+        return images, targets
+
+    return op
