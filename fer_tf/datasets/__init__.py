@@ -1,0 +1,54 @@
+"""Datasets by name: every adapter returns a ``FaceTable``.
+
+A row's facts: ``needs_data`` (the adapter reads the user's files; ``data`` says which) and ``label_set`` (name of the
+label set, ``None`` where the files decide).
+"""
+
+from pathlib import Path
+
+from fer_tf.errors import UserError
+from fer_tf.facetable import FaceTable
+from fer_tf.registry import Registry
+
+DATASETS = Registry("dataset")
+DATASETS.add("synthetic", "fer_tf.datasets.synthetic:load", needs_data=False, data="", label_set="fer2013")
+DATASETS.add(
+    "fer2013", "fer_tf.datasets.fer2013:load", needs_data=True, label_set="fer2013",
+    data="the folder with fer2013.csv, icml_face_data.csv or train/<class>",
+)  # fmt: skip
+DATASETS.add(
+    "ferplus", "fer_tf.datasets.ferplus:load", needs_data=True, label_set="ferplus",
+    data="the folder with fer2013new.csv beside fer2013.csv, or with FER2013Train/label.csv",
+)  # fmt: skip
+DATASETS.add(
+    "folder", "fer_tf.datasets.folder:load", needs_data=True, label_set=None,
+    data="a folder of <class>/*.png or <split>/<class>/*.png",
+)  # fmt: skip
+DATASETS.add(
+    "csv", "fer_tf.datasets.csvfile:load", needs_data=True, label_set=None,
+    data="a CSV with the columns path,label, or path and a distribution",
+)  # fmt: skip
+
+
+def load(text: str, data: Path | str | None = None, skip_bad: bool = False) -> FaceTable:
+    """Read the dataset that a call string names.
+
+    Args:
+        text: name and options, such as ``"ferplus(mode='probability')"``.
+        data: the user's file or folder; ``None`` for datasets that need none.
+        skip_bad: leave bad rows out, and list them in ``FaceTable.skipped``, instead of stopping at the first.
+
+    Raises:
+        UserError: unknown dataset or option, ``data`` missing or not wanted.
+        DataError: the files cannot be read, or hold a bad row.
+    """
+    row, _ = DATASETS.resolve(text)
+    # Passed on only when set, so that a call string may say skip_bad=True itself.
+    common = {"skip_bad": True} if skip_bad else {}
+    if not row.facts["needs_data"]:
+        if data is not None:
+            raise UserError(f"dataset {row.name!r} reads no files; leave {str(data)!r} out.")
+        return DATASETS.make(text, **common)
+    if data is None:
+        raise UserError(f"dataset {row.name!r} needs data: {row.facts['data']}.")
+    return DATASETS.make(text, data, **common)

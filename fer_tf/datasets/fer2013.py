@@ -1,0 +1,261 @@
+"""FER2013 (Goodfellow et al. 2013, arXiv 1307.0414), from any of the files in which people have it."""
+
+import gzip
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fer_tf.datasets import folder
+from fer_tf.datasets.cache import cached
+from fer_tf.datasets.duplicates import duplicates as find_duplicates
+from fer_tf.datasets.faults import Faults
+from fer_tf.errors import DataError, UserError
+from fer_tf.facetable import SPLITS, FaceTable
+from fer_tf.labels import FER2013, one_hot
+
+SIDE = 48
+FILES = ("fer2013.csv", "fer2013.csv.gz", "icml_face_data.csv", "icml_face_data.csv.gz")
+COLUMNS = ("emotion", "pixels", "usage")
+USAGES: Mapping[str, str] = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+_EMOTION = {str(i).encode(): i for i in range(len(FER2013))}
+_USAGE = {usage.encode(): SPLITS.index(split) for usage, split in USAGES.items()}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The good rows of a FER2013 CSV.
+
+    Attributes:
+        images: uint8 (N, 48, 48, 1).
+        labels: int64 (N,), columns of ``FER2013``.
+        split: str (N,).
+        index: int64 (N,), position among all rows of the file, bad ones included, from 0.
+        lines: int64 (N,), line in the file, the header being line 1.
+        total: rows of the file, bad ones included.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    split: np.ndarray
+    index: np.ndarray
+    lines: np.ndarray
+    total: int
+
+
+def load(data: Path | str, /, *, skip_bad: bool = False, duplicates: str = "keep", seed: int = 0) -> FaceTable:
+    """Read FER2013: Training is train, PublicTest validation, PrivateTest test.
+
+    The image packaging with ``train`` and ``test`` folders only has PublicTest and PrivateTest merged in ``test``;
+    there ``test`` stays what it is, 7,178 faces, and a stratified tenth of ``train`` becomes validation. Its scores
+    cannot be compared with PrivateTest ones. A packaging without ``test`` likewise gives a tenth of ``train`` for it.
+
+    Args:
+        data: one of ``FILES``, a folder with one of them, or with ``train``, ``validation`` and ``test`` folders
+            (also below ``images``) of class folders.
+        skip_bad: leave bad rows out instead of stopping at the first.
+        duplicates: ``keep`` the rows that repeat an earlier face and label (the published file has them), or count
+            each as a bad row with ``error``.
+        seed: of the split for packagings without validation or test.
+
+    Raises:
+        DataError: nothing readable at ``data``, or a bad row.
+    """
+    if duplicates not in ("keep", "error"):
+        raise UserError(f"duplicates={duplicates!r} is unknown. Expected 'keep' or 'error'.")
+    place, faults = find(data), Faults(skip_bad)
+    if place.is_dir():
+        table = _read_folders(place, faults, seed)
+        places = [str(place / i) for i in table.ids]
+    else:
+        rows = read_rows(place, faults)
+        table = FaceTable(
+            images=rows.images,
+            targets=one_hot(rows.labels, len(FER2013)),
+            label_set=FER2013,
+            split=rows.split,
+            ids=np.array([f"fer{i:07d}" for i in rows.index.tolist()]),
+            skipped=tuple(faults.lines),
+        )
+        places = [f"{place}:{line}" for line in rows.lines.tolist()]
+    return table if duplicates == "keep" else _without_repeats(table, places, faults)
+
+
+def find(data: Path | str) -> Path:
+    """Return the CSV, or the folder of splits, that ``data`` stands for.
+
+    Raises:
+        DataError: there is none; names what was looked for.
+    """
+    data = Path(data)
+    if data.is_file():
+        return data
+    if not data.is_dir():
+        raise DataError(f"{data}: no such file or folder. Expected {FILES[0]} or the folder it lies in.")
+    for base in (data, data / "fer2013"):
+        for name in FILES:
+            if (base / name).is_file():
+                return base / name
+    for base in (data / "images", data):
+        if (base / "train").is_dir():
+            return base
+    raise DataError(f"{data}: no FER2013 there. Looked for {', '.join(FILES)}, images/train/<class>, train/<class>.")
+
+
+def read_rows(path: Path, faults: Faults) -> Rows:
+    """Read a FER2013 CSV, plain or gzipped; a second time, with the file unchanged, from the cache.
+
+    Args:
+        path: the file; its columns ``emotion``, ``pixels``, ``Usage`` in any order, spaces around names allowed.
+        faults: takes the bad rows.
+
+    Raises:
+        DataError: missing column, empty or unreadable file, or a bad row and ``faults`` does not skip.
+    """
+
+    def read() -> dict[str, np.ndarray]:
+        return _read_file(path, faults.skip_bad)
+
+    arrays = cached("fer2013-1", [path], {}, read, by_content=True)
+    for line, reason in zip(arrays["bad"], arrays["reasons"], strict=True):
+        faults.add(f"{path}:{line}", reason)
+    faults.check_any_left(len(arrays["labels"]), path)
+    return Rows(
+        images=arrays["images"],
+        labels=arrays["labels"],
+        split=np.array(SPLITS)[arrays["split"]],
+        index=arrays["index"],
+        lines=arrays["lines"],
+        total=int(arrays["total"]),
+    )
+
+
+def _read_file(path: Path, skip_bad: bool) -> dict[str, np.ndarray]:
+    pixels, facts, bad, reasons, total = bytearray(), [], [], [], 0
+    lines = _lines(path)
+    order = _column_order(path, next(lines, (1, b""))[1])
+    # numpy tells of text that is no number by a warning, here made an exception, for the slow and exact reading.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)
+        for line, text in lines:
+            try:
+                if isinstance(text, Exception):
+                    raise DataError(f"damaged or truncated file, rows from here on are lost ({text}).")
+                label, split, face = _parse_row(text, order)
+            except DataError as error:
+                if not skip_bad:
+                    raise DataError(f"{path}:{line}: {error}") from None
+                bad.append(line)
+                reasons.append(str(error))
+            else:
+                pixels += face
+                facts.append((label, split, total, line))
+            total += 1
+    columns = np.array(facts, dtype=np.int64).reshape(-1, 4).T
+    return {
+        "images": np.frombuffer(pixels, np.uint8).reshape(-1, SIDE, SIDE, 1),
+        **dict(zip(("labels", "split", "index", "lines"), columns, strict=True)),
+        "bad": np.array(bad, dtype=np.int64),
+        "reasons": np.array(reasons, dtype=str),
+        "total": np.array(total),
+    }
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes | Exception]]:
+    """Yield line numbers from 1 and lines, blank ones left out; at last the exception that ended the reading."""
+    number = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb", buffering=1 << 20) as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line
+    except (EOFError, OSError, zlib.error) as error:
+        yield number + 1, error
+
+
+def _column_order(path: Path, header: bytes | Exception) -> list[int]:
+    """Return the positions of ``COLUMNS`` in the header."""
+    if isinstance(header, Exception):
+        raise DataError(f"{path}: cannot be read ({header}).")
+    if not header:
+        raise DataError(f"{path}: empty file. Expected the columns emotion, pixels, Usage.")
+    names = [n.strip().strip('"').strip() for n in header.decode("utf-8-sig", "replace").split(",")]
+    folded = [n.casefold() for n in names]
+    for column in COLUMNS:
+        if folded.count(column) != 1:
+            found = ", ".join(names)[:120]
+            raise DataError(
+                f"{path}:1: no column {column!r}. Expected emotion, pixels, Usage once each; found {found}."
+            )
+    return [folded.index(column) for column in COLUMNS] + [len(names)]
+
+
+def _parse_row(text: bytes, order: list[int]) -> tuple[int, int, bytes]:
+    """Return label, index of the split and the 2,304 pixels of one line.
+
+    Raises:
+        DataError: the reason, without file and line.
+    """
+    fields = text.replace(b'"', b"").split(b",")
+    if len(fields) != order[3]:
+        raise DataError(f"{len(fields)} fields, expected {order[3]}.")
+    emotion, pixels, usage = (fields[i].strip() for i in order[:3])
+    if emotion not in _EMOTION:
+        raise DataError(f"emotion {_shown(emotion)}, expected 0 to {len(FER2013) - 1}.")
+    if usage not in _USAGE:
+        raise DataError(f"Usage {_shown(usage)}, expected one of {', '.join(USAGES)}.")
+    return _EMOTION[emotion], _USAGE[usage], _parse_pixels(pixels)
+
+
+def _parse_pixels(text: bytes) -> bytes:
+    try:
+        values = np.fromstring(text, dtype=np.int64, sep=" ")
+    except (ValueError, DeprecationWarning):
+        values = None
+    if values is None or values.size != SIDE * SIDE or values.min() < 0 or values.max() > 255:
+        values = _parse_pixels_slowly(text)
+    return values.astype(np.uint8).tobytes()
+
+
+def _parse_pixels_slowly(text: bytes) -> np.ndarray:
+    """Find what is wrong with the pixels."""
+    tokens = text.split()
+    if len(tokens) != SIDE * SIDE:
+        raise DataError(f"{len(tokens)} pixels, expected {SIDE * SIDE}.")
+    for i, token in enumerate(tokens, 1):
+        if not token.isdigit() or int(token[:9]) > 255:
+            raise DataError(f"pixel {i} is {_shown(token)}, expected a whole number from 0 to 255.")
+    return np.array([int(t) for t in tokens])
+
+
+def _shown(text: bytes) -> str:
+    return repr(text[:20].decode("utf-8", "replace"))
+
+
+def _read_folders(place: Path, faults: Faults, seed: int) -> FaceTable:
+    entries = folder.read_tree(place, faults)
+    for name in sorted({e.class_name for e in entries}):
+        if folder.class_index(FER2013, name) is None:
+            raise DataError(f"{place}: class folder {name!r} is none of FER2013's: {', '.join(FER2013.classes)}.")
+    return folder.build(place, entries, FER2013, faults, (0.8, 0.1, 0.1), seed, SIDE, channels=1)
+
+
+def _without_repeats(table: FaceTable, places: list[str], faults: Faults) -> FaceTable:
+    """Count the rows that repeat the face and label of an earlier one as bad."""
+    repeats = []
+    for group in find_duplicates(table):
+        first: dict[int, int] = {}
+        for row in group.tolist():
+            earlier = first.setdefault(int(table.labels[row]), row)
+            if earlier != row:
+                repeats.append((row, earlier))
+    for row, earlier in sorted(repeats):
+        faults.add(places[row], f"repeats the face and label of {places[earlier]}.")
+    kept = np.setdiff1d(np.arange(len(table)), [row for row, _ in repeats])
+    return FaceTable(
+        images=table.images[kept], targets=table.targets[kept], label_set=table.label_set,
+        split=table.split[kept], ids=table.ids[kept], skipped=tuple(faults.lines),
+    )  # fmt: skip

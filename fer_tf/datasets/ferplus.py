@@ -1,0 +1,194 @@
+"""FER+ (Barsoum et al. 2016, arXiv 1608.01041): the FER2013 faces with the votes of ten taggers each."""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fer_tf.datasets import fer2013
+from fer_tf.datasets.faults import Faults
+from fer_tf.datasets.pictures import read_pictures
+from fer_tf.datasets.votes import MODES, VOTE_CLASSES, filter_votes
+from fer_tf.errors import DataError, unknown_name
+from fer_tf.facetable import FaceTable
+from fer_tf.labels import FERPLUS
+
+VOTES_FILE = "fer2013new.csv"
+FOLDERS = {"FER2013Train": "train", "FER2013Valid": "validation", "FER2013Test": "test"}
+WHOLE = "(0, 0, 48, 48)"
+EVALUATIONS = ("majority", "cross_entropy")
+
+
+@dataclass
+class Voted:
+    """Faces with raw votes, before filtering: images (N, 48, 48, 1), names, splits and votes (N, 10)."""
+
+    images: np.ndarray
+    ids: list[str] = field(default_factory=list)
+    split: list[str] = field(default_factory=list)
+    votes: list[list[int]] = field(default_factory=list)
+
+
+def load(
+    data: Path | str, /, *, skip_bad: bool = False, mode: str = "majority", evaluation: str = "majority"
+) -> FaceTable:
+    """Read FER+ and filter it by the published rules.
+
+    Args:
+        data: the folder with ``fer2013new.csv`` beside ``fer2013.csv`` (or one of these two files), or the folder of
+            ``FER2013Train``, ``FER2013Valid`` and ``FER2013Test``, each with its ``label.csv``.
+        skip_bad: leave bad rows out instead of stopping at the first.
+        mode: of the training faces: ``majority``, ``multi_target``, ``probability`` (each draw of a face gives a fresh
+            one-hot target) or ``cross_entropy``.
+        evaluation: of validation and test: ``majority``, as published whatever the mode, or ``cross_entropy`` for
+            metrics of distributions.
+
+    Raises:
+        UserError: unknown mode.
+        DataError: nothing readable at ``data``, or a bad row.
+    """
+    if mode not in MODES:
+        raise unknown_name("FER+ mode", mode, MODES)
+    if evaluation not in EVALUATIONS:
+        raise unknown_name("FER+ evaluation", evaluation, EVALUATIONS)
+    place, faults = Path(data), Faults(skip_bad)
+    voted = _reader(place)(faults)
+    faults.check_any_left(len(voted.ids), place)
+    return _filtered(voted, mode, evaluation, faults)
+
+
+def _filtered(voted: Voted, mode: str, evaluation: str, faults: Faults) -> FaceTable:
+    votes, split = np.array(voted.votes, dtype=np.int64), np.array(voted.split)
+    targets, kept = [], []
+    for rule, rows in ((mode, np.flatnonzero(split == "train")), (evaluation, np.flatnonzero(split != "train"))):
+        some, index = filter_votes(votes[rows], rule)
+        targets.append(some)
+        kept.append(rows[index])
+    index = np.concatenate(kept)
+    order = np.argsort(index)
+    index = index[order]
+    return FaceTable(
+        images=voted.images[index],
+        targets=np.concatenate(targets)[order],
+        label_set=FERPLUS,
+        split=split[index],
+        ids=np.array(voted.ids)[index],
+        votes=votes[index].astype(np.float32),
+        draw_targets=mode == "probability",
+        skipped=tuple(faults.lines),
+    )
+
+
+def _reader(place: Path) -> Callable[[Faults], Voted]:
+    """Choose how to read ``place``: the two CSV files where both are there, else the FER+ folders."""
+    if not place.exists():
+        raise DataError(f"{place}: no such file or folder. Expected the folder with {VOTES_FILE} and fer2013.csv.")
+    base = place.parent if place.is_file() else place
+    faces = [place] if place.is_file() and place.name != VOTES_FILE else [base / name for name in fer2013.FILES]
+    faces = [f for f in faces if f.is_file()]
+    if faces and (base / VOTES_FILE).is_file():
+        return lambda faults: _read_csv(faces[0], base / VOTES_FILE, faults)
+    for root in (base, base / "ferplus", base / "data"):
+        if all((root / name).is_dir() for name in FOLDERS):
+            return lambda faults: _read_folders(root, faults)
+    raise DataError(
+        f"{base}: no FER+ there. Looked for {VOTES_FILE} beside one of {', '.join(fer2013.FILES)}, and for "
+        f"{', '.join(FOLDERS)} (also in ferplus/ and data/)."
+    )
+
+
+def _read_csv(faces: Path, votes: Path, faults: Faults) -> Voted:
+    """Join the two files row by row; faces without an image name are left out, as FER+ says."""
+    rows = fer2013.read_rows(faces, faults)
+    lines = list(_read_lines(votes))
+    order = _column_order(votes, lines[0][1] if lines else [])
+    if len(lines) - 1 != rows.total:
+        raise DataError(f"{votes}: {len(lines) - 1} rows, but {faces} has {rows.total}. The files go row by row.")
+    voted, kept, seen = Voted(rows.images), [], set()
+    for position, index in enumerate(rows.index.tolist()):
+        line, fields = lines[index + 1]
+        try:
+            name, usage, counts = _parse_row(fields, order)
+            if fer2013.USAGES.get(usage) != rows.split[position]:
+                raise DataError(f"Usage {usage!r}, but {faces.name} has its row {index} in {rows.split[position]}.")
+            if not name:
+                continue
+            _add(voted, seen, name, str(rows.split[position]), counts)
+            kept.append(position)
+        except DataError as error:
+            faults.add(f"{votes}:{line}", error)
+    voted.images = rows.images if len(kept) == len(rows.images) else rows.images[kept]
+    return voted
+
+
+def _read_folders(root: Path, faults: Faults) -> Voted:
+    voted, seen, paths, places = Voted(np.empty(0)), set(), [], []
+    for folder, split in FOLDERS.items():
+        labels = root / folder / "label.csv"
+        for line, fields in _read_lines(labels):
+            try:
+                if len(fields) != 2 + len(VOTE_CLASSES):
+                    raise DataError(f"{len(fields)} fields, expected name, box and {len(VOTE_CLASSES)} votes.")
+                if fields[1].strip() != WHOLE:
+                    raise DataError(f"box {fields[1]!r}, expected the whole picture, {WHOLE}.")
+                _add(voted, seen, fields[0].strip(), split, _parse_votes(fields[2:]))
+                paths.append(root / folder / fields[0].strip())
+                places.append(f"{labels}:{line}")
+            except DataError as error:
+                faults.add(f"{labels}:{line}", error)
+    voted.images, kept = read_pictures(paths, places, fer2013.SIDE, 1, faults)
+    for column in ("ids", "split", "votes"):
+        setattr(voted, column, [getattr(voted, column)[i] for i in kept])
+    return voted
+
+
+def _add(voted: Voted, seen: set[str], name: str, split: str, counts: list[int]) -> None:
+    if not name:
+        raise DataError("no image name.")
+    if name in seen:
+        raise DataError(f"image {name!r} is named twice.")
+    seen.add(name)
+    voted.ids.append(name.removesuffix(".png"))
+    voted.split.append(split)
+    voted.votes.append(counts)
+
+
+def _read_lines(path: Path) -> Sequence[tuple[int, list[str]]]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Expected the FER+ votes.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            return [(reader.line_num, fields) for fields in reader if fields]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as CSV ({error}).") from None
+
+
+def _column_order(path: Path, header: Sequence[str]) -> list[int]:
+    """Return the positions of Usage, Image name and the ten votes, then the number of columns."""
+    names = [h.strip().casefold() for h in header]
+    wanted = ("Usage", "Image name", *VOTE_CLASSES)
+    for column in wanted:
+        if names.count(column.casefold()) != 1:
+            found = ", ".join(header)[:160] or "an empty file"
+            raise DataError(f"{path}:1: no column {column!r}. Expected {', '.join(wanted)}; found {found}.")
+    return [names.index(column.casefold()) for column in wanted] + [len(names)]
+
+
+def _parse_row(fields: Sequence[str], order: Sequence[int]) -> tuple[str, str, list[int]]:
+    if len(fields) != order[-1]:
+        raise DataError(f"{len(fields)} fields, expected {order[-1]}.")
+    usage, name, *counts = (fields[i] for i in order[:-1])
+    return name.strip(), usage.strip(), _parse_votes(counts)
+
+
+def _parse_votes(fields: Sequence[str]) -> list[int]:
+    for name, text in zip(VOTE_CLASSES, fields, strict=True):
+        if not text.strip().isdecimal():
+            raise DataError(f"{text!r} votes for {name}, expected a whole number from 0.")
+    counts = [int(text) for text in fields]
+    if not any(counts):
+        raise DataError("no votes at all.")
+    return counts

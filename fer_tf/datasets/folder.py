@@ -1,0 +1,197 @@
+"""Class folders: ``DIR/<split>/<class>/*.png`` or ``DIR/<class>/*.png``."""
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fer_tf.datasets.faults import Faults
+from fer_tf.datasets.pictures import SUFFIXES, check_picture, check_shape, read_pictures
+from fer_tf.datasets.splits import ACCEPTED, carve, check_shares, split_of
+from fer_tf.errors import DataError
+from fer_tf.facetable import SPLITS, FaceTable
+from fer_tf.labels import LABEL_SETS, SYNONYMS, LabelSet, one_hot
+
+# What operating systems leave in folders that people open.
+LITTER = ("thumbs.db", "desktop.ini", "__macosx")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture in a tree of class folders; ``split`` is empty where the tree has none."""
+
+    path: Path
+    id: str
+    class_name: str
+    split: str
+
+
+def load(
+    data: Path | str,
+    /,
+    *,
+    skip_bad: bool = False,
+    size: int = 48,
+    channels: int = 1,
+    split: Sequence[float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    in_memory: bool = True,
+) -> FaceTable:
+    """Read class folders.
+
+    Classes that are those of a known label set take its order; others are sorted by name. A tree without splits, or
+    without validation or test, gets them from its training faces, class by class.
+
+    Args:
+        data: the folder.
+        skip_bad: leave bad pictures and empty classes out instead of stopping.
+        size: height and width in pixels.
+        channels: 1 (gray) or 3 (RGB).
+        split: shares (train, validation, test) for the parts that the tree lacks.
+        seed: of that split.
+        in_memory: read all pictures now; ``False`` checks their headers and keeps paths (``size`` and ``channels``
+            are then the reader's business).
+
+    Raises:
+        DataError: no such folder, an empty class, a file that is no picture.
+    """
+    root, faults = Path(data), Faults(skip_bad)
+    entries = read_tree(root, faults)
+    label_set = label_set_of({e.class_name for e in entries}, "folder")
+    return build(root, entries, label_set, faults, split, seed, size, channels, in_memory)
+
+
+def read_tree(root: Path, faults: Faults) -> list[Entry]:
+    """List the pictures of a tree of class folders, sorted by id; opens none of them.
+
+    Raises:
+        DataError: no such folder, no classes in it, unknown split beside known ones, an empty class.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder. Expected DIR/<split>/<class>/*.png or DIR/<class>/*.png.")
+    folders = _folders(root, faults)
+    named = {f: split_of(f.name) for f in folders}
+    if not any(named.values()):
+        entries = _read_classes(root, folders, "", faults)
+    else:
+        for f, name in named.items():
+            if name is None:
+                raise DataError(f"{f}: a folder beside splits that is none. Expected {ACCEPTED}.")
+        twice = [f for f in folders if list(named.values()).count(named[f]) > 1]
+        if twice:
+            raise DataError(f"{root}: {' and '.join(f.name for f in twice)} both mean {named[twice[0]]}. Keep one.")
+        entries = [e for f in folders for e in _read_classes(root, _folders(f, faults), named[f], faults)]
+    faults.check_any_left(len(entries), root)
+    return sorted(entries, key=lambda e: e.id)
+
+
+def label_set_of(names: Iterable[str], otherwise: str) -> LabelSet:
+    """Return the known label set with exactly these classes (in any spelling), or a new one, sorted by name.
+
+    Args:
+        names: class names.
+        otherwise: name of the new label set.
+    """
+    names = sorted(set(names))
+    plain = {canonical(n) for n in names}
+    for known in LABEL_SETS.values():
+        if plain == {canonical(c) for c in known.classes}:
+            return known
+    return LabelSet(otherwise, tuple(names))
+
+
+def canonical(name: str) -> str:
+    """Spell a class name one way: lower case, adjective for noun (``Happiness`` is ``happy``)."""
+    plain = name.strip().casefold()
+    return SYNONYMS.get(plain, plain)
+
+
+def class_index(label_set: LabelSet, name: str) -> int | None:
+    """Return the column of a class in any spelling, ``None`` when the set lacks it."""
+    spelled = [canonical(c) for c in label_set.classes]
+    return spelled.index(canonical(name)) if canonical(name) in spelled else None
+
+
+def build(
+    root: Path,
+    entries: Sequence[Entry],
+    label_set: LabelSet,
+    faults: Faults,
+    shares: Sequence[float],
+    seed: int,
+    size: int,
+    channels: int,
+    in_memory: bool = True,
+) -> FaceTable:
+    """Read the listed pictures and make the table of them; arguments as those of ``load``."""
+    shares = check_shares(shares)
+    check_shape(size, channels)
+    paths, places = [e.path for e in entries], [str(e.path) for e in entries]
+    images = None
+    if in_memory:
+        images, kept = read_pictures(paths, places, size, channels, faults)
+    else:
+        kept = _with_good_headers(paths, places, faults)
+    faults.check_any_left(len(kept), root)
+    entries = [entries[i] for i in kept]
+    labels = np.array([class_index(label_set, e.class_name) for e in entries])
+    ids = np.array([e.id for e in entries])
+    return FaceTable(
+        images=images,
+        paths=None if in_memory else np.array([str(e.path) for e in entries]),
+        targets=one_hot(labels, len(label_set)),
+        label_set=label_set,
+        split=_complete(root, np.array([e.split or "train" for e in entries]), ids, labels, shares, seed),
+        ids=ids,
+        skipped=tuple(faults.lines),
+    )
+
+
+def _complete(
+    root: Path, split: np.ndarray, ids: np.ndarray, labels: np.ndarray, shares: Sequence[float], seed: int
+) -> np.ndarray:
+    missing = [s for s in SPLITS if s not in split]
+    if missing:
+        logging.getLogger(__name__).info("%s has no %s: taken from train, seed %d.", root, " and ".join(missing), seed)
+    return carve(split, ids, labels, shares, seed)
+
+
+def _with_good_headers(paths: Sequence[Path], places: Sequence[str], faults: Faults) -> np.ndarray:
+    kept = []
+    for i, path in enumerate(paths):
+        try:
+            check_picture(path)
+            kept.append(i)
+        except DataError as error:
+            faults.add(places[i], error)
+    return np.array(kept, dtype=np.int64)
+
+
+def _read_classes(root: Path, folders: Sequence[Path], split: str, faults: Faults) -> list[Entry]:
+    entries = []
+    for folder in folders:
+        files = sorted(e.path for e in os.scandir(folder) if not _is_litter(e.name))
+        if not files:
+            faults.add(folder, "empty class folder. Expected pictures in it.")
+        for file in map(Path, files):
+            entries.append(Entry(file, file.relative_to(root).as_posix(), folder.name, split))
+    return entries
+
+
+def _folders(place: Path, faults: Faults) -> list[Path]:
+    """Return the folders in a place, sorted; a picture beside them belongs to no class."""
+    inside = sorted(p for p in place.iterdir() if not _is_litter(p.name))
+    for path in inside:
+        if path.suffix.lower() in SUFFIXES:
+            faults.add(path, "a picture outside the class folders. Expected <class>/picture.")
+    folders = [p for p in inside if p.is_dir()]
+    if not folders:
+        raise DataError(f"{place}: no class folders. Expected <class>/*.png in it.")
+    return folders
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in LITTER

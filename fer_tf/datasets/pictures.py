@@ -1,0 +1,184 @@
+"""Reading pictures that others made: any common format, nothing trusted."""
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from fer_tf.datasets.cache import cached
+from fer_tf.datasets.faults import Faults
+from fer_tf.errors import DataError, UserError
+from fer_tf.progress import bar
+
+# The formats of faces. Others stay shut: Pillow hands EPS, for one, to an external program.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+MAX_PIXELS = 64_000_000
+LONG = 3000
+
+
+def read_picture(path: Path, size: int, channels: int) -> np.ndarray:
+    """Read one picture as the networks take it.
+
+    The first frame is turned upright (EXIF), brought to 8 bits, to gray or RGB, and to ``size`` by antialiased
+    bilinear interpolation; a picture that is not square is stretched. Transparency is ignored, as the exported
+    networks' own decoder ignores it.
+
+    Args:
+        path: a file in one of ``FORMATS``.
+        size: height and width in pixels.
+        channels: 1 or 3.
+
+    Returns:
+        uint8 (size, size, channels).
+
+    Raises:
+        DataError: no such file, no picture, damaged, or larger than ``MAX_PIXELS``; without the path in it.
+    """
+    check_shape(size, channels)
+    with _opened(path) as picture:
+        try:
+            upright = ImageOps.exif_transpose(_eight_bit(picture))
+            plain = upright.convert("RGB") if channels == 3 else _gray(upright)
+            if plain.size != (size, size):
+                plain = plain.resize((size, size), Image.Resampling.BILINEAR)
+            return np.asarray(plain, dtype=np.uint8).reshape(size, size, channels)
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(f"damaged picture ({_first_line(error)}).") from None
+
+
+def check_picture(path: Path) -> None:
+    """Raise a ``DataError`` unless the file's header is that of a picture of sensible size; decodes no pixels."""
+    with _opened(path):
+        pass
+
+
+def read_pictures(
+    paths: Sequence[Path], places: Sequence[str], size: int, channels: int, faults: Faults
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read many pictures; a second time, with no file changed, from the cache.
+
+    Args:
+        paths: N files.
+        places: how to call each in a message, (N,).
+        size: height and width in pixels.
+        channels: 1 or 3.
+        faults: takes the bad ones.
+
+    Returns:
+        uint8 images (M, size, size, channels) and the int64 indices (M,) of the pictures that were read.
+
+    Raises:
+        DataError: a picture cannot be read and ``faults`` does not skip.
+    """
+    check_shape(size, channels)
+    present = [i for i, path in enumerate(paths) if _is_file(path)]
+    for i in sorted(set(range(len(paths))) - set(present)):
+        faults.add(places[i], _why_no_file(paths[i]))
+    sources = [paths[i] for i in present]
+
+    def read() -> dict[str, np.ndarray]:
+        return _read_all(sources, [places[i] for i in present], size, channels, faults.skip_bad)
+
+    arrays = cached("pictures-1", sources, {"size": size, "channels": channels}, read)
+    for i, reason in zip(arrays["bad"], arrays["reasons"], strict=True):
+        faults.add(places[present[i]], reason)
+    kept = np.setdiff1d(np.arange(len(present)), arrays["bad"])
+    return arrays["images"], np.array(present, dtype=np.int64)[kept]
+
+
+def check_shape(size: int, channels: int) -> None:
+    """Raise a ``UserError`` unless the size is 1 to 4096 pixels and the channels are 1 or 3."""
+    if not isinstance(size, int) or not 1 <= size <= 4096:
+        raise UserError(f"size={size!r} is no number of pixels. Expected 1 to 4096.")
+    if channels not in (1, 3):
+        raise UserError(f"channels={channels!r} cannot be read. Expected 1 (gray) or 3 (RGB).")
+
+
+def _read_all(
+    paths: Sequence[Path], places: Sequence[str], size: int, channels: int, skip_bad: bool
+) -> dict[str, np.ndarray]:
+    images, bad, reasons = np.empty((len(paths), size, size, channels), np.uint8), [], []
+    for i in _shown(range(len(paths))):
+        try:
+            images[i] = read_picture(paths[i], size, channels)
+        except DataError as error:
+            if not skip_bad:
+                raise DataError(f"{places[i]}: {error}") from None
+            bad.append(i)
+            reasons.append(str(error))
+    return {
+        "images": np.delete(images, bad, axis=0) if bad else images,
+        "bad": np.array(bad, dtype=np.int64),
+        "reasons": np.array(reasons, dtype=str),
+    }
+
+
+def _shown(numbers: range) -> Iterator[int]:
+    """Count along with a progress bar where that takes more than a second."""
+    if len(numbers) < LONG:
+        yield from numbers
+        return
+    with bar(total=len(numbers), description="Reading pictures", unit="picture") as progress:
+        for number in numbers:
+            yield number
+            progress.update()
+
+
+def _opened(path: Path) -> Image.Image:
+    if not _is_file(path):
+        raise DataError(_why_no_file(path))
+    if not os.path.getsize(path):  # noqa: PTH202 - a third of the time of Path.stat, and there are many
+        raise DataError("empty file.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(path, formats=FORMATS)
+    except Image.UnidentifiedImageError:
+        raise DataError(f"no picture. Expected one of {', '.join(FORMATS)}.") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"too many pixels. Expected at most {MAX_PIXELS:,} in all.") from None
+    except Exception as error:
+        raise DataError(f"damaged picture ({_first_line(error)}).") from None
+    if picture.width * picture.height > MAX_PIXELS:
+        picture.close()
+        raise DataError(f"{picture.width}×{picture.height} pixels. Expected at most {MAX_PIXELS:,} in all.")
+    return picture
+
+
+def _eight_bit(picture: Image.Image) -> Image.Image:
+    """Scale 16-bit gray to 8 bits; Pillow's own conversion would clip it at 255."""
+    if picture.mode == "F":
+        raise DataError("pixels are fractions. Expected 8 or 16 bits a channel.")
+    if not picture.mode.startswith("I"):
+        return picture
+    values = np.asarray(picture).astype(np.int64)
+    if values.min() < 0 or values.max() > 65_535:
+        raise DataError("pixels of more than 16 bits. Expected 8 or 16 bits a channel.")
+    narrow = Image.fromarray(((values * 255 + 32_767) // 65_535).astype(np.uint8))
+    narrow.info["exif"] = picture.getexif().tobytes()
+    return narrow
+
+
+def _gray(picture: Image.Image) -> Image.Image:
+    """Go to gray through RGB where colours are indexed or printed; Pillow has no direct way for all of them."""
+    return (
+        picture.convert("L") if picture.mode in ("L", "1", "RGB", "RGBA", "LA") else picture.convert("RGB").convert("L")
+    )
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - half the time of Path.is_file
+
+
+def _why_no_file(path: Path) -> str:
+    return "not a file. Expected a picture." if Path(path).exists() else f"no such picture: {path}."
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:120]
