@@ -1,0 +1,1 @@
+"""How a network learns: run configurations, objectives, optimisers, schedules, averaging, checkpoints."""

@@ -1,0 +1,131 @@
+"""The update rules, each as a function from its own settings to a Keras class and its keywords.
+
+Defaults are the published study's where it has the rule, that is torch's; where Keras writes a formula differently,
+the settings are translated.
+"""
+
+from typing import Any
+
+import keras
+
+from fer_tf.errors import UserError
+from fer_tf.training import muon as muon_rule
+from fer_tf.training import schedule_free
+from fer_tf.training.recipe import Recipe
+
+Rule = tuple[type[keras.optimizers.Optimizer], dict[str, Any]]
+serialisable = keras.saving.register_keras_serializable(package="fer_tf")
+
+
+@serialisable
+class SGD(Recipe, keras.optimizers.SGD):
+    """Keras' SGD with the recipe."""
+
+
+@serialisable
+class Adam(Recipe, keras.optimizers.Adam):
+    """Keras' Adam with the recipe."""
+
+
+@serialisable
+class Adagrad(Recipe, keras.optimizers.Adagrad):
+    """Keras' Adagrad with the recipe."""
+
+
+@serialisable
+class Adadelta(Recipe, keras.optimizers.Adadelta):
+    """Keras' Adadelta with the recipe."""
+
+
+@serialisable
+class Nadam(Recipe, keras.optimizers.Nadam):
+    """Keras' Nadam with the recipe."""
+
+
+@serialisable
+class Lion(Recipe, keras.optimizers.Lion):
+    """Keras' Lion with the recipe."""
+
+
+@serialisable
+class Lamb(Recipe, keras.optimizers.Lamb):
+    """Keras' Lamb with the recipe."""
+
+
+@serialisable
+class Muon(Recipe, muon_rule.ConvMuon):
+    """Muon with the recipe."""
+
+
+@serialisable
+class ScheduleFreeAdamW(Recipe, schedule_free.ScheduleFreeAdamW):
+    """Schedule-free AdamW with the coupled decay of the recipe; it is an average already."""
+
+    averages = True
+    evaluation_values = schedule_free.ScheduleFreeAdamW.evaluation_values
+
+
+def sgd(momentum: float = 0.9, nesterov: bool = False) -> Rule:
+    """Stochastic gradient descent with momentum.
+
+    Keras keeps the learning rate inside the velocity, torch outside: equal at a constant rate; after a drop Keras'
+    velocity keeps its old scale for a few steps.
+    """
+    return SGD, {"momentum": float(momentum), "nesterov": nesterov}
+
+
+def asgd(start: float = 0.5) -> Rule:
+    """SGD without momentum, evaluated on the equal-weight (Polyak–Ruppert) average since the share ``start``.
+
+    torch's ASGD begins to average after a million steps, so the study's figures for it are of plain decaying SGD.
+    """
+    return SGD, {"momentum": 0.0, "averaging": f"swa(start={start!r})"}
+
+
+def adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, amsgrad: bool = False) -> Rule:
+    """Adam, and AMSGrad. Keras adds epsilon before the bias correction, torch after; 1e-8 makes both negligible."""
+    return Adam, {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon, "amsgrad": amsgrad}
+
+
+def adagrad(initial_accumulator_value: float = 0.0, epsilon: float = 1e-10) -> Rule:
+    """Adagrad. ``epsilon`` joins the root of the squares, as in torch."""
+    # Keras adds its epsilon under the root.
+    return Adagrad, {"initial_accumulator_value": initial_accumulator_value, "epsilon": epsilon**2}
+
+
+def adadelta(rho: float = 0.9, epsilon: float = 1e-6) -> Rule:
+    """Adadelta: the paper's rule at learning rate 1. The study ran it at 0.01, which explains its score."""
+    return Adadelta, {"rho": rho, "epsilon": epsilon}
+
+
+def nadam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Rule:
+    """Adam with Nesterov momentum. torch's momentum schedule is 250 times slower than Keras'."""
+    return Nadam, {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
+
+
+def lion(beta_1: float = 0.9, beta_2: float = 0.99) -> Rule:
+    """Sign of an interpolated momentum; wants a third to a tenth of Adam's rate."""
+    return Lion, {"beta_1": beta_1, "beta_2": beta_2}
+
+
+def lamb(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-6) -> Rule:
+    """Adam with a trust ratio ‖w‖/‖update‖ for each variable.
+
+    Keras' decoupled decay stays outside the ratio; the paper has it inside.
+    """
+    return Lamb, {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
+
+
+def muon(momentum: float = 0.95, ns_steps: int = 5, exclude: tuple[str, ...] = ("logits",)) -> Rule:
+    """Muon on hidden dense and convolution kernels, AdamW on the rest and on layers named in ``exclude``."""
+    return Muon, {"momentum": momentum, "ns_steps": ns_steps, "exclude_layers": exclude}
+
+
+def schedule_free_adamw(
+    beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, warmup_steps: int = 0
+) -> Rule:
+    """Schedule-free AdamW; evaluated on its own average, and meant for a constant rate."""
+    if not 0 < beta_1 <= 1:
+        raise UserError(f"Optimizer 'schedule_free_adamw': beta_1 must be above 0 and at most 1, got {beta_1!r}.")
+    keywords = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon, "warmup_steps": warmup_steps}
+    return ScheduleFreeAdamW, keywords

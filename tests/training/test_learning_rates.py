@@ -1,0 +1,68 @@
+"""Schedules inside Keras."""
+
+import keras
+import numpy as np
+import pytest
+
+from fer_tf.errors import UserError
+from fer_tf.training.learning_rates import ReduceOnPlateau, TableSchedule
+from fer_tf.training.schedules import Plateau
+
+VALUES = [0.1, 0.3, 0.7]
+
+
+def test_lookup_is_exact_and_keeps_the_last():
+    schedule = TableSchedule(VALUES)
+    found = [np.asarray(keras.ops.convert_to_numpy(schedule(step))) for step in (0, 1, 2, 3, 99)]
+    assert [x.item() for x in found] == np.float32([0.1, 0.3, 0.7, 0.7, 0.7]).tolist()
+    assert found[0].dtype == np.float32 and found[0].shape == ()
+
+
+def test_config_round_trip_is_exact():
+    schedule = TableSchedule(np.random.default_rng(0).random(50))
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
+    np.testing.assert_array_equal(again.values, schedule.values)
+
+
+def test_an_empty_table_is_refused():
+    with pytest.raises(UserError, match="one row"):
+        TableSchedule([])
+
+
+def line():
+    """Return a model y = w·x whose loss has gradient 1 in w, whatever w is."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    model.set_weights([np.zeros((1, 1), "float32")])
+    return model
+
+
+def slope(y_true, y_pred):
+    return keras.ops.mean(y_pred)
+
+
+def test_fit_steps_through_the_table():
+    model = line()
+    model.compile(keras.optimizers.SGD(TableSchedule([1.0, 0.5, 0.25, 0.125])), slope)
+    model.fit(np.ones((4, 1)), np.ones((4, 1)), batch_size=2, epochs=2, verbose=0)
+    assert model.get_weights()[0].item() == -1.875
+
+
+def test_plateau_callback_sets_the_rate_of_the_next_epoch():
+    model = line()
+    model.compile(keras.optimizers.SGD(1.0), slope)
+    seen = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)))
+    )
+    # The loss falls steadily, which mode "max" takes for three bad epochs.
+    reduce = ReduceOnPlateau(Plateau(factor=0.5, patience=0), base=1.0, monitor="loss")
+    model.fit(np.ones((1, 1)), np.ones((1, 1)), epochs=4, verbose=0, callbacks=[watch, reduce])
+    assert seen == [1.0, 1.0, 0.5, 0.25]
+    assert model.get_weights()[0].item() == -2.75
+
+
+def test_plateau_callback_names_a_missing_score():
+    model = line()
+    model.compile(keras.optimizers.SGD(1.0), slope)
+    with pytest.raises(UserError, match="'val_accuracy', which is not logged. Logged: loss"):
+        model.fit(np.ones((1, 1)), np.ones((1, 1)), verbose=0, callbacks=[ReduceOnPlateau(Plateau(), base=1.0)])
