@@ -61,6 +61,8 @@ def _reads_bytes(op: Op) -> bool:
 
 def expand(calls: Sequence[str]) -> list[str]:
     """Replace the names of presets (``"study"``) by their call strings; other entries stay."""
+    if isinstance(calls, str):
+        raise UserError(f"Augmentations are a list of call strings, got the string {calls!r}.")
     expanded: list[str] = []
     for call in calls:
         name, keywords = callstring.parse(call)
@@ -89,8 +91,6 @@ def build(calls: Sequence[str]) -> Pipeline:
     """
     from fer_tf.augment.geometry import fuse
 
-    if isinstance(calls, str):
-        raise UserError(f"Augmentations are a list of call strings, got the string {calls!r}.")
     return Pipeline(tuple(fuse([_make(call) for call in expand(calls)])))
 
 

@@ -1,0 +1,31 @@
+"""From a face table to what ``model.fit`` takes, the same bytes on every Keras backend."""
+
+from typing import Any
+
+from fer_tf.readers.batches import BatchSource
+
+__all__ = ["BatchSource", "open_reader"]
+
+
+def open_reader(source: BatchSource, start_epoch: int = 0, epochs: int = 1, workers: int | None = None) -> Any:
+    """Make the reader that suits the running Keras backend.
+
+    Args:
+        source: where the batches come from.
+        start_epoch: the first epoch, from 0.
+        epochs: how many epochs.
+        workers: threads that compute batches; ``None`` is one a core.
+
+    Returns:
+        A ``tf.data.Dataset`` on TensorFlow, an ``ArrayReader`` elsewhere. Both are passed to ``fit`` with
+        ``steps_per_epoch=source.steps_per_epoch`` and ``shuffle=False``.
+    """
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        from fer_tf.readers.tfdata import as_dataset
+
+        return as_dataset(source, start_epoch, epochs, workers)
+    from fer_tf.readers.arrays import ArrayReader
+
+    return ArrayReader(source, start_epoch, epochs, workers)

@@ -1,0 +1,179 @@
+"""Batches of a face table as a pure function of seed, epoch and step."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fer_tf import augment
+from fer_tf.errors import DataError, UserError
+from fer_tf.facetable import FaceTable
+
+
+class BatchSource:
+    """What the readers read: any batch of any epoch, computed from its number alone.
+
+    No state passes from one batch to the next, so that a run resumes at any epoch with the bytes it would have seen,
+    and any number of threads gives the same stream.
+
+    Args:
+        table: faces of one split.
+        batch_size: faces a batch.
+        augment: call strings and preset names, in the order in which they run.
+        seed: non-negative int; with the epoch it gives the order, with epoch and step the augmentation.
+        shuffle: true for training: a new order each epoch, random crops, drawn targets where the table asks for them,
+            and the last incomplete batch left out. False for evaluation.
+        crop: side of the crop that ends the geometric ops, random in training and central in evaluation.
+        image_size: side in pixels to which faces are brought before augmentation; the table's channels are kept.
+        image_shape: (H, W, C) to which faces are brought, needed for a table of paths. H and W hold before the crop.
+            Gray faces are repeated for three channels; RGB faces become luma for one.
+        repeats: how often the readers yield each batch in a row (2 for sharpness-aware minimisation).
+        drop_remainder: whether the last incomplete batch is left out; ``None`` means in training only. A table smaller
+            than one batch is always one batch.
+
+    Raises:
+        UserError: an empty table, a bad size, or augmentations that cannot be built.
+    """
+
+    def __init__(
+        self,
+        table: FaceTable,
+        batch_size: int,
+        augment: Sequence[str] = (),
+        seed: int = 0,
+        shuffle: bool = True,
+        crop: int | None = None,
+        image_size: int | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        repeats: int = 1,
+        drop_remainder: bool | None = None,
+    ):
+        for name, value, low in (("batch_size", batch_size, 1), ("repeats", repeats, 1), ("seed", seed, 0)):
+            if not isinstance(value, (int, np.integer)) or value < low:
+                raise UserError(f"{name}={value!r}. Expected a whole number ≥ {low}.")
+        if not len(table):
+            raise UserError("The table to read has no faces.")
+        self.batch_size, self.seed, self.shuffle, self.repeats = batch_size, seed, shuffle, repeats
+        self.drop_remainder = (shuffle if drop_remainder is None else drop_remainder) and len(table) >= batch_size
+        self._loaded_shape = _wanted_shape(table, image_size, image_shape)
+        self.table = _shrunk(table, self._loaded_shape[:2])
+        self._pipeline, self._channels = self._plan(augment, crop), self._loaded_shape[2]
+        self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
+        # One trial batch: a crop larger than the face, or an unreadable first picture, shows before the model is made.
+        self.image_shape: tuple[int, int, int] = self._read(np.arange(1), np.random.default_rng(0))[0].shape[1:]
+
+    def _plan(self, calls: Sequence[str], crop: int | None) -> augment.Pipeline:
+        calls = augment.expand(calls)
+        if crop is not None:
+            calls = augment.insert_crop(calls, crop, random=self.shuffle)
+        if self.table.images is not None and self.table.image_shape[:2] != self._loaded_shape[:2]:
+            calls = [f"resize(size={self._loaded_shape[:2]})", *calls]
+        if self.table.draw_targets and self.shuffle:
+            calls = ["sample_target()", *calls]
+        return augment.build(calls)
+
+    @property
+    def steps(self) -> int:
+        """Different batches an epoch."""
+        whole, rest = divmod(len(self.table), self.batch_size)
+        return whole if self.drop_remainder or not rest else whole + 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that the readers yield an epoch, repeats counted; what ``fit`` wants to know."""
+        return self.steps * self.repeats
+
+    @property
+    def num_classes(self) -> int:
+        """Columns of the targets."""
+        return len(self.table.label_set)
+
+    def indices(self, epoch: int, step: int) -> np.ndarray:
+        """Return the table's rows in a batch, int (B,)."""
+        part = slice(step * self.batch_size, (step + 1) * self.batch_size)
+        if not self.shuffle:
+            return np.arange(len(self.table))[part]
+        drawn_for, order = self._order
+        if drawn_for != epoch:
+            order = self._rng(epoch, 0).permutation(len(self.table))
+            # One assignment of a pair, so that threads at an epoch's border never see half of it.
+            self._order = (epoch, order)
+        return order[part]
+
+    def batch(self, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Compute one batch.
+
+        Args:
+            epoch: from 0.
+            step: from 0 to ``steps - 1``.
+
+        Returns:
+            images float32 (B, h, w, C) in 0..255, and targets float32 (B, classes).
+        """
+        if not 0 <= step < self.steps:
+            raise IndexError(f"Step {step} of an epoch of {self.steps}.")
+        # SeedSequence pads with zeros: (seed, epoch) alone would be the stream of step 0.
+        return self._read(self.indices(epoch, step), self._rng(epoch, step + 1))
+
+    def _rng(self, epoch: int, place: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence([self.seed, epoch, place]))
+
+    def _read(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        images = self._decode(rows) if self.table.images is None else self.table.images[rows]
+        images, targets = self._pipeline(images, self.table.targets[rows], rng)
+        return _with_channels(images, self._channels), targets
+
+    def _decode(self, rows: np.ndarray) -> np.ndarray:
+        from fer_tf.datasets.pictures import read_picture
+
+        size, _, channels = self._loaded_shape
+        faces = np.empty((len(rows), size, size, channels), np.uint8)
+        for face, path in zip(faces, self.table.paths[rows], strict=True):
+            try:
+                face[:] = read_picture(Path(path), size, channels)
+            except DataError as error:
+                raise DataError(f"{path}: {error}") from None
+        return faces
+
+
+def _wanted_shape(
+    table: FaceTable, image_size: int | None, image_shape: tuple[int, int, int] | None
+) -> tuple[int, int, int]:
+    if table.images is None and image_shape is None:
+        raise UserError("This table holds paths; give the reader an image_shape of (height, width, channels).")
+    shape = tuple(image_shape or table.image_shape)
+    if len(shape) != 3 or not all(isinstance(side, (int, np.integer)) and side >= 1 for side in shape):
+        raise UserError(f"image_shape={image_shape!r}. Expected (height, width, channels) in whole numbers.")
+    if image_shape is not None and shape[2] not in (1, 3):
+        raise UserError(f"image_shape={image_shape!r}. Expected 1 (gray) or 3 (RGB) channels.")
+    if table.images is None and shape[0] != shape[1]:
+        raise UserError(f"image_shape={image_shape!r}. Pictures are read as squares; expected equal height and width.")
+    if image_size is None:
+        return shape
+    if not isinstance(image_size, (int, np.integer)) or image_size < 1:
+        raise UserError(f"image_size={image_size!r}. Expected a side in pixels ≥ 1.")
+    if image_shape is not None and shape[:2] != (image_size, image_size):
+        raise UserError(f"image_size={image_size} contradicts image_shape={image_shape!r}.")
+    return (image_size, image_size, shape[2])
+
+
+def _shrunk(table: FaceTable, size: tuple[int, int]) -> FaceTable:
+    """Return the table with faces larger than ``size`` brought to it; the warp that enlarges would alias."""
+    if table.images is None or (table.image_shape[0] <= size[0] and table.image_shape[1] <= size[1]):
+        return table
+    images = np.empty((len(table), *size, table.image_shape[2]), np.uint8)
+    for small, face in zip(images, table.images, strict=True):
+        picture = Image.fromarray(face[..., 0] if face.shape[-1] == 1 else face)
+        small[:] = np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR)).reshape(small.shape)
+    return replace(table, images=images)
+
+
+def _with_channels(images: np.ndarray, channels: int) -> np.ndarray:
+    from fer_tf.augment.photometric import to_gray
+
+    if images.shape[-1] == channels:
+        return images
+    # After augmentation, so that gray faces are warped once and not three times.
+    return np.repeat(images, channels, axis=-1) if images.shape[-1] == 1 else to_gray(images)

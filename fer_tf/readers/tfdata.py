@@ -1,0 +1,44 @@
+"""The tf.data reader: a batch source's stream, computed by several threads, in order."""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from fer_tf.readers.batches import BatchSource
+
+
+def as_dataset(
+    source: BatchSource, start_epoch: int = 0, epochs: int = 1, workers: int | None = None
+) -> tf.data.Dataset:
+    """Make a dataset of whole epochs, one after the other.
+
+    Args:
+        source: where the batches come from.
+        start_epoch: the first epoch, from 0; a resumed run passes the epoch it goes on from.
+        epochs: how many epochs.
+        workers: threads that compute batches; ``None`` is one a core. The stream does not depend on it.
+
+    Returns:
+        ``epochs * source.steps_per_epoch`` pairs of float32 images (B, h, w, C) and targets (B, classes), static in
+        all but an incomplete last batch. For ``model.fit(dataset, steps_per_epoch=source.steps_per_epoch, …)``.
+    """
+    steps, repeats = source.steps, source.repeats
+    whole = source.drop_remainder or len(source.table) % source.batch_size == 0
+    batch = source.batch_size if whole else None
+    shapes = ((batch, *source.image_shape), (batch, source.num_classes))
+
+    def compute(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return source.batch(*divmod(int(number), steps))
+
+    def read(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # A stateful function would be run one at a time under op determinism; ours is a pure one.
+        pair = tf.numpy_function(compute, [number], (tf.float32, tf.float32), stateful=False)
+        return tuple(tf.ensure_shape(part, shape) for part, shape in zip(pair, shapes, strict=True))
+
+    numbers = tf.data.Dataset.range(start_epoch * steps, (start_epoch + epochs) * steps)
+    dataset = numbers.map(read, num_parallel_calls=workers or os.cpu_count(), deterministic=True)
+    if repeats > 1:
+        dataset = dataset.flat_map(lambda *pair: tf.data.Dataset.from_tensors(pair).repeat(repeats))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(epochs * steps * repeats))
+    return dataset.prefetch(2)
