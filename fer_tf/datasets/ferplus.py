@@ -1,6 +1,7 @@
 """FER+ (Barsoum et al. 2016, arXiv 1608.01041): the FER2013 faces with the votes of ten taggers each."""
 
 import csv
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ class Voted:
     images: np.ndarray
     ids: list[str] = field(default_factory=list)
     split: list[str] = field(default_factory=list)
-    votes: list[list[int]] = field(default_factory=list)
+    votes: list[Sequence[int]] = field(default_factory=list)
 
 
 def load(
@@ -133,7 +134,7 @@ def _read_folders(root: Path, faults: Faults) -> Voted:
                     raise DataError(f"{len(fields)} fields, expected name, box and {len(VOTE_CLASSES)} votes.")
                 if fields[1].strip() != WHOLE:
                     raise DataError(f"box {fields[1]!r}, expected the whole picture, {WHOLE}.")
-                _add(voted, seen, fields[0].strip(), split, _parse_votes(fields[2:]))
+                _add(voted, seen, fields[0].strip(), split, _parse_votes(tuple(fields[2:])))
                 paths.append(root / folder / fields[0].strip())
                 places.append(f"{labels}:{line}")
             except DataError as error:
@@ -144,7 +145,7 @@ def _read_folders(root: Path, faults: Faults) -> Voted:
     return voted
 
 
-def _add(voted: Voted, seen: set[str], name: str, split: str, counts: list[int]) -> None:
+def _add(voted: Voted, seen: set[str], name: str, split: str, counts: Sequence[int]) -> None:
     if not name:
         raise DataError("no image name.")
     if name in seen:
@@ -177,18 +178,19 @@ def _column_order(path: Path, header: Sequence[str]) -> list[int]:
     return [names.index(column.casefold()) for column in wanted] + [len(names)]
 
 
-def _parse_row(fields: Sequence[str], order: Sequence[int]) -> tuple[str, str, list[int]]:
+def _parse_row(fields: Sequence[str], order: Sequence[int]) -> tuple[str, str, tuple[int, ...]]:
     if len(fields) != order[-1]:
         raise DataError(f"{len(fields)} fields, expected {order[-1]}.")
     usage, name, *counts = (fields[i] for i in order[:-1])
-    return name.strip(), usage.strip(), _parse_votes(counts)
+    return name.strip(), usage.strip(), _parse_votes(tuple(counts))
 
 
-def _parse_votes(fields: Sequence[str]) -> list[int]:
+@functools.cache
+def _parse_votes(fields: tuple[str, ...]) -> tuple[int, ...]:
     for name, text in zip(VOTE_CLASSES, fields, strict=True):
         if not text.strip().isdecimal():
             raise DataError(f"{text!r} votes for {name}, expected a whole number from 0.")
-    counts = [int(text) for text in fields]
+    counts = tuple(int(text) for text in fields)
     if not any(counts):
         raise DataError("no votes at all.")
     return counts

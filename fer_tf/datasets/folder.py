@@ -23,7 +23,7 @@ LITTER = ("thumbs.db", "desktop.ini", "__macosx")
 class Entry:
     """One picture in a tree of class folders; ``split`` is empty where the tree has none."""
 
-    path: Path
+    path: str
     id: str
     class_name: str
     split: str
@@ -129,19 +129,19 @@ def build(
     """Read the listed pictures and make the table of them; arguments as those of ``load``."""
     shares = check_shares(shares)
     check_shape(size, channels)
-    paths, places = [e.path for e in entries], [str(e.path) for e in entries]
-    images = None
+    paths, images = [e.path for e in entries], None
     if in_memory:
-        images, kept = read_pictures(paths, places, size, channels, faults)
+        images, kept = read_pictures(paths, paths, size, channels, faults)
     else:
-        kept = _with_good_headers(paths, places, faults)
+        kept = _with_good_headers(paths, faults)
     faults.check_any_left(len(kept), root)
     entries = [entries[i] for i in kept]
-    labels = np.array([class_index(label_set, e.class_name) for e in entries])
+    column = {name: class_index(label_set, name) for name in {e.class_name for e in entries}}
+    labels = np.array([column[e.class_name] for e in entries])
     ids = np.array([e.id for e in entries])
     return FaceTable(
         images=images,
-        paths=None if in_memory else np.array([str(e.path) for e in entries]),
+        paths=None if in_memory else np.array([e.path for e in entries]),
         targets=one_hot(labels, len(label_set)),
         label_set=label_set,
         split=_complete(root, np.array([e.split or "train" for e in entries]), ids, labels, shares, seed),
@@ -159,25 +159,25 @@ def _complete(
     return carve(split, ids, labels, shares, seed)
 
 
-def _with_good_headers(paths: Sequence[Path], places: Sequence[str], faults: Faults) -> np.ndarray:
+def _with_good_headers(paths: Sequence[str], faults: Faults) -> np.ndarray:
     kept = []
     for i, path in enumerate(paths):
         try:
             check_picture(path)
             kept.append(i)
         except DataError as error:
-            faults.add(places[i], error)
+            faults.add(path, error)
     return np.array(kept, dtype=np.int64)
 
 
 def _read_classes(root: Path, folders: Sequence[Path], split: str, faults: Faults) -> list[Entry]:
     entries = []
     for folder in folders:
-        files = sorted(e.path for e in os.scandir(folder) if not _is_litter(e.name))
+        files = [(e.path, e.name) for e in os.scandir(folder) if not _is_litter(e.name)]
         if not files:
             faults.add(folder, "empty class folder. Expected pictures in it.")
-        for file in map(Path, files):
-            entries.append(Entry(file, file.relative_to(root).as_posix(), folder.name, split))
+        place = folder.relative_to(root).as_posix()
+        entries += [Entry(path, f"{place}/{name}", folder.name, split) for path, name in files]
     return entries
 
 

@@ -20,7 +20,7 @@ MAX_PIXELS = 64_000_000
 LONG = 3000
 
 
-def read_picture(path: Path, size: int, channels: int) -> np.ndarray:
+def read_picture(path: Path | str, size: int, channels: int) -> np.ndarray:
     """Read one picture as the networks take it.
 
     The first frame is turned upright (EXIF), brought to 8 bits, to gray or RGB, and to ``size`` by antialiased
@@ -52,14 +52,14 @@ def read_picture(path: Path, size: int, channels: int) -> np.ndarray:
             raise DataError(f"damaged picture ({_first_line(error)}).") from None
 
 
-def check_picture(path: Path) -> None:
+def check_picture(path: Path | str) -> None:
     """Raise a ``DataError`` unless the file's header is that of a picture of sensible size; decodes no pixels."""
     with _opened(path):
         pass
 
 
 def read_pictures(
-    paths: Sequence[Path], places: Sequence[str], size: int, channels: int, faults: Faults
+    paths: Sequence[Path | str], places: Sequence[str], size: int, channels: int, faults: Faults
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read many pictures; a second time, with no file changed, from the cache.
 
@@ -101,7 +101,7 @@ def check_shape(size: int, channels: int) -> None:
 
 
 def _read_all(
-    paths: Sequence[Path], places: Sequence[str], size: int, channels: int, skip_bad: bool
+    paths: Sequence[Path | str], places: Sequence[str], size: int, channels: int, skip_bad: bool
 ) -> dict[str, np.ndarray]:
     images, bad, reasons = np.empty((len(paths), size, size, channels), np.uint8), [], []
     for i in _shown(range(len(paths))):
@@ -130,7 +130,7 @@ def _shown(numbers: range) -> Iterator[int]:
             progress.update()
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(path: Path | str) -> Image.Image:
     if not _is_file(path):
         raise DataError(_why_no_file(path))
     if not os.path.getsize(path):  # noqa: PTH202 - a third of the time of Path.stat, and there are many
@@ -172,11 +172,11 @@ def _gray(picture: Image.Image) -> Image.Image:
     )
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: Path | str) -> bool:
     return os.path.isfile(path)  # noqa: PTH113 - half the time of Path.is_file
 
 
-def _why_no_file(path: Path) -> str:
+def _why_no_file(path: Path | str) -> str:
     return "not a file. Expected a picture." if Path(path).exists() else f"no such picture: {path}."
 
 
