@@ -1,5 +1,6 @@
 """The one table that every dataset adapter returns and every reader, audit and plot takes."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -96,6 +97,14 @@ class FaceTable:
     def class_counts(self) -> np.ndarray:
         """How many faces have each class as their most probable one, int64 (classes,)."""
         return np.bincount(self.labels, minlength=len(self.label_set))
+
+    def digest(self) -> str:
+        """Return sixteen hex digits that change with any picture (or path), target, class name or id."""
+        pictures = self.images if self.images is not None else self.paths.astype(str)
+        state = hashlib.blake2b(repr((self.label_set, self.draw_targets)).encode(), digest_size=8)
+        for column in (pictures, self.targets, self.ids.astype(str)):
+            state.update(np.ascontiguousarray(column).data)
+        return state.hexdigest()
 
     def take(self, index: Sequence[int] | np.ndarray) -> "FaceTable":
         """Return the rows of an int index or boolean mask, every column alike."""

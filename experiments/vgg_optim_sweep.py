@@ -1,0 +1,60 @@
+"""Which optimiser and which learning-rate schedule suit a VGG on FER2013? (arXiv 2105.03588, and what came since)
+
+  python experiments/vgg_optim_sweep.py                       built-in faces, under 4 minutes on 2 cores
+  python experiments/vgg_optim_sweep.py --list                which runs there are
+  python experiments/vgg_optim_sweep.py --only 'nesterov-*'   the schedules alone
+  python experiments/vgg_optim_sweep.py --dataset fer2013 --data DIR --epochs 300 --width 1 --grid full \\
+      --learning-rate study --view ten_crop --jit             the study's own size (for a GPU)
+
+Every optimiser runs at a constant rate, and SGD with Nesterov momentum with every schedule; --grid full adds the
+plateau schedule for every optimiser, as in the study's figure. Runs choose their epoch on validation and score test
+once. Stop it at any moment and start it again: finished runs are kept, the interrupted one continues.
+
+Writes results.csv, report.html and winner.keras into --out. experiments/README.md has measured figures.
+"""
+
+import argparse
+from dataclasses import replace
+
+from fer_tf.sweeps import commandline, optimisers
+from fer_tf.training.config import RunConfig
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("study")
+    group.add_argument("--grid", choices=("cross", "full"), default="cross", help="which pairs run (default cross)")
+    group.add_argument("--learning-rate", default="own", metavar="own|study|RATE",
+                       help="own: each optimiser's usual one; study: 0.01 for its seven (default own)")  # fmt: skip
+    group.add_argument("--decay", type=float, default=1e-4, help="weight decay of every run (default 1e-4)")
+    group.add_argument("--dropout", type=float, default=0.2, help="default 0.2")
+    group.add_argument("--augment", default="light", metavar="PRESET|OPS",
+                       help="none, light, study, strong, or call strings separated by ';' (default light)")  # fmt: skip
+
+
+def configs(options: argparse.Namespace) -> list[RunConfig]:
+    base = RunConfig(
+        name="base",
+        model=commandline.sized(options.model, options.width),
+        dropout=options.dropout,
+        augment=commandline.augmentations(options.augment),
+        **commandline.shared_settings(options),
+    )
+    pairs = optimisers.grid(options.grid, options.epochs)
+    runs = [
+        replace(base, **optimisers.settings(optimizer, options.learning_rate, options.decay),
+                schedule=schedule, name=f"{optimizer}-{schedule.partition('(')[0]}")
+        for optimizer, schedule in pairs
+    ]  # fmt: skip
+    return commandline.over_seeds(runs, options.seeds)
+
+
+STUDY = commandline.Study(
+    name="vgg_optim_sweep",
+    description=__doc__,
+    configs=configs,
+    report=optimisers.report,
+    add_arguments=add_arguments,
+)
+
+if __name__ == "__main__":
+    commandline.main(STUDY)

@@ -1,0 +1,124 @@
+"""Figures of a study. Each function returns a matplotlib figure that belongs to no window."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: told apart by colour-blind readers, too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+PALE = "#c8ccd0"
+INK = "#24292f"
+
+
+def learning_curves(histories: Mapping[str, pd.DataFrame], marked: int = len(COLOURS)) -> Figure:
+    """Draw validation accuracy and training loss by epoch.
+
+    Args:
+        histories: run name → table with ``epoch``, ``val_accuracy`` and ``loss``, best run first.
+        marked: how many of the first runs have a colour and a name; the others are pale.
+    """
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    names = list(histories)
+    for i, name in reversed(list(enumerate(names))):
+        history = histories[name]
+        named = i < min(marked, len(COLOURS))
+        style = {"color": COLOURS[i], "lw": 2, "label": name} if named else {"color": PALE, "lw": 1}
+        marker = "o" if len(history) < 2 else None
+        left.plot(history["epoch"], 100 * history["val_accuracy"], marker=marker, **style)
+        right.plot(history["epoch"], history["loss"], marker=marker, **style)
+    left.set(xlabel="epoch", ylabel="validation accuracy (%)")
+    right.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    handles, labels = left.get_legend_handles_labels()
+    left.legend(handles[::-1], labels[::-1], frameon=False, fontsize=8, loc="lower right")
+    for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        _quiet(axes)
+    return figure
+
+
+def accuracy_grid(accuracy: pd.DataFrame, title: str = "") -> Figure:
+    """Draw accuracies as a grid, optimisers down and schedules across; empty cells were not run.
+
+    Args:
+        accuracy: values in 0..1, NaN where there is no run.
+        title: what the values are.
+    """
+    rows, columns = accuracy.shape
+    figure = Figure(figsize=(1.6 + 1.15 * columns, 1.1 + 0.42 * rows), layout="constrained")
+    axes = figure.subplots()
+    values = 100 * accuracy.to_numpy(float)
+    filled = values[np.isfinite(values)]
+    low, high = (filled.min(), filled.max()) if filled.size else (0.0, 1.0)
+    axes.imshow(values, cmap="Blues", vmin=low - 0.35 * (high - low + 1), vmax=high, aspect="auto")
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            dark = value > low + 0.55 * (high - low)
+            axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=9, color="white" if dark else INK,
+                      fontweight="bold" if value == high else "normal")  # fmt: skip
+    axes.set_xticks(range(columns), accuracy.columns, rotation=25, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(rows), accuracy.index)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def differences(names: Sequence[str], accuracy: Sequence[float], baseline: float, title: str = "") -> Figure:
+    """Draw accuracies as bars of points above or below a baseline, the best on top.
+
+    Args:
+        names: one a bar.
+        accuracy: values in 0..1, in the order of ``names``.
+        baseline: value in 0..1 of the bars' zero.
+        title: what the values are.
+    """
+    order = np.argsort(accuracy, kind="stable")
+    points = 100 * (np.asarray(accuracy)[order] - baseline)
+    figure = Figure(figsize=(8, 1.0 + 0.3 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(range(len(points)), points, color=[COLOURS[0] if p >= 0 else COLOURS[1] for p in points], height=0.7)
+    reach = max(np.abs(points).max(initial=0.1), 0.1)
+    for i, p in enumerate(points):
+        axes.text(p + (0.02 if p >= 0 else -0.02) * reach, i, f"{p:+.1f}", va="center", fontsize=8, color=INK,
+                  ha="left" if p >= 0 else "right")  # fmt: skip
+    axes.set_yticks(range(len(points)), np.asarray(names, dtype=object)[order])
+    axes.set_xlim(min(points.min(initial=0), 0) - 0.2 * reach, max(points.max(initial=0), 0) + 0.2 * reach)
+    axes.axvline(0, color=INK, lw=0.8)
+    axes.set_xlabel(f"points against the baseline's {100 * baseline:.1f} %")
+    axes.set_title(title, fontsize=10, loc="left")
+    _quiet(axes)
+    return figure
+
+
+def confusion(matrix: np.ndarray | Sequence[Sequence[int]], classes: Sequence[str], title: str = "") -> Figure:
+    """Draw a confusion matrix: rows are true classes, cells are percent of the row, counts below.
+
+    Args:
+        matrix: counts (C, C), rows true, columns predicted.
+        classes: C names.
+        title: whose matrix it is.
+    """
+    counts = np.asarray(matrix)
+    share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(1.5 + 0.75 * len(classes), 1.2 + 0.62 * len(classes)), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    for (i, j), value in np.ndenumerate(share):
+        axes.text(j, i, f"{value:.0f}\n({counts[i, j]})", ha="center", va="center", fontsize=7.5,
+                  color="white" if value > 55 else INK)  # fmt: skip
+    axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _quiet(axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="both", color="#e8eaed", lw=0.7)
+    axes.set_axisbelow(True)

@@ -1,0 +1,163 @@
+"""The command line that all studies share."""
+
+import argparse
+import fnmatch
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fer_tf import callstring
+from fer_tf.errors import UserError, exit_on_user_error
+from fer_tf.sweeps.runner import Result, TableCache, run_all
+from fer_tf.training.config import RunConfig
+
+DATASETS = ("synthetic", "fer2013", "ferplus", "folder", "csv")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A scripted experiment.
+
+    Attributes:
+        name: default output folder below ``runs/``.
+        description: the module's docstring; its lines are the ``--help`` text.
+        configs: makes the runs from the parsed options, seed by seed.
+        report: writes figures and pages from the results into the output folder; returns the files written.
+        add_arguments: adds the study's own flags.
+        defaults: defaults of flags that differ from the shared ones.
+    """
+
+    name: str
+    description: str
+    configs: Callable[[argparse.Namespace], list[RunConfig]]
+    report: Callable[[Sequence[Result], Path, argparse.Namespace], list[Path]]
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+def parser(study: Study) -> argparse.ArgumentParser:
+    """Make the argument parser of a study: the shared flags, then its own."""
+    p = argparse.ArgumentParser(description=study.description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = p.add_argument_group("data").add_argument
+    names = f"{'|'.join(DATASETS)}, or a call string such as \"ferplus(mode='probability')\""
+    data("--dataset", default="synthetic", metavar="NAME", help=names)
+    data("--data", metavar="DIR", help="folder or file of the dataset; synthetic needs none")
+    data("--skip-bad", action="store_true", help="leave out unreadable rows and say which")
+    data("--limit", type=_positive(int), metavar="N", help="use at most N faces of each split")
+    data("--crop", type=_crop, default=40, metavar="PX",
+         help="side of the square the network sees; 0 for the whole picture (default %(default)s)")  # fmt: skip
+    run = p.add_argument_group("runs").add_argument
+    run("--epochs", type=_positive(int), default=6, help="default %(default)s")
+    run("--model", default="vgg", help="call string of the network (default %(default)s)")
+    run("--width", type=_positive(float), default=0.125,
+        help="multiplies the network's channels; 1 is the published size (default %(default)s)")  # fmt: skip
+    run("--batch-size", type=_positive(int), default=64, help="default %(default)s")
+    run("--seeds", type=_seeds, default=(0,), metavar="N,N,…", help="one run a seed (default 0)")
+    run("--view", default="center", help="how test faces are shown: center, flip or ten_crop (default %(default)s)")
+    run("--jit", action="store_true", help="compile with XLA: slower start, faster steps; for runs of many minutes")
+    what = p.add_argument_group("what to do").add_argument
+    what("--only", action="append", metavar="PATTERN", help="only runs whose name matches, e.g. 'adam*'; repeatable")
+    what("--quick", action="store_true", help="a minute's worth: few faces, one epoch")
+    what("--list", action="store_true", help="show the runs and stop")
+    what("--out", type=Path, default=Path("runs") / study.name, metavar="DIR", help="default %(default)s")
+    study.add_arguments(p)
+    p.set_defaults(**study.defaults)
+    return p
+
+
+def main(study: Study, arguments: Sequence[str] | None = None) -> None:
+    """Run a study from the command line and end the process.
+
+    Exit codes: 0 when every run ended well, 1 when some failed (the others are complete), 2 for a user's mistake,
+    130 when interrupted (the same command continues).
+    """
+    exit_on_user_error(_run, study, parser(study).parse_args(arguments))
+
+
+def _run(study: Study, options: argparse.Namespace) -> int:
+    if options.quick:
+        options.epochs, options.limit = 1, options.limit or 256
+    configs = [c for c in study.configs(options) if _wanted(c.name, options.only)]
+    if not configs:
+        names = ", ".join(c.name for c in study.configs(options))
+        raise UserError(f"No run matches {', '.join(options.only)}. Available: {names}.")
+    if options.list:
+        for config in configs:
+            print(f"{config.name:40} {config.optimizer}, {config.schedule}, {config.epochs} epochs")
+        return 0
+    load = TableCache()
+    load(configs[0])  # A wrong path ends the study here, and not one run after the other.
+    results = run_all(configs, options.out, load)
+    for path in study.report(results, options.out, options):
+        print(f"wrote {path}")
+    failed = [r for r in results if not r.metrics]
+    if failed:
+        sys.stderr.write(
+            f"{len(failed)} of {len(results)} runs failed; {options.out / 'results.csv'} has the reasons\n"
+        )
+    return 1 if failed else 0
+
+
+def shared_settings(options: argparse.Namespace) -> dict:
+    """Return what the shared flags fix, as keywords of ``RunConfig``."""
+    return {
+        "dataset": options.dataset,
+        "data": str(Path(options.data).absolute()) if options.data else None,
+        "skip_bad": options.skip_bad,
+        "limit": options.limit,
+        "crop": options.crop or None,
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "view": options.view,
+        "jit_compile": options.jit,
+    }
+
+
+def sized(model: str, width: float) -> str:
+    """Return a model's call string with ``width`` set, unless it sets its own."""
+    name, keywords = callstring.parse(model)
+    return callstring.render(name, {"width": width, **keywords})
+
+
+def augmentations(text: str) -> tuple[str, ...]:
+    """Split ``--augment``: a preset's name, or call strings separated by ``;``."""
+    return tuple(part.strip() for part in text.split(";") if part.strip())
+
+
+def over_seeds(configs: Sequence[RunConfig], seeds: Sequence[int]) -> list[RunConfig]:
+    """Repeat configurations for every seed; the seed joins the name when there are several."""
+    return [
+        replace(c, seed=seed, name=f"{c.name}-seed{seed}" if len(seeds) > 1 else c.name)
+        for seed in seeds
+        for c in configs
+    ]
+
+
+def _wanted(name: str, patterns: Sequence[str] | None) -> bool:
+    return not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+def _positive(kind: type) -> Callable[[str], int | float]:
+    def read(text: str) -> int | float:
+        value = kind(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        return value
+
+    return read
+
+
+def _crop(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0; 0 means the whole picture")
+    return value
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers such as 0,1,2") from None

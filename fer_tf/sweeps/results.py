@@ -1,0 +1,62 @@
+"""The table of a study: one row a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from fer_tf import atomic
+
+if TYPE_CHECKING:
+    from fer_tf.sweeps.runner import Result
+
+FILE = "results.csv"
+COLUMNS = (
+    "run", "model", "optimizer", "schedule", "seed", "epochs", "best_epoch", "val_accuracy", "test_accuracy",
+    "test_macro_f1", "seconds", "images_per_second", "status", "reason", "folder",
+)  # fmt: skip
+
+
+def row(result: "Result") -> dict[str, Any]:
+    """Return one run's row of ``results.csv``; a failed run has its reason and no scores."""
+    config, metrics = result.config, result.metrics
+    values = {
+        "run": config.name,
+        "model": config.model,
+        "optimizer": config.optimizer,
+        "schedule": config.schedule,
+        "seed": config.seed,
+        "epochs": config.epochs,
+        "status": "done" if metrics else "failed",
+        "reason": result.reason,
+        "folder": result.folder.name,
+    }
+    if metrics:
+        values |= {
+            "best_epoch": metrics["best_epoch"],
+            "val_accuracy": metrics["val_accuracy"],
+            "test_accuracy": metrics["test"]["accuracy"],
+            "test_macro_f1": metrics["test"]["macro_f1"],
+            "seconds": round(metrics["seconds"], 2),
+            "images_per_second": round(metrics["images_per_second"], 1),
+        }
+    return values
+
+
+def frame(results: Sequence["Result"]) -> pd.DataFrame:
+    """Return the table of a study, in the order of the runs."""
+    table = pd.DataFrame([row(r) for r in results], columns=list(COLUMNS))
+    return table.astype({"best_epoch": "Int64"})
+
+
+def write(results: Sequence["Result"], path: Path) -> None:
+    """Write ``results.csv`` atomically."""
+    with atomic.replacing(path) as part:
+        frame(results).to_csv(part, index=False)
+
+
+def ranked(results: Sequence["Result"]) -> list["Result"]:
+    """Return the finished runs, best validation accuracy first (the order given on ties)."""
+    finished = [r for r in results if r.metrics]
+    return sorted(finished, key=lambda r: -r.metrics["val_accuracy"])

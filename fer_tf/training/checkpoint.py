@@ -1,0 +1,76 @@
+"""The state of a run after an epoch, as one file from which training goes on exactly."""
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fer_tf import atomic
+
+
+@dataclass
+class Progress:
+    """What a run knows besides its variables.
+
+    Attributes:
+        epoch: finished epochs.
+        history: one dict of numbers an epoch.
+        best_epoch: 1-based epoch with the highest validation accuracy so far (the first on ties), 0 for none.
+        schedule_state: state of a schedule that reacts to results; ``None`` for the others.
+    """
+
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    schedule_state: dict[str, Any] | None = None
+
+
+def _variables(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, list]:
+    # `variables` has the dropout seeds besides the weights: without them a continued run draws other masks.
+    # The compiled metrics' and the optimizer's variables hang on the trainer, so they are left to their owners.
+    own = {id(v) for v in optimizer.variables}
+    metrics = {id(v) for m in network.metrics for v in m.variables}
+    return {
+        "network": [v for v in network.variables if id(v) not in own | metrics],
+        "optimizer": list(optimizer.variables),
+    }
+
+
+def save(path: Path, network: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress) -> None:
+    """Write the variables of a built network and optimizer, and the progress, atomically."""
+    arrays = {
+        f"{owner}/{i:04d}": keras.ops.convert_to_numpy(v)
+        for owner, variables in _variables(network, optimizer).items()
+        for i, v in enumerate(variables)
+    }
+    with atomic.replacing(path) as part, part.open("wb") as file:
+        np.savez(file, progress=json.dumps(asdict(progress)), **arrays)
+
+
+def restore(path: Path, network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress | None:
+    """Assign what ``save`` wrote to a built network and optimizer.
+
+    Returns:
+        The progress, or ``None`` (nothing assigned) when there is no checkpoint, it cannot be read, or it is of
+        another network.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    progress = Progress(**json.loads(str(arrays.pop("progress"))))
+    targets = {
+        f"{owner}/{i:04d}": v
+        for owner, variables in _variables(network, optimizer).items()
+        for i, v in enumerate(variables)
+    }
+    if {k: a.shape for k, a in arrays.items()} != {k: tuple(v.shape) for k, v in targets.items()}:
+        return None
+    for name, variable in targets.items():
+        variable.assign(arrays[name])
+    return progress

@@ -1,0 +1,124 @@
+"""The flat, JSON-able description of one training run."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from fer_tf.errors import UserError
+
+VIEWS = ("center", "flip", "ten_crop")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run's result. Names are resolved when it is built, before any work.
+
+    Attributes:
+        name: what tables call the run; it does not change the result.
+        dataset: call string of the dataset registry.
+        data: folder or file of the dataset; ``None`` for built-in ones.
+        skip_bad: leave out unreadable rows (recorded) instead of stopping.
+        limit: at most so many faces a split, for quick looks; ``None`` for all.
+        model: call string of the model registry.
+        crop: side in pixels of the square that the network sees: random in training, centred in evaluation;
+            ``None`` for the whole picture.
+        optimizer, schedule, loss: call strings of their registries.
+        learning_rate: base rate that the schedule scales.
+        weight_decay: decoupled decay (Keras: scaled by the learning rate).
+        l2: coupled decay, added to the gradient of every trainable variable (torch's ``weight_decay``).
+        kernel_l1, kernel_l2: penalties on kernels, part of the loss.
+        clipnorm, global_clipnorm, clipvalue: gradient clipping per variable, over all, per element.
+        averaging: ``"ema(decay=0.999)"``, ``"swa(start=0.75)"`` or ``None``; evaluation uses the averaged weights.
+        sharpness: radius ρ of sharpness-aware minimisation (arXiv 2010.01412); 0 for none.
+        dropout: dropout rate; ``None`` for the model's own.
+        augment: call strings of the augmentation registry and preset names, in the order in which they run.
+        epochs, batch_size, seed: as usual; one epoch shows every training face once.
+        view: how test faces are shown: ``center``, ``flip`` (mean of two) or ``ten_crop``. Validation uses ``center``.
+        jit_compile: compile the step with XLA; slower to start, faster to run from a few thousand steps on.
+
+    Raises:
+        UserError: an unknown name or keyword, or a number out of range.
+    """
+
+    name: str
+    dataset: str = "synthetic"
+    data: str | None = None
+    skip_bad: bool = False
+    limit: int | None = None
+    model: str = "vgg"
+    crop: int | None = 40
+    optimizer: str = "nesterov"
+    learning_rate: float = 0.01
+    schedule: str = "constant"
+    weight_decay: float = 0.0
+    l2: float = 0.0
+    kernel_l1: float = 0.0
+    kernel_l2: float = 0.0
+    clipnorm: float | None = None
+    global_clipnorm: float | None = None
+    clipvalue: float | None = None
+    averaging: str | None = None
+    sharpness: float = 0.0
+    dropout: float | None = None
+    loss: str = "cross_entropy"
+    augment: tuple[str, ...] = ()
+    epochs: int = 10
+    batch_size: int = 64
+    seed: int = 0
+    view: str = "center"
+    jit_compile: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "augment", tuple(self.augment))
+        for key, low in (("epochs", 1), ("batch_size", 1), ("learning_rate", 0), ("l2", 0), ("weight_decay", 0)):
+            if not getattr(self, key) >= low:
+                raise UserError(f"{key} is {getattr(self, key)}. Expected {low} or more.")
+        if self.view not in VIEWS:
+            raise UserError(f"Unknown view {self.view!r}. Available: {', '.join(VIEWS)}.")
+        self._resolve_names()
+
+    def _resolve_names(self) -> None:
+        from fer_tf import augment
+        from fer_tf.datasets import DATASETS
+        from fer_tf.losses import LOSSES
+        from fer_tf.models import MODELS
+        from fer_tf.training.averaging import AVERAGINGS
+        from fer_tf.training.optimizers import OPTIMIZERS
+        from fer_tf.training.schedules import SCHEDULES
+
+        cells = [(DATASETS, self.dataset), (MODELS, self.model), (OPTIMIZERS, self.optimizer)]
+        cells += [(SCHEDULES, self.schedule), (LOSSES, self.loss)]
+        cells += [(AVERAGINGS, self.averaging)] if self.averaging else []
+        for registry, text in cells:
+            registry.resolve(text)
+        augment.build(self.augment)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the configuration as a flat dict of JSON values."""
+        return {**asdict(self), "augment": list(self.augment)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "RunConfig":
+        """Build a configuration from ``to_json``'s dict.
+
+        Raises:
+            UserError: a key that no configuration has.
+        """
+        known = {f.name for f in fields(cls)}
+        strange = sorted(set(values) - known)
+        if strange:
+            raise UserError(f"Unknown setting {strange[0]!r}. Available: {', '.join(sorted(known))}.")
+        return cls(**values)
+
+    def digest(self) -> str:
+        """Return eight hex digits that change with any setting but the name."""
+        values = self.to_json()
+        del values["name"]
+        return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=4).hexdigest()
+
+    def folder(self) -> str:
+        """Return the run's folder name: its name, made safe for any file system, and its digest."""
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in self.name)
+        return f"{safe[:80]}-{self.digest()}"

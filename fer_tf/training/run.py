@@ -1,0 +1,203 @@
+"""One training run in one folder: it starts, continues or is found finished, and its folder explains it."""
+
+import gc
+import json
+import math
+import platform
+import statistics
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+import fer_tf
+from fer_tf import atomic, datasets, evaluation, losses, models
+from fer_tf.facetable import SPLITS, FaceTable
+from fer_tf.progress import bar
+from fer_tf.readers import open_reader
+from fer_tf.readers.batches import BatchSource
+from fer_tf.training import checkpoint, optimizers, schedules, sharpness
+from fer_tf.training.callbacks import EndOfEpoch, RunFailed
+from fer_tf.training.config import RunConfig
+from fer_tf.training.objective import Objective
+
+CONFIG, ENVIRONMENT, HISTORY, METRICS, FAILURE = (
+    "config.json", "environment.json", "history.csv", "metrics.json", "failure.json",
+)  # fmt: skip
+MODEL, CHECKPOINT, PREDICTIONS = "model.keras", "checkpoint.npz", "test_logits.npz"
+
+Tables = Mapping[str, FaceTable]
+
+
+def load_tables(config: RunConfig) -> Tables:
+    """Read the dataset of a configuration into one table a split.
+
+    Raises:
+        DataError: unreadable data, or a split without rows.
+    """
+    table = datasets.load(config.dataset, config.data, skip_bad=config.skip_bad)
+    tables = {split: table.select(split) for split in SPLITS}
+    if config.limit:
+        tables = {split: t.take(np.arange(min(config.limit, len(t)))) for split, t in tables.items()}
+    return tables
+
+
+def execute(
+    config: RunConfig, folder: Path, load: Callable[[RunConfig], Tables] = load_tables, description: str = ""
+) -> dict[str, Any]:
+    """Train, choose the epoch on validation, score test once; or take up what the folder already holds.
+
+    A finished run is returned as it was. An interrupted one goes on after its last whole epoch and ends, on CPU, with
+    the bytes of a run that was never interrupted. Data other than the folder's makes it start over.
+
+    Args:
+        config: the run.
+        folder: its own folder; made when missing.
+        load: gives the tables of a configuration; a sweep passes a caching one.
+        description: what the progress bar says.
+
+    Returns:
+        The contents of ``metrics.json``.
+
+    Raises:
+        RunFailed: the loss is no longer a number. ``failure.json`` has the reason.
+        UserError: the data cannot be read.
+        OSError: a file cannot be written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic.remove_leftovers(folder)
+    tables = load(config)
+    digest = "".join(tables[split].digest() for split in SPLITS)
+    known = _read_json(folder / ENVIRONMENT)
+    if known is not None and known["data_digest"] != digest:
+        for name in (METRICS, CHECKPOINT, MODEL, FAILURE):
+            (folder / name).unlink(missing_ok=True)
+    finished = _read_json(folder / METRICS)
+    if finished is not None:
+        return finished
+    failed = _read_json(folder / FAILURE)
+    if failed is not None and failed["final"]:
+        raise RunFailed(failed["reason"])
+    atomic.write_json(folder / CONFIG, config.to_json())
+    atomic.write_json(folder / ENVIRONMENT, {**environment(), "data_digest": digest})
+    try:
+        progress = _train(config, folder, tables, description or config.name)
+    except RunFailed as failure:
+        # The same seed diverges again: final, unlike a full disk, which a restart may find mended.
+        atomic.write_json(folder / FAILURE, {"reason": str(failure), "final": True})
+        raise
+    metrics = _score(config, folder, tables, progress)
+    atomic.write_json(folder / METRICS, metrics)
+    (folder / FAILURE).unlink(missing_ok=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return metrics
+
+
+def environment() -> dict[str, Any]:
+    """Return what a result depends on besides its configuration: versions, backend, machine."""
+    return {
+        "fer_tf": fer_tf.__version__,
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "machine": platform.machine(),
+    }
+
+
+def build_network(config: RunConfig, tables: Tables) -> keras.Model:
+    """Build the configuration's network for the faces of ``tables``."""
+    height, width, channels = tables["train"].image_shape
+    shape = (config.crop, config.crop, channels) if config.crop else (height, width, channels)
+    penalty = keras.regularizers.L1L2(config.kernel_l1, config.kernel_l2)
+    return models.build(
+        config.model,
+        num_classes=len(tables["train"].label_set),
+        image_shape=shape,
+        dropout=config.dropout,
+        kernel_regularizer=penalty if config.kernel_l1 or config.kernel_l2 else None,
+    )
+
+
+def _train(config: RunConfig, folder: Path, tables: Tables, description: str) -> checkpoint.Progress:
+    keras.utils.clear_session()
+    gc.collect()
+    keras.utils.set_random_seed(config.seed)
+    network = build_network(config, tables)
+    repeats = sharpness.BATCH_REPEATS if config.sharpness else 1
+    source = BatchSource(
+        tables["train"], config.batch_size, config.augment, seed=config.seed, crop=config.crop, repeats=repeats
+    )
+    schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
+    optimizer = _build_optimizer(config, schedule.learning_rate, config.epochs * source.steps)
+    objective = Objective(network)
+    objective.compile(
+        optimizer=optimizer,
+        loss=losses.build(config.loss),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        jit_compile=config.jit_compile,
+    )
+    optimizer.build(objective.trainable_variables)
+    progress = checkpoint.restore(folder / CHECKPOINT, network, optimizer) or checkpoint.Progress()
+    if schedule.plateau is not None and progress.schedule_state is not None:
+        schedule.plateau.set_state(progress.schedule_state)
+    if progress.epoch >= config.epochs:
+        return progress
+    steps = source.steps_per_epoch
+    with bar(config.epochs * steps, description, "step", initial=progress.epoch * steps) as ticks:
+        end = EndOfEpoch(
+            config, folder / MODEL, folder / CHECKPOINT, source, tables["validation"], schedule.plateau, progress, ticks
+        )
+        objective.fit(
+            open_reader(source, progress.epoch, config.epochs),
+            steps_per_epoch=steps,
+            initial_epoch=progress.epoch,
+            epochs=config.epochs,
+            callbacks=[end],
+            shuffle=False,
+            verbose=0,
+        )
+    return progress
+
+
+def _build_optimizer(config: RunConfig, learning_rate: Any, total_steps: int) -> keras.optimizers.Optimizer:
+    return optimizers.build(
+        config.optimizer,
+        learning_rate,
+        weight_decay=config.weight_decay,
+        l2=config.l2,
+        clipnorm=config.clipnorm,
+        global_clipnorm=config.global_clipnorm,
+        clipvalue=config.clipvalue,
+        averaging=config.averaging,
+        sharpness=config.sharpness,
+        total_steps=total_steps,
+    )
+
+
+def _score(config: RunConfig, folder: Path, tables: Tables, progress: checkpoint.Progress) -> dict[str, Any]:
+    network = models.load(folder / MODEL)
+    with atomic.replacing(folder / HISTORY) as part:
+        pd.DataFrame(progress.history).to_csv(part, index=False)
+    test = tables["test"]
+    logits = evaluation.logits(network, test.images, view=config.view, crop=config.crop)
+    with atomic.replacing(folder / PREDICTIONS) as part, part.open("wb") as file:
+        np.savez(file, ids=test.ids.astype(str), logits=logits)
+    best = progress.history[progress.best_epoch - 1]
+    return {
+        "parameters": int(sum(math.prod(v.shape) for v in network.trainable_variables)),
+        "best_epoch": progress.best_epoch,
+        "val_accuracy": best["val_accuracy"],
+        "seconds": sum(row["seconds"] for row in progress.history),
+        "images_per_second": statistics.median(row["images_per_second"] for row in progress.history),
+        "test": evaluation.scores(logits, test.targets, test.label_set),
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
