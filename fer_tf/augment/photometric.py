@@ -1,5 +1,7 @@
 """Changes of light: each op draws a factor an image, and a pure function applies it."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fer_tf.augment.op import Op, check_number, chosen, per_image
@@ -74,7 +76,7 @@ def contrast(delta: float = 0.2, p: float = 1.0) -> Op:
     return _factor_op("contrast", scale_contrast, delta, p)
 
 
-def _factor_op(name: str, apply, delta: float, p: float) -> Op:
+def _factor_op(name: str, apply: Callable[[np.ndarray, np.ndarray], np.ndarray], delta: float, p: float) -> Op:
     check_number(name, "delta", delta, 0, 1)
     check_number(name, "p", p, 0, 1)
 
