@@ -236,7 +236,7 @@ def _shown(text: bytes) -> str:
 
 
 def _read_folders(place: Path, faults: Faults, seed: int) -> FaceTable:
-    entries = folder.read_tree(place, faults)
+    entries = folder.read_tree(place, faults, splits_only=True)
     for name in sorted({e.class_name for e in entries}):
         if folder.class_index(FER2013, name) is None:
             raise DataError(f"{place}: class folder {name!r} is none of FER2013's: {', '.join(FER2013.classes)}.")

@@ -64,15 +64,20 @@ def load(
     return build(root, entries, label_set, faults, split, seed, size, channels, in_memory)
 
 
-def read_tree(root: Path, faults: Faults) -> list[Entry]:
+def read_tree(root: Path, faults: Faults, splits_only: bool = False) -> list[Entry]:
     """List the pictures of a tree of class folders, sorted by id; opens none of them.
+
+    Args:
+        root: the tree.
+        faults: takes empty classes and misplaced pictures.
+        splits_only: pass over folders that are no splits, such as a ``runs`` beside them.
 
     Raises:
         DataError: no such folder, no classes in it, unknown split beside known ones, an empty class.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder. Expected DIR/<split>/<class>/*.png or DIR/<class>/*.png.")
-    folders = _folders(root, faults)
+    folders = [f for f in _folders(root, faults) if not splits_only or split_of(f.name)]
     named = {f: split_of(f.name) for f in folders}
     if not any(named.values()):
         entries = _read_classes(root, folders, "", faults)

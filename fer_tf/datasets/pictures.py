@@ -1,5 +1,6 @@
 """Reading pictures that others made: any common format, nothing trusted."""
 
+import contextlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -130,25 +131,30 @@ def _shown(numbers: range) -> Iterator[int]:
             progress.update()
 
 
-def _opened(path: Path | str) -> Image.Image:
+@contextlib.contextmanager
+def _opened(path: Path | str) -> Iterator[Image.Image]:
+    """Open a picture, its header checked; Pillow's warnings about odd metadata are of no use to anybody here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _open(path) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise DataError(f"{picture.width}×{picture.height} pixels. Expected at most {MAX_PIXELS:,} in all.")
+            yield picture
+
+
+def _open(path: Path | str) -> Image.Image:
     if not _is_file(path):
         raise DataError(_why_no_file(path))
     if not os.path.getsize(path):  # noqa: PTH202 - a third of the time of Path.stat, and there are many
         raise DataError("empty file.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(path, formats=FORMATS)
+        return Image.open(path, formats=FORMATS)
     except Image.UnidentifiedImageError:
         raise DataError(f"no picture. Expected one of {', '.join(FORMATS)}.") from None
     except Image.DecompressionBombError:
         raise DataError(f"too many pixels. Expected at most {MAX_PIXELS:,} in all.") from None
     except Exception as error:
         raise DataError(f"damaged picture ({_first_line(error)}).") from None
-    if picture.width * picture.height > MAX_PIXELS:
-        picture.close()
-        raise DataError(f"{picture.width}×{picture.height} pixels. Expected at most {MAX_PIXELS:,} in all.")
-    return picture
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
