@@ -137,7 +137,7 @@ def _read_file(path: Path, skip_bad: bool) -> dict[str, np.ndarray]:
     pixels, facts, bad, reasons, total = bytearray(), [], [], [], 0
     lines = _lines(path)
     order = _column_order(path, next(lines, (1, b""))[1])
-    # numpy tells of text that is no number by a warning, here made an exception, for the slow and exact reading.
+    # Text that is no number is an error in numpy 2.4 and a warning before; either leads to the slow, exact reading.
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)
         for line, text in lines:

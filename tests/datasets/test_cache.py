@@ -73,6 +73,16 @@ def test_quick_changes_are_noticed(tmp_path, by_content):
         assert cached("kind", [path], {}, Reader(path), by_content)["bytes"].tolist() == [i]
 
 
+@pytest.mark.parametrize("by_content", [True, False])
+def test_stamps_as_young_as_the_clock_is_coarse_are_not_trusted(source, monkeypatch, by_content):
+    source.write_bytes(b"abd")
+    young = cache._signature([source])
+    monkeypatch.setattr(cache, "_signature", lambda _: young)
+    cached("kind", [source], {}, Reader(source), by_content)
+    source.write_bytes(b"abe")
+    assert cached("kind", [source], {}, Reader(source), by_content)["bytes"].tolist() == [296]
+
+
 def test_a_touched_or_moved_file_is_known_by_its_content(source, tmp_path):
     read = Reader(source)
     cached("kind", [source], {}, read, by_content=True)
@@ -86,14 +96,14 @@ def test_a_touched_or_moved_file_is_known_by_its_content(source, tmp_path):
 def test_a_file_that_changes_while_it_is_read_is_not_kept(source):
     class Changing(Reader):
         def __call__(self):
-            arrays = super().__call__()
-            if self.calls == 1:
+            if self.calls == 0:
                 source.write_bytes(b"abd")
-            return arrays
+            return super().__call__()
 
     read = Changing(source)
-    cached("kind", [source], {}, read, by_content=True)
     assert cached("kind", [source], {}, read, by_content=True)["bytes"].tolist() == [295]
+    source.write_bytes(b"abc")
+    assert cached("kind", [source], {}, read, by_content=True)["bytes"].tolist() == [294]
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK nonsense", None])

@@ -234,15 +234,16 @@ PUBLISHED = [
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_real_csv_has_the_published_counts_and_is_fast(real_data):
-    begin = time.perf_counter()
+    # Processor time, which on a quiet machine is the time it takes; tests do not always have one.
+    begin = time.process_time()
     table = load("fer2013", real_data)
-    first = time.perf_counter() - begin
-    seconds = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        load("fer2013", real_data)
-        seconds.append(time.perf_counter() - begin)
+    first = time.process_time() - begin
+    load("fer2013", real_data)
+    begin = time.process_time()
+    load("fer2013", real_data)
+    second = time.process_time() - begin
     counts = np.array([table.select(s).class_counts() for s in ("train", "validation", "test")])
     with fer2013.find(real_data).open() as file:
         lines = [line.rstrip("\n").split(",") for line in file][1:]
@@ -252,4 +253,4 @@ def test_real_csv_has_the_published_counts_and_is_fast(real_data):
     assert np.abs(counts - PUBLISHED).sum() <= 2
     assert counts.sum(axis=1).tolist() == [28709, 3589, 3589]
     assert first < 10
-    assert min(seconds) < 0.5
+    assert second < 0.5

@@ -62,6 +62,11 @@ def test_both_layouts_give_the_same_table(layout, faces, request):
     assert not table.draw_targets
 
 
+@pytest.mark.parametrize("name", ["fer2013.csv", "fer2013new.csv"])
+def test_either_file_may_be_named(two_files, name):
+    assert len(load("ferplus", two_files / name)) == 4
+
+
 def test_modes_change_train_and_leave_evaluation_at_majority(two_files):
     soft = load("ferplus(mode='cross_entropy')", two_files)
     assert soft.split.tolist() == ["train"] * 3 + ["validation", "test"]
@@ -199,6 +204,7 @@ def test_real_sizes_of_every_filter_and_split(real_data, mode):
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_real_tables_have_the_class_counts(real_data):
     _, expected = real_votes(real_data)
     table = load("ferplus", real_data)

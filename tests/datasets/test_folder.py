@@ -73,7 +73,8 @@ def test_a_non_image_is_named_or_skipped(tree, name):
 
 def test_an_empty_class_is_named_or_skipped(tree):
     (tree / "wink").mkdir()
-    (tree / "wink" / ".DS_Store").write_text("")
+    for litter in (".DS_Store", "Thumbs.db"):
+        (tree / "wink" / litter).write_text("")
     with pytest.raises(DataError, match="wink: empty class folder"):
         load("folder", tree)
     table = load("folder", tree, skip_bad=True)
