@@ -1,0 +1,6 @@
+"""What a trained network says of a dataset, and how good that is."""
+
+from fer_tf.evaluation.forward import logits
+from fer_tf.evaluation.scoring import scores
+
+__all__ = ["logits", "scores"]

@@ -1,0 +1,71 @@
+"""All scores of a network on one split, as one flat record."""
+
+from typing import Any
+
+import numpy as np
+
+from fer_tf.errors import UserError
+from fer_tf.facetable import FaceTable
+from fer_tf.labels import LabelSet
+from fer_tf.metrics import calibration, classification, distribution
+from fer_tf.metrics.softmax import log_softmax
+
+
+def scores(
+    logits: np.ndarray, table_or_targets: FaceTable | np.ndarray, label_set: LabelSet | None = None
+) -> dict[str, Any]:
+    """Score logits against the true distributions.
+
+    Args:
+        logits: float (N, C).
+        table_or_targets: the faces' table, or their targets (N, C).
+        label_set: the meaning of the columns; a table brings its own.
+
+    Returns:
+        A dict that JSON can hold: ``faces``; ``accuracy``, ``macro_f1``, ``balanced_accuracy`` (most probable class
+        against that of the target); ``nll`` (nats), ``ece``, ``brier``; means of the six distribution measures;
+        ``classes``; ``recall`` by class (``None`` for a class that no face has); ``confusion``, rows true.
+
+    Raises:
+        UserError: shapes that differ, or logits that are not finite.
+    """
+    if isinstance(table_or_targets, FaceTable):
+        targets, label_set = table_or_targets.targets, table_or_targets.label_set
+    elif label_set is None:
+        raise UserError("Targets without a table need a label_set.")
+    else:
+        targets = np.asarray(table_or_targets)
+    logits = np.asarray(logits)
+    if logits.shape != targets.shape or logits.shape[1:] != (len(label_set),):
+        raise UserError(f"Logits {logits.shape} and targets {targets.shape} must both be (N, {len(label_set)}).")
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if bad.size:
+        raise UserError(f"Logits of row {bad[0]} are not finite: {logits[bad[0]].tolist()}.")
+    return {**_confidence(targets, logits), **_classes(targets.argmax(axis=1), logits.argmax(axis=1), label_set)}
+
+
+def _confidence(targets: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """Return the scores of probabilities."""
+    log_probabilities = log_softmax(logits)
+    probabilities = np.exp(log_probabilities)
+    return {
+        "nll": calibration.negative_log_likelihood(targets, log_probabilities),
+        "ece": calibration.ece(targets, probabilities),
+        "brier": calibration.brier(targets, probabilities),
+        **distribution.averages(targets, probabilities),
+    }
+
+
+def _classes(labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet) -> dict[str, Any]:
+    """Return the scores of the most probable class."""
+    confusion = classification.confusion_matrix(labels, predicted, len(label_set))
+    found = classification.recall(confusion).tolist()
+    return {
+        "faces": len(labels),
+        "accuracy": classification.accuracy(labels, predicted),
+        "macro_f1": classification.macro_f1(labels, predicted, len(label_set)),
+        "balanced_accuracy": classification.balanced_accuracy(labels, predicted, len(label_set)),
+        "classes": list(label_set.classes),
+        "recall": {c: None if np.isnan(r) else r for c, r in zip(label_set.classes, found, strict=True)},
+        "confusion": confusion.tolist(),
+    }

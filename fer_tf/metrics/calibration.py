@@ -1,0 +1,69 @@
+"""Whether the network's probabilities can be believed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fer_tf.metrics.pairs import checked_pair
+
+BINS = 15
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Faces sorted by confidence (the highest probability) into bins of equal width.
+
+    Attributes:
+        edges: float64 (B + 1,), from 0 to 1; bin b holds confidences in (edges[b], edges[b + 1]].
+        count: int64 (B,), faces in each bin.
+        confidence: float64 (B,), their mean confidence; NaN in an empty bin.
+        accuracy: float64 (B,), the share of them that is right; NaN in an empty bin.
+    """
+
+    edges: np.ndarray
+    count: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+
+def reliability(targets: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> Reliability:
+    """Sort faces by confidence, and compare confidence with accuracy bin by bin.
+
+    Args:
+        targets: float (N, C); a face is right when its most probable class is that of its target.
+        probabilities: float (N, C), rows sum to 1.
+        bins: B.
+
+    References:
+        arXiv 1706.04599.
+    """
+    targets, probabilities = checked_pair(targets, probabilities)
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == targets.argmax(axis=1)
+    edges = np.linspace(0, 1, bins + 1)
+    index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    count = np.bincount(index, minlength=bins)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.where(count > 0, np.bincount(index, values, minlength=bins) / np.maximum(count, 1), np.nan)
+
+    return Reliability(edges, count, mean(confidence), mean(right))
+
+
+def ece(targets: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
+    """Return the expected calibration error: the mean over faces of |confidence − accuracy| of their bin, in [0, 1]."""
+    table = reliability(targets, probabilities, bins)
+    return float(np.nansum(table.count * np.abs(table.confidence - table.accuracy)) / table.count.sum())
+
+
+def brier(targets: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean over faces of Σ_k (p_k − t_k)², from 0 to 2."""
+    targets, probabilities = checked_pair(targets, probabilities)
+    return float(np.square(probabilities - targets).sum(axis=1).mean())
+
+
+def negative_log_likelihood(targets: np.ndarray, log_probabilities: np.ndarray) -> float:
+    """Return the mean over faces of −Σ_k t_k log p_k in nats, a target of 0 counting 0 against any probability."""
+    targets, log_probabilities = checked_pair(targets, log_probabilities)
+    terms = np.where(targets > 0, targets, 0) * np.where(targets > 0, log_probabilities, 0)
+    return float(-terms.sum(axis=1).mean())

@@ -1,0 +1,59 @@
+import warnings
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from fer_tf.errors import UserError
+from fer_tf.metrics import classification as c
+
+
+def case(seed, absent=()):
+    rng = np.random.default_rng(seed)
+    labels, predicted = rng.integers(0, 6, 80), rng.integers(0, 6, 80)
+    for k, side in absent:
+        (labels if side == "true" else predicted)[(labels if side == "true" else predicted) == k] = (k + 1) % 6
+    return labels, predicted
+
+
+CASES = {
+    "all": (),
+    "one missing": ((2, "true"),),
+    "one never predicted": ((3, "predicted"),),
+    "one nowhere": ((4, "true"), (4, "predicted")),
+}
+
+
+@pytest.mark.parametrize("absent", CASES.values(), ids=CASES)
+def test_equals_scikit_learn(absent):
+    labels, predicted = case(0, absent)
+    confusion = c.confusion_matrix(labels, predicted, 6)
+    np.testing.assert_array_equal(confusion, reference.confusion_matrix(labels, predicted, labels=range(6)))
+    assert c.accuracy(labels, predicted) == pytest.approx(reference.accuracy_score(labels, predicted))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert c.macro_f1(labels, predicted, 6) == pytest.approx(reference.f1_score(labels, predicted, average="macro"))
+        assert c.balanced_accuracy(labels, predicted, 6) == pytest.approx(
+            reference.balanced_accuracy_score(labels, predicted)
+        )
+        per_class = reference.precision_recall_fscore_support(labels, predicted, labels=range(6), zero_division=np.nan)
+    np.testing.assert_allclose(c.precision(confusion), per_class[0])
+    np.testing.assert_allclose(c.recall(confusion), per_class[1])
+
+
+def test_by_hand():
+    labels, predicted = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
+    assert c.confusion_matrix(labels, predicted, 3).tolist() == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert c.accuracy(labels, predicted) == 0.75
+    assert c.balanced_accuracy(labels, predicted, 3) == pytest.approx((2 / 3 + 1) / 2)
+    assert c.macro_f1(labels, predicted, 3) == pytest.approx((0.8 + 2 / 3) / 2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "message"),
+    [([0, 3], [0, 1], "Row 1 of labels is 3"), ([0, 1], [-1, 1], "Row 0 of predicted is -1"),
+     ([0], [0, 1], "one shape"), ([], [], "N > 0")],
+)  # fmt: skip
+def test_mistakes(labels, predicted, message):
+    with pytest.raises(UserError, match=message):
+        c.confusion_matrix(np.array(labels, int), np.array(predicted, int), 3)

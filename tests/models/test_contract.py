@@ -1,0 +1,198 @@
+"""What every row of MODELS promises, on a narrow copy of it."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fer_tf import models
+from fer_tf.errors import UserError
+
+SHAPES = [(64, 64, 1), (48, 48, 3), (40, 44, 1)]
+
+
+def narrow(row_name, /, **keywords):
+    keyword = {"num_classes": 5, "image_shape": (48, 48, 1), **keywords}
+    return models.build(f"{row_name}(width=0.08)", **keyword)
+
+
+def pixels(shape, n=4, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape)).astype("float32")
+
+
+@pytest.fixture(params=list(models.MODELS))
+def row(request):
+    return models.MODELS[request.param]
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(3)
+    yield
+    keras.backend.clear_session()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_gives_finite_logits_of_any_image_shape(row, shape):
+    model = narrow(row.name, image_shape=shape)
+    logits = np.asarray(model(pixels(shape)))
+    assert model.input_shape == (None, *shape)
+    assert logits.shape == (4, 5) and logits.dtype == np.float32
+    assert np.isfinite(logits).all()
+
+
+def test_outputs_are_logits_not_probabilities(row):
+    logits = np.asarray(narrow(row.name)(pixels((48, 48, 1))))
+    assert (logits < 0).any() and not np.allclose(logits.sum(axis=1), 1, atol=1e-2)
+
+
+def test_default_shape_and_name_come_from_the_row(row):
+    model = models.build(f"{row.name}(width=0.05)", num_classes=4)
+    assert model.input_shape == (None, *row.facts["image_shape"])
+    assert model.name == row.name
+    assert narrow(row.name, name="mine").name == "mine"
+
+
+def test_published_parameter_count(row):
+    model = models.build(row.name, num_classes=row.facts["num_classes"])
+    assert sum(np.prod(w.shape) for w in model.trainable_weights) == row.facts["parameters"]
+
+
+def test_saved_and_loaded_model_is_equal(row, tmp_path):
+    model = narrow(row.name, kernel_regularizer="l2(l2=0.5)")
+    x = pixels((48, 48, 1))
+    model(x, training=True)  # moves the batch-norm statistics away from their start
+    model.save(tmp_path / "m.keras")
+    again = models.load(tmp_path / "m.keras")
+    np.testing.assert_array_equal(np.asarray(again(x)), np.asarray(model(x)))
+    assert float(sum(again.losses)) == float(sum(model.losses))
+    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+
+
+def test_every_trainable_weight_gets_a_gradient(row):
+    model = narrow(row.name, dropout=0.0)
+    x, y = pixels((48, 48, 1), n=16), np.eye(5, dtype="float32")[np.arange(16) % 5]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(y, model(x, training=True)))
+    gradients = tape.gradient(loss, [w.value for w in model.trainable_weights])
+    has_norm = any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
+    for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
+        assert gradient is not None and np.isfinite(gradient).all(), weight.path
+        # Batch-norm subtracts the bias before it, whose gradient is therefore 0 but for rounding.
+        if not (has_norm and "_conv" in weight.path and weight.name == "bias"):
+            assert np.abs(gradient).max() > 0, weight.path
+
+
+def test_two_evaluations_are_equal(row):
+    model, x = narrow(row.name, dropout=0.5), pixels((48, 48, 1))
+    np.testing.assert_array_equal(np.asarray(model(x, training=False)), np.asarray(model(x, training=False)))
+    np.testing.assert_array_equal(np.asarray(model(x)), np.asarray(model(x, training=False)))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_dropout_acts_in_training_only_when_asked(row, rate):
+    model, x = narrow(row.name, dropout=rate), pixels((48, 48, 1))
+    first, second = (np.asarray(model(x, training=True)) for _ in range(2))
+    assert np.allclose(first, second) == (rate == 0)
+
+
+@pytest.mark.parametrize("penalty", ["l2(l2=0.5)", "l2", keras.regularizers.L2(0.5)], ids=str)
+def test_kernel_regularizer_acts_on_every_kernel(row, penalty):
+    factor = 0.01 if penalty == "l2" else 0.5
+    model = narrow(row.name, kernel_regularizer=penalty)
+    kernels = [w for w in model.trainable_weights if w.name == "kernel"]
+    assert len(model.losses) == len(kernels) > 0
+    expected = factor * sum(float(np.square(np.asarray(w)).sum()) for w in kernels)
+    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-4)
+    assert narrow(row.name).losses == []
+
+
+def test_gradcam_layer_is_spatial(row):
+    model = narrow(row.name, image_shape=(64, 64, 1))
+    height, width = model.get_layer(row.facts["gradcam_layer"]).output.shape[1:3]
+    assert height > 1 and width > 1
+
+
+def test_no_two_kernels_start_alike(row):
+    kernels = [np.asarray(w) for w in narrow(row.name).trainable_weights if w.name == "kernel"]
+    for i, a in enumerate(kernels):
+        assert not any(a.shape == b.shape and np.array_equal(a, b) for b in kernels[:i])
+
+
+def test_width_scales_every_hidden_layer(row):
+    whole, half = (models.build(f"{row.name}(width={w})", num_classes=5) for w in (0.25, 0.125))
+    for a, b in zip(whole.trainable_weights, half.trainable_weights, strict=True):
+        if a.path.split("/")[-2] != "logits":
+            assert a.shape[-1] == 2 * b.shape[-1]
+
+
+@pytest.mark.parametrize(
+    ("call", "keywords", "message"),
+    [
+        ("(no_such=1)", {}, "takes no 'no_such'"),
+        ("(dropout=0.1)", {"dropout": 0.2}, "set by the caller"),
+        ("", {"dropout": 1.0}, "below 1"),
+        ("", {"dropout": -0.1}, "below 1"),
+        ("", {"image_shape": (4, 4, 1)}, "too small"),
+        ("", {"image_shape": (48, 48)}, "height, width, channels"),
+        ("(width=0)", {}, "width"),
+        ("(depth=(1, 2))", {}, "depth"),
+        ("(depth=0)", {}, "depth"),
+        ("", {"kernel_regularizer": "l3"}, "kernel_regularizer"),
+    ],
+)
+def test_a_mistake_is_a_user_error(row, call, keywords, message):
+    with pytest.raises(UserError, match=message):
+        models.build(f"{row.name}{call}", num_classes=5, **keywords)
+
+
+def test_unknown_model_lists_the_known():
+    known = ", ".join(sorted(models.MODELS))
+    with pytest.raises(UserError, match=rf"Unknown model 'vgg17'\. Available: {known}\."):
+        models.build("vgg17", num_classes=7)
+
+
+# A finder, not sys.modules["tensorflow"] = None: keras.layers.Rescaling takes the mere key for an installed TensorFlow.
+ON_JAX_WITHOUT_TENSORFLOW = """
+import pathlib, sys
+class Blocked:
+    def find_spec(self, name, *rest):
+        if name.partition(".")[0] == "tensorflow":
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+import numpy as np
+from fer_tf import models
+folder = pathlib.Path(sys.argv[1])
+for path in folder.glob("*.keras"):
+    network = models.load(path)
+    np.save(path.with_suffix(".npy"), network.predict_on_batch(np.load(folder / "pixels.npy")))
+"""
+
+
+@pytest.mark.slow
+def test_jax_without_tensorflow_reads_the_files_and_agrees(tmp_path):
+    pytest.importorskip("jax")
+    x, expected = pixels((32, 32, 1)), {}
+    np.save(tmp_path / "pixels.npy", x)
+    for name in ("vgg", "vgg13"):  # between them every kind of layer; a compilation on JAX takes many seconds
+        model = narrow(name, image_shape=(32, 32, 1))
+        for _ in range(8):
+            model(x, training=True)  # lets the batch-norm statistics find the signal, else the logits are near 0
+        model.save(tmp_path / f"{name}.keras")
+        expected[name] = np.asarray(model(x))
+        assert expected[name].std() > 1e-3
+    subprocess.run(
+        [sys.executable, "-c", ON_JAX_WITHOUT_TENSORFLOW, str(tmp_path)],
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}, check=True,
+    )  # fmt: skip
+    for name, logits in expected.items():
+        np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), logits, atol=1e-4, err_msg=name)
+
+
+def test_missing_model_file_is_a_user_error(tmp_path):
+    with pytest.raises(UserError, match=r"none\.keras"):
+        models.load(tmp_path / "none.keras")
