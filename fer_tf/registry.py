@@ -29,8 +29,7 @@ class Registry:
     """A table from names to functions, with the facts of each.
 
     ``add("vgg16", "fer_tf.models.vgg:vgg16", facts={…})`` makes a row; ``make("vgg16(dropout=0.4)", …)`` calls it.
-    Keywords of the call string win over the row's standing keywords, and a call's own keywords over nothing: one
-    given twice is an error.
+    Keywords of the call string and of the call win over the row's standing ones; one in both is an error.
     """
 
     def __init__(self, kind: str):
@@ -68,7 +67,7 @@ class Registry:
     def make(self, text: str, *args: Any, **common: Any) -> Any:
         """Call the named function with the call string's keywords and ``common`` ones."""
         row, keywords = self.resolve(text)
-        twice = sorted(keywords.keys() & common.keys() - row.keywords.keys())
+        twice = sorted(callstring.parse(text)[1].keys() & common.keys())
         if twice:
             raise UserError(f"{self.kind} {row.name!r}: {twice[0]!r} is set by the caller and in {text!r}.")
         return row.load()(*args, **{**keywords, **common})
