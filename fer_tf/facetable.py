@@ -69,7 +69,7 @@ class FaceTable:
             raise DataError(f"Target of {self.ids[bad[0]]} is no distribution: {self.targets[bad[0]].tolist()}.")
         unknown = sorted(set(np.unique(self.split)) - set(SPLITS))
         if unknown:
-            raise DataError(f"Unknown split {unknown[0]!r}. Expected one of {', '.join(SPLITS)}.")
+            raise DataError(f"Unknown split {str(unknown[0])!r}. Expected one of {', '.join(SPLITS)}.")
         if len(np.unique(self.ids)) != n:
             raise DataError("Sample ids are not unique.")
 

@@ -12,6 +12,7 @@ from fer_tf import callstring
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.sweeps.runner import Result, TableCache, run_all
 from fer_tf.training.config import RunConfig
+from fer_tf.training.run import check
 
 DATASETS = ("synthetic", "fer2013", "ferplus", "folder", "csv")
 
@@ -88,7 +89,7 @@ def _run(study: Study, options: argparse.Namespace) -> int:
             print(f"{config.name:40} {config.optimizer}, {config.schedule}, {config.epochs} epochs")
         return 0
     load = TableCache()
-    load(configs[0])  # A wrong path ends the study here, and not one run after the other.
+    check(configs[0], load(configs[0]))  # A wrong path or crop ends the study here, not one run after the other.
     results = run_all(configs, options.out, load)
     for path in study.report(results, options.out, options):
         print(f"wrote {path}")

@@ -110,6 +110,12 @@ def environment() -> dict[str, Any]:
     }
 
 
+def check(config: RunConfig, tables: Tables) -> None:
+    """Raise a ``UserError`` when crop, augmentation or network do not fit the faces; before any long work."""
+    BatchSource(tables["train"], config.batch_size, config.augment, crop=config.crop)
+    build_network(config, tables)
+
+
 def build_network(config: RunConfig, tables: Tables) -> keras.Model:
     """Build the configuration's network for the faces of ``tables``."""
     height, width, channels = tables["train"].image_shape

@@ -1,0 +1,80 @@
+"""The regulariser study: one change at a time against one baseline, and what its page shows."""
+
+import argparse
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from fer_tf import callstring
+from fer_tf.reports import figures, page
+from fer_tf.sweeps import study_page
+from fer_tf.sweeps.runner import Result
+from fer_tf.training.config import RunConfig
+
+BASELINE = "baseline"
+
+
+def variants(base: RunConfig) -> list[RunConfig]:
+    """Return the baseline and its variants; each differs from it in what its name says and in nothing else.
+
+    The kernels' L1 and L2 penalties are part of the loss; coupled decay pulls at every variable through the gradient
+    (torch's ``weight_decay``); decoupled decay goes past the gradient and is scaled by the learning rate (AdamW's).
+
+    Args:
+        base: the baseline: batch-norm on, no dropout, no decay, no smoothing.
+    """
+    changes = {
+        BASELINE: {},
+        "dropout 0.2": {"dropout": 0.2},
+        "dropout 0.5": {"dropout": 0.5},
+        "spatial dropout 0.1": {"model": _with(base.model, spatial_dropout=0.1)},
+        "kernel L1 1e-5": {"kernel_l1": 1e-5},
+        "kernel L2 1e-4": {"kernel_l2": 1e-4},
+        "coupled decay 5e-4": {"l2": 5e-4},
+        # Keras scales decoupled decay by the learning rate: this pulls as coupled decay of 5e-4 does with plain SGD.
+        "decoupled decay 5e-4": {"weight_decay": 5e-4},
+        "no batch-norm": {"model": _with(base.model, batch_norm=False)},
+        "label smoothing 0.1": {"loss": "cross_entropy(label_smoothing=0.1)"},
+        "augmentation none": {"augment": ()},
+        "augmentation study": {"augment": ("study",)},
+        "augmentation strong": {"augment": ("strong",)},
+        "random erasing": {"augment": (*base.augment, "erasing(p=0.5)")},
+        "MixUp 0.2": {"augment": (*base.augment, "mixup(alpha=0.2)")},
+        "CutMix 1": {"augment": (*base.augment, "cutmix(alpha=1.0)")},
+        "EMA 0.999": {"averaging": "ema(decay=0.999)"},
+        "SWA last quarter": {"averaging": "swa(start=0.75)"},
+        "clip global norm 1": {"global_clipnorm": 1.0},
+        "clip value 0.1": {"clipvalue": 0.1},
+        "SAM 0.05": {"sharpness": 0.05},
+    }
+    return [replace(base, name=name, **change) for name, change in changes.items()]
+
+
+def report(results: Sequence[Result], out: Path, options: argparse.Namespace) -> list[Path]:
+    """Write ``report.html`` and ``winner.keras``; print the ranking."""
+    return study_page.write(results, out, "VGG regulariser study", _charts)
+
+
+def _charts(results: Sequence[Result]) -> list[tuple[str, str]]:
+    by_variant = defaultdict(list)
+    for result in results:
+        by_variant[variant(result.config)].append(result.metrics["val_accuracy"])
+    means = {name: statistics.fmean(values) for name, values in by_variant.items()}
+    if BASELINE not in means or len(means) < 2:
+        return []
+    others = {name: value for name, value in means.items() if name != BASELINE}
+    title = "validation accuracy against the baseline, mean over seeds"
+    figure = figures.differences(list(others), list(others.values()), means[BASELINE], title)
+    return [("What each regulariser changes", page.picture(figure, title))]
+
+
+def variant(config: RunConfig) -> str:
+    """Return a run's variant: its name without the seed that a study of several seeds adds."""
+    return config.name.removesuffix(f"-seed{config.seed}")
+
+
+def _with(model: str, **keywords: object) -> str:
+    name, given = callstring.parse(model)
+    return callstring.render(name, {**given, **keywords})

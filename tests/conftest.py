@@ -1,0 +1,25 @@
+"""Fixtures that several rooms share."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Keep the tests' dataset caches out of the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FER_TF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with the user's fer2013.csv and fer2013new.csv."""
+    folder = os.environ.get("FER_TF_DATA")
+    if not folder:
+        pytest.skip("FER_TF_DATA is unset; set it to the folder with fer2013.csv and fer2013new.csv")
+    return Path(folder)

@@ -1,0 +1,40 @@
+import numpy as np
+import pandas as pd
+
+from fer_tf.reports import figures
+
+
+def history(accuracy):
+    return pd.DataFrame({"epoch": range(1, len(accuracy) + 1), "val_accuracy": accuracy, "loss": [1.0] * len(accuracy)})
+
+
+def test_learning_curves_name_the_best_runs_only():
+    runs = {f"run{i}": history([0.2, 0.3 + i / 100]) for i in range(9)}
+    figure = figures.learning_curves(runs, marked=3)
+    left, right = figure.axes
+    assert len(left.lines) == len(right.lines) == 9
+    assert [t.get_text() for t in left.get_legend().get_texts()] == ["run0", "run1", "run2"]
+    assert max(line.get_ydata()[-1] for line in left.lines) == 38  # percent
+
+
+def test_a_single_epoch_is_visible():
+    figure = figures.learning_curves({"a": history([0.4])})
+    assert figure.axes[0].lines[0].get_marker() == "o"
+
+
+def test_grid_writes_percents_and_leaves_gaps():
+    grid = pd.DataFrame({"constant": [0.5, 0.25], "step": [np.nan, 0.75]}, index=["sgd", "adam"])
+    texts = [t.get_text() for t in figures.accuracy_grid(grid).axes[0].texts]
+    assert texts == ["50.0", "25.0", "75.0"]
+
+
+def test_differences_are_points_in_order():
+    axes = figures.differences(["worse", "better"], [0.4, 0.55], baseline=0.5).axes[0]
+    assert [round(bar.get_width(), 6) for bar in axes.patches] == [-10, 5]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["worse", "better"]
+    assert [t.get_text() for t in axes.texts] == ["-10.0", "+5.0"]
+
+
+def test_confusion_rows_are_shares_of_the_true_class():
+    texts = [t.get_text() for t in figures.confusion([[3, 1], [0, 0]], ["a", "b"]).axes[0].texts]
+    assert texts == ["75\n(3)", "25\n(1)", "0\n(0)", "0\n(0)"]

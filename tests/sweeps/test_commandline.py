@@ -1,0 +1,68 @@
+"""The flags that all studies share, and their exit codes."""
+
+import pytest
+
+from fer_tf.sweeps import commandline
+from fer_tf.training.config import RunConfig
+
+
+def configs(options):
+    base = RunConfig(name="a", model=commandline.sized(options.model, options.width),
+                     **commandline.shared_settings(options))  # fmt: skip
+    return commandline.over_seeds([base], options.seeds)
+
+
+STUDY = commandline.Study("demo", "What is it?\n\n  an example", configs, lambda *_: [], defaults={"width": 0.03})
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        commandline.main(STUDY, arguments)
+    return ended.value.code
+
+
+def test_help_shows_examples_and_defaults(capsys):
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    assert "\n  an example" in text
+    text = " ".join(text.split())
+    assert "published size (default 0.03)" in text and "runs/demo" in text
+
+
+def test_list_shows_the_runs_and_does_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("--list", "--seeds", "0,7") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["a-seed0", "a-seed7"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "fer2013", "--data", "/no/such/place"], "/no/such/place"),
+        (["--dataset", "fer2013"], "'fer2013' needs data"),
+        (["--dataset", "cifar"], "Unknown dataset 'cifar'. Available: csv, fer2013, ferplus, folder, synthetic."),
+        (["--only", "zzz*"], "No run matches zzz*. Available: a."),
+        (["--epochs", "0"], "0 is not above 0"),
+        (["--seeds", "1;2"], "is no list of whole numbers"),
+        (["--view", "side"], "Available: center, flip, ten_crop"),
+        (["--model", "vgg99"], "Unknown model 'vgg99'"),
+        (["--crop", "-3"], "0 means the whole picture"),
+        (["--crop", "500", "--quick"], "500"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_code_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message in last and "error:" in last
+
+
+def test_width_goes_into_the_call_string_unless_it_is_there():
+    assert commandline.sized("vgg", 0.5) == "vgg(width=0.5)"
+    assert commandline.sized("vgg(width=2, depth=1)", 0.5) == "vgg(width=2, depth=1)"
+
+
+def test_augmentations_are_split_at_semicolons():
+    assert commandline.augmentations("flip(); affine(rotation=3)") == ("flip()", "affine(rotation=3)")
+    assert commandline.augmentations("light") == ("light",)

@@ -1,0 +1,82 @@
+"""The two studies: which runs they have, under which names, with which decay."""
+
+import argparse
+from dataclasses import replace
+
+import pytest
+
+from fer_tf.errors import UserError
+from fer_tf.sweeps import optimisers, regularisers
+from fer_tf.training import schedules
+from fer_tf.training.config import RunConfig
+from fer_tf.training.optimizers import OPTIMIZERS
+
+
+def test_every_optimiser_runs_constant_and_nesterov_with_every_schedule():
+    pairs = optimisers.grid("cross", epochs=10)
+    assert {o for o, s in pairs if s == "constant"} == set(OPTIMIZERS)
+    names = [s.partition("(")[0] for o, s in pairs if o == "nesterov"]
+    assert sorted(names) == sorted(
+        ["constant", "step", "plateau", "cosine", "warm_restarts", "one_cycle", "warmup_cosine"]
+    )
+    assert len(pairs) == len(set(pairs)) == 19
+
+
+def test_the_full_grid_has_every_optimiser_with_plateau_too():
+    pairs = optimisers.grid("full", epochs=300)
+    assert {o for o, s in pairs if s.startswith("plateau")} == set(OPTIMIZERS)
+    assert ("nesterov", "step") in pairs and ("nesterov", "cosine") in pairs
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 6, 10, 30, 99, 100, 300])
+def test_schedules_are_valid_for_any_length(epochs):
+    for text in optimisers.schedules(epochs):
+        built = schedules.build(text, 0.01, epochs, steps_per_epoch=7)
+        assert built.plateau is not None or built.table.shape == (7 * epochs,)
+
+
+def test_short_schedules_still_do_what_their_names_say():
+    rates = {s.partition("(")[0]: s for s in optimisers.schedules(30)}
+    step = schedules.table(rates["step"], 1.0, 30, 1)
+    assert step[-1] == pytest.approx(0.5**4)
+    cosine = schedules.table(rates["cosine"], 1.0, 31, 1)
+    assert cosine[10] < 1e-5 and cosine[20] == pytest.approx(1) and cosine[30] < 1e-5
+
+
+def test_decay_is_of_the_kind_that_the_name_means():
+    assert optimisers.settings("adam", "own", 1e-4) == {"optimizer": "adam", "learning_rate": 0.001, "l2": 1e-4}
+    adamw = optimisers.settings("adamw", "own", 1e-4)
+    assert "l2" not in adamw and adamw["weight_decay"] * adamw["learning_rate"] == pytest.approx(1e-4 * 0.01)
+
+
+def test_learning_rate_of_the_study_own_or_given():
+    assert optimisers.settings("adadelta", "study", 0)["learning_rate"] == 0.01
+    assert optimisers.settings("lion", "study", 0)["learning_rate"] == OPTIMIZERS["lion"].facts["learning_rate"]
+    assert optimisers.settings("lion", "0.5", 0)["learning_rate"] == 0.5
+    with pytest.raises(UserError, match=r"Unknown learning rate 'fast'\. Expected own, study or a number"):
+        optimisers.settings("lion", "fast", 0)
+
+
+def test_each_regulariser_differs_from_the_baseline_in_one_thing():
+    base = RunConfig(name="x", augment=("light",), dropout=0.0)
+    variants = {c.name: c for c in regularisers.variants(base)}
+    assert len(variants) == 21
+    assert len({c.digest() for c in variants.values()}) == 21
+    baseline = variants["baseline"].to_json()
+    for name, config in variants.items():
+        changed = [k for k, v in config.to_json().items() if v != baseline[k] and k != "name"]
+        assert len(changed) == (name != "baseline"), name
+    assert variants["coupled decay 5e-4"].l2 and not variants["coupled decay 5e-4"].weight_decay
+    assert variants["decoupled decay 5e-4"].weight_decay and not variants["decoupled decay 5e-4"].l2
+
+
+def test_a_variants_name_without_its_seed():
+    config = RunConfig(name="SAM 0.05-seed3", seed=3)
+    assert regularisers.variant(config) == "SAM 0.05"
+    assert regularisers.variant(replace(config, seed=1)) == "SAM 0.05-seed3"
+
+
+def test_report_takes_no_results_at_all(tmp_path):
+    failed = regularisers.Result(RunConfig(name="a"), tmp_path / "a", None, "disk <full>")
+    written = regularisers.report([failed], tmp_path, argparse.Namespace())
+    assert "disk &lt;full&gt;" in written[-1].read_text()

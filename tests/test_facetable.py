@@ -1,0 +1,76 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fer_tf.errors import DataError, UserError
+from fer_tf.facetable import FaceTable
+from fer_tf.labels import FER2013, one_hot
+
+
+@pytest.fixture
+def table():
+    rng = np.random.default_rng(0)
+    return FaceTable(
+        images=rng.integers(0, 256, (4, 8, 8, 1), np.uint8),
+        targets=one_hot([3, 3, 0, 6], 7),
+        label_set=FER2013,
+        split=np.array(["train", "train", "validation", "test"]),
+        ids=np.array(["a", "b", "c", "d"]),
+        votes=np.arange(40.0).reshape(4, 10),
+    )
+
+
+def test_select_takes_every_column_along(table):
+    train = table.select("train")
+    assert len(train) == 2 and list(train.ids) == ["a", "b"]
+    np.testing.assert_array_equal(train.votes, table.votes[:2])
+    np.testing.assert_array_equal(table.take([3, 0]).images, table.images[[3, 0]])
+
+
+def test_labels_counts_and_shape(table):
+    np.testing.assert_array_equal(table.labels, [3, 3, 0, 6])
+    np.testing.assert_array_equal(table.class_counts(), [1, 0, 0, 2, 0, 0, 1])
+    assert table.image_shape == (8, 8, 1)
+
+
+def test_save_and_load_give_the_same_table(table, tmp_path):
+    table = replace(table, skipped=("x.csv:3: bad",), draw_targets=True)
+    table.save(tmp_path / "t.npz")
+    again = FaceTable.load(tmp_path / "t.npz")
+    assert again.digest() == table.digest() and again.skipped == table.skipped and again.draw_targets
+    np.testing.assert_array_equal(again.votes, table.votes)
+    assert again.subject is None
+
+
+def test_digest_changes_with_pictures_targets_and_ids(table):
+    images, targets, ids = table.images.copy(), table.targets[::-1].copy(), table.ids.copy()
+    images[2, 3, 3, 0] ^= 1
+    ids[0] = "z"
+    changed = [replace(table, images=images), replace(table, targets=targets), replace(table, ids=ids)]
+    assert len({t.digest() for t in [table, *changed]}) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": None}, "images or paths"),
+        ({"ids": np.array(["a", "a", "c", "d"])}, "not unique"),
+        ({"ids": np.array(["a"])}, "'ids' has 1 rows"),
+        ({"split": np.array(["train", "train", "dev", "test"])}, "Unknown split 'dev'"),
+        ({"images": np.zeros((4, 8, 8, 1))}, "uint8"),
+        ({"targets": np.full((4, 7), 0.5, np.float32)}, "Target of a is no distribution"),
+        ({"targets": np.full((4, 7), np.nan, np.float32)}, "Target of a is no distribution"),
+        ({"targets": one_hot([0, 1, 2, 3], 8)}, r"float32 \(4, 7\)"),
+    ],
+)
+def test_a_wrong_column_is_refused(table, change, message):
+    with pytest.raises(DataError, match=message):
+        replace(table, **change)
+
+
+def test_select_names_what_is_there(table):
+    with pytest.raises(UserError, match="Unknown split 'dev'"):
+        table.select("dev")
+    with pytest.raises(UserError, match=r"no 'test' rows\. Present: train"):
+        table.select("train").select("test")

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from fer_tf import labels
+from fer_tf.errors import UserError
+from fer_tf.labels import FER2013, FERPLUS, LabelSet
+
+
+def test_official_orders():
+    assert FER2013.classes == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    assert FERPLUS.classes[0] == "neutral" and FERPLUS.index("contempt") == 7 and len(FERPLUS) == 8
+
+
+def test_unknown_class_names_the_alternatives():
+    with pytest.raises(UserError, match=r"'joy'.*happy"):
+        FER2013.index("joy")
+
+
+def test_a_class_named_twice_is_refused():
+    with pytest.raises(ValueError, match="twice"):
+        LabelSet("odd", ("a", "a"))
+
+
+def test_one_hot():
+    np.testing.assert_array_equal(labels.one_hot([1, 0], 3), [[0, 1, 0], [1, 0, 0]])
+    assert labels.one_hot([1], 3).dtype == np.float32
+
+
+@pytest.mark.parametrize("bad", [-1, 3])
+def test_one_hot_names_the_row_out_of_range(bad):
+    with pytest.raises(UserError, match=rf"Row 1 has label {bad}\. Expected 0 to 2"):
+        labels.one_hot([0, bad], 3)
+
+
+def test_normalise():
+    np.testing.assert_allclose(labels.normalise([[1, 3], [2, 0]]), [[0.25, 0.75], [1, 0]])
+    for bad in ([0, 0], [-1, 2], [np.nan, 1]):
+        with pytest.raises(UserError, match="Row 1 is no distribution"):
+            labels.normalise([[1, 1], bad])
+
+
+def test_convert_by_name_drops_contempt_and_renormalises():
+    rows = np.zeros((3, 8), np.float32)
+    rows[0, FERPLUS.index("anger")] = 1
+    rows[1, FERPLUS.index("contempt")] = 1
+    rows[2, [FERPLUS.index("happiness"), FERPLUS.index("contempt")]] = [0.75, 0.25]
+    moved, kept = labels.convert(rows, FERPLUS, FER2013)
+    np.testing.assert_array_equal(kept, [0, 2])
+    assert moved[0, FER2013.index("angry")] == 1 and moved[1, FER2013.index("happy")] == 1
+
+
+def test_convert_of_a_set_to_itself_changes_nothing():
+    rows = labels.normalise(np.random.default_rng(0).random((5, 7)))
+    moved, kept = labels.convert(rows, FER2013, FER2013)
+    np.testing.assert_allclose(moved, rows, rtol=1e-6)
+    assert len(kept) == 5
+
+
+def test_convert_between_strangers_is_refused():
+    with pytest.raises(UserError, match="share no class"):
+        labels.convert(np.ones((1, 1)), LabelSet("a", ("x",)), FER2013)

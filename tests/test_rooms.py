@@ -1,0 +1,60 @@
+"""Walls of the house: TensorFlow only in its rooms, nothing at import, the same run on another backend."""
+
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import fer_tf
+
+# The rooms that need TensorFlow; all others must import and work without it.
+TENSORFLOW_ROOMS = {"fer_tf.readers.tfdata"}
+MODULES = sorted(m.name for m in pkgutil.walk_packages(fer_tf.__path__, "fer_tf."))
+
+
+def python(code, backend="jax"):
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(Path(fer_tf.__file__).parents[1])}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return ended.stdout
+
+
+def test_everything_else_imports_with_tensorflow_blocked():
+    others = [m for m in MODULES if m not in TENSORFLOW_ROOMS]
+    assert len(others) > 40 and TENSORFLOW_ROOMS <= set(MODULES)
+    code = f"""
+import importlib, sys
+sys.modules["tensorflow"] = None
+for name in {others}:
+    importlib.import_module(name)
+"""
+    python(code)
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = """
+import sys, fer_tf, fer_tf.labels, fer_tf.facetable, fer_tf.datasets, fer_tf.augment, fer_tf.models
+heavy = {"keras", "tensorflow", "jax", "torch", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    python(code)
+
+
+def test_a_vgg_trains_three_steps_on_jax_without_tensorflow(tmp_path):
+    code = f"""
+import sys
+sys.modules["tensorflow"] = None
+import keras
+from fer_tf.training.config import RunConfig
+from fer_tf.training.run import execute, load_tables
+assert keras.backend.backend() == "jax"
+config = RunConfig(name="jax", dataset="synthetic(faces=90)", model="vgg(width=0.03)", batch_size=20, epochs=1,
+                   augment=("light",), averaging="ema(decay=0.5)")
+assert len(load_tables(config)["train"]) // 20 == 3
+metrics = execute(config, {str(tmp_path)!r})
+print(metrics["best_epoch"], metrics["test"]["accuracy"])
+"""
+    best_epoch, accuracy = python(code).split()
+    assert best_epoch == "1" and 0 <= float(accuracy) <= 1
+    assert (tmp_path / "model.keras").is_file()

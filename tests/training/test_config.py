@@ -1,0 +1,42 @@
+from dataclasses import replace
+
+import pytest
+
+from fer_tf.errors import UserError
+from fer_tf.training.config import RunConfig
+
+CONFIG = RunConfig(name="a")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "vgg17"}, r"Unknown model 'vgg17'\. Available: .*vgg13"),
+        ({"model": "vgg(widht=1)"}, r"model 'vgg' takes no 'widht'\. Accepted: .*width"),
+        ({"optimizer": "sdg"}, "Unknown optimizer 'sdg'"),
+        ({"schedule": "step(evry=3)"}, "schedule 'step' takes no 'evry'"),
+        ({"loss": "ce"}, "Unknown loss 'ce'"),
+        ({"augment": ("flipp()",)}, "Unknown augmentation 'flipp'"),
+        ({"dataset": "fer2031"}, "Unknown dataset 'fer2031'"),
+        ({"averaging": "emma"}, "Unknown averaging 'emma'"),
+        ({"epochs": 0}, "epochs is 0. Expected 1 or more"),
+        ({"view": "twenty_crop"}, "Unknown view 'twenty_crop'. Available: center, flip, ten_crop"),
+    ],
+)
+def test_a_mistake_shows_when_the_configuration_is_built(change, message):
+    with pytest.raises(UserError, match=message):
+        replace(CONFIG, **change)
+
+
+def test_json_round_trip():
+    config = replace(CONFIG, augment=("flip()", "study"), averaging="ema(decay=0.9)", crop=None)
+    assert RunConfig.from_json(config.to_json()) == config
+    with pytest.raises(UserError, match=r"Unknown setting 'epoch'\. Available: .*epochs"):
+        RunConfig.from_json({"name": "a", "epoch": 3})
+
+
+def test_the_folder_changes_with_every_setting_but_not_with_the_name_alone():
+    assert replace(CONFIG, name="b").digest() == CONFIG.digest()
+    changes = [{"epochs": 3}, {"seed": 1}, {"l2": 1e-4}, {"weight_decay": 1e-4}, {"augment": ("flip()",)}]
+    assert len({replace(CONFIG, **c).digest() for c in changes} | {CONFIG.digest()}) == 6
+    assert replace(CONFIG, name="a/b c:ü").folder().startswith("a_b_c_ü-")

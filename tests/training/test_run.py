@@ -1,0 +1,176 @@
+"""A run: chosen on validation, recorded, recognised when finished, continued exactly when interrupted."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_tf import models
+from fer_tf.errors import UserError
+from fer_tf.facetable import FaceTable
+from fer_tf.labels import LabelSet, one_hot
+from fer_tf.training import callbacks, run
+from fer_tf.training.callbacks import RunFailed
+from fer_tf.training.config import RunConfig
+
+CONFIG = RunConfig(
+    name="tiny", model="vgg(filters=(4, 8), depth=1, head=(8,))", crop=12, batch_size=16, epochs=4, seed=3,
+    dropout=0.3, augment=("flip()",), learning_rate=0.05,
+)  # fmt: skip
+
+
+def faces(split, n, seed):
+    """Bright left or bright right: learnable in a few steps."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, n)
+    images = rng.integers(0, 120, (n, 16, 16, 1))
+    images[labels == 0, 3:8, 2:7] += 100
+    images[labels == 1, 9:14, 9:14] += 100
+    return FaceTable(
+        images=images.astype(np.uint8), targets=one_hot(labels, 2), label_set=LabelSet("sides", ("upper", "lower")),
+        split=np.full(n, split), ids=np.array([f"{split}{i}" for i in range(n)]),
+    )  # fmt: skip
+
+
+TABLES = {"train": faces("train", 48, 0), "validation": faces("validation", 20, 1), "test": faces("test", 20, 2)}
+
+
+def execute(config, folder, tables=TABLES):
+    return run.execute(config, folder, lambda _: tables)
+
+
+def interrupt_after(epochs, monkeypatch):
+    """Die like a killed process does at its worst: after the model was written and before the checkpoint was."""
+    whole = callbacks.checkpoint.save
+
+    def save(path, network, optimizer, progress):
+        if progress.epoch > epochs:
+            raise KeyboardInterrupt
+        whole(path, network, optimizer, progress)
+
+    monkeypatch.setattr(callbacks.checkpoint, "save", save)
+
+
+def outcome(folder):
+    """Everything of a run that must not depend on interruptions."""
+    network = models.load(folder / run.MODEL)
+    history = pd.read_csv(folder / run.HISTORY).drop(columns=["seconds", "images_per_second"])
+    with np.load(folder / run.PREDICTIONS) as file:
+        return [np.asarray(v) for v in network.weights], history, file["logits"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, execute(CONFIG, folder)
+
+
+def test_the_folder_explains_itself(finished):
+    folder, metrics = finished
+    names = {p.name for p in folder.iterdir()}
+    assert names == {"config.json", "environment.json", "history.csv", "metrics.json", "model.keras", "test_logits.npz"}
+    assert RunConfig.from_json(json.loads((folder / "config.json").read_text())) == CONFIG
+    assert json.loads((folder / "environment.json").read_text())["backend"] == "tensorflow"
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+
+
+def test_the_epoch_is_chosen_on_validation_and_the_model_is_that_epochs(finished):
+    folder, metrics = finished
+    history = pd.read_csv(folder / "history.csv")
+    assert list(history["epoch"]) == [1, 2, 3, 4]
+    assert metrics["best_epoch"] == 1 + history["val_accuracy"].argmax()
+    assert metrics["val_accuracy"] == history["val_accuracy"].max()
+    validation = TABLES["validation"]
+    logits = run.evaluation.logits(models.load(folder / "model.keras"), validation.images, crop=12)
+    assert (logits.argmax(1) == validation.labels).mean() == pytest.approx(metrics["val_accuracy"])
+
+
+def test_it_learns_and_scores_test(finished):
+    folder, metrics = finished
+    with np.load(folder / "test_logits.npz") as file:
+        right = (file["logits"].argmax(1) == TABLES["test"].labels).mean()
+        assert list(file["ids"]) == list(TABLES["test"].ids)
+    assert metrics["test"]["accuracy"] == pytest.approx(right)
+    assert metrics["val_accuracy"] > 0.75
+
+
+def test_the_saved_network_has_no_optimizer_and_gives_logits(finished):
+    network = models.load(finished[0] / "model.keras")
+    assert not network.compiled and network.output_shape == (None, 2)
+
+
+def test_a_finished_run_is_not_run_again(finished, monkeypatch):
+    monkeypatch.setattr(run, "_train", lambda *_: pytest.fail("trained again"))
+    assert execute(CONFIG, finished[0]) == finished[1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"schedule": "plateau(factor=0.5, patience=0)", "optimizer": "adam", "learning_rate": 0.003},
+        {"averaging": "ema(decay=0.9)", "l2": 1e-3, "augment": ("affine(rotation=10)", "mixup()")},
+        {"sharpness": 0.05, "schedule": "one_cycle"},
+        pytest.param(
+            {"optimizer": "schedule_free_adamw", "learning_rate": 0.01, "jit_compile": True}, marks=pytest.mark.slow
+        ),
+    ],
+    ids=["plain", "plateau", "ema", "sam", "schedule-free-jit"],
+)
+def test_a_continued_run_ends_as_an_uninterrupted_one(change, tmp_path, monkeypatch):
+    config = replace(CONFIG, **change)
+    execute(config, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_after(2, patch)
+        execute(config, tmp_path / "parts")
+    assert not (tmp_path / "parts" / "metrics.json").exists()
+    execute(config, tmp_path / "parts")
+    for ours, theirs in zip(outcome(tmp_path / "whole")[0], outcome(tmp_path / "parts")[0], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    pd.testing.assert_frame_equal(outcome(tmp_path / "whole")[1], outcome(tmp_path / "parts")[1], check_exact=True)
+    np.testing.assert_array_equal(outcome(tmp_path / "whole")[2], outcome(tmp_path / "parts")[2])
+
+
+def test_a_broken_checkpoint_means_a_new_start(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_after(1, patch)
+        execute(CONFIG, tmp_path)
+    checkpoint = tmp_path / run.CHECKPOINT
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    assert execute(CONFIG, tmp_path)["best_epoch"] >= 1
+
+
+def test_other_data_in_the_same_folder_starts_over(tmp_path):
+    first = execute(replace(CONFIG, epochs=1), tmp_path)
+    other = {**TABLES, "test": faces("test", 30, 9)}
+    assert first["test"]["faces"] == 20
+    assert execute(replace(CONFIG, epochs=1), tmp_path, other)["test"]["faces"] == 30
+
+
+def test_a_diverged_run_is_recorded_and_not_tried_again(tmp_path, monkeypatch):
+    config = replace(CONFIG, learning_rate=1e30, dropout=0.0)
+    with pytest.raises(RunFailed, match=r"(loss is (nan|inf)|not finite)"):
+        execute(config, tmp_path)
+    record = json.loads((tmp_path / "failure.json").read_text())
+    assert record["final"] and "epoch 1" in record["reason"]
+    monkeypatch.setattr(run, "_train", lambda *_: pytest.fail("trained again"))
+    with pytest.raises(RunFailed, match="epoch 1"):
+        execute(config, tmp_path)
+
+
+def test_regularisers_and_shapes_reach_the_network():
+    config = replace(CONFIG, kernel_l2=0.1, kernel_l1=0.2, dropout=0.25, crop=None)
+    network = run.build_network(config, TABLES)
+    assert network.input_shape == (None, 16, 16, 1)
+    kernel = next(layer for layer in network.layers if hasattr(layer, "kernel"))
+    assert kernel.kernel_regularizer.get_config() == {"l1": pytest.approx(0.2), "l2": pytest.approx(0.1)}
+    assert any(getattr(layer, "rate", None) == 0.25 for layer in network.layers)
+
+
+def test_limit_and_missing_splits(monkeypatch):
+    table = TABLES["train"]
+    monkeypatch.setattr(run.datasets, "load", lambda *_, **__: table)
+    with pytest.raises(UserError, match="no 'validation' rows"):
+        run.load_tables(CONFIG)
