@@ -1,15 +1,15 @@
 """Is the input pipeline ever the bottleneck?
 
-  python experiments/bench_input.py             full-width VGG, 5 to 12 minutes on 2 cores
-  python experiments/bench_input.py --quick     a narrow one, 1 to 2 minutes; its share needs a quiet machine
+  python experiments/bench_input.py             full-width VGG, 12 minutes on 2 busy cores
+  python experiments/bench_input.py --quick     a narrow one, about 2 minutes; its share needs a quiet machine
 
 Measures (a) faces a second of the bare pipeline with the study's augmentation, threshold 5,000, and (b) how fast
 training is when it is fed by that pipeline, as a share of the same training fed from memory without augmentation,
 threshold 0.95. The two kinds of training alternate within one run, because other work on the machine comes and goes;
 the share is the median over the pairs. Exit code 1 when a threshold is missed.
 
-Expected on 2 cores: (a) 8,000 faces a second on a busy machine, 19,000 on a quiet one; (b) 0.95 to 1.05, where a quiet
-machine says 0.99: augmenting a face takes 0.1 ms of one core, training on it at full width 50 ms of two.
+Measured on 2 cores that other work kept busy: (a) 8,000 to 8,600 faces a second, at 0.04 ms of processor time a face;
+(b) median 1.036 at full width, single pairs 0.77 to 1.30. A narrow network on such a machine says nothing: 0.68 to 1.85.
 """
 
 import argparse
