@@ -9,7 +9,7 @@ threshold 0.95. The two kinds of training alternate within one run, because othe
 the share is the median over the pairs. Exit code 1 when a threshold is missed.
 
 Measured on 2 cores that other work kept busy: (a) 8,000 to 8,600 faces a second, at 0.04 ms of processor time a face;
-(b) median 1.036 at full width, single pairs 0.77 to 1.30. A narrow network on such a machine says nothing: 0.68 to 1.85.
+(b) median 1.036 at full width, single pairs 0.77 to 1.30. A narrow network there says nothing: 0.68 to 1.85.
 """
 
 import argparse
