@@ -6,7 +6,7 @@ from keras import ops
 from fer_tf.losses.distribution import MEAN, DistributionLoss, expected, negative_entropy
 
 LOG_2 = 0.6931471805599453
-# Above the smallest normal float32, which XLA flushes to 0; a probability below it adds nothing.
+# Well above the smallest normal float32, below which XLA flushes to 0; a probability so small adds nothing.
 SMALLEST = 1e-30
 
 
@@ -44,8 +44,7 @@ def jensen_shannon(targets, log_probabilities):
     probabilities = ops.exp(log_probabilities)
     log_middle = ops.log(ops.maximum(targets + probabilities, SMALLEST)) - LOG_2
     of_targets = negative_entropy(targets) - expected(targets, log_middle)
-    present = ops.where(probabilities > SMALLEST, probabilities, 0.0)
-    return 0.5 * (of_targets + expected(present, log_probabilities - log_middle))
+    return 0.5 * (of_targets + expected(probabilities, log_probabilities - log_middle))
 
 
 @keras.saving.register_keras_serializable(package="fer_tf")

@@ -57,6 +57,14 @@ def test_values_outside_the_range_are_clipped():
     np.testing.assert_array_equal(np.asarray(FerPlusNormalisation()(wild)), np.asarray(FerPlusNormalisation()(images)))
 
 
+def test_fractions_of_a_level_are_rounded():
+    images = faces((1, 16, 16, 1))
+    shaken = np.clip(images + np.random.default_rng(1).uniform(-0.45, 0.45, images.shape), 0, 255).astype("float32")
+    np.testing.assert_array_equal(
+        np.asarray(FerPlusNormalisation()(shaken)), np.asarray(FerPlusNormalisation()(images))
+    )
+
+
 def test_a_brighter_and_steeper_copy_of_a_face_comes_out_the_same():
     image = np.random.default_rng(1).integers(0, 100, (1, 32, 32, 1)).astype("float32")
     layer = FerPlusNormalisation()
