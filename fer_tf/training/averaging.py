@@ -66,7 +66,7 @@ def swa(total_steps: int | None = None, *, start: float = 0.75) -> Share:
 
 def evaluation_values(optimizer: keras.optimizers.Optimizer) -> dict[int, np.ndarray]:
     """Return the weights to evaluate, keyed by the ``id`` of their variable; empty if these are the trained ones."""
-    own = getattr(optimizer, "evaluation_values", None)
+    own = getattr(unscaled(optimizer), "evaluation_values", None)
     return own() if own else {}
 
 
@@ -75,7 +75,12 @@ def evaluates_elsewhere(optimizer: keras.optimizers.Optimizer) -> bool:
 
     Such weights were never used in training, so batch-norm statistics must be re-estimated for them.
     """
-    return bool(getattr(optimizer, "averages", False))
+    return bool(getattr(unscaled(optimizer), "averages", False))
+
+
+def unscaled(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return the optimiser inside the loss scaling that Keras puts around it for float16."""
+    return optimizer.inner_optimizer if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else optimizer
 
 
 @contextmanager

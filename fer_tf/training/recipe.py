@@ -33,16 +33,12 @@ class Recipe:
         return self._share is not None
 
     def build(self, variables: list) -> None:
-        """Make the averages, at first equal to the weights."""
+        """Make room for the averages; the first step fills them, as every share begins with 1."""
         if self.built:
             return
         super().build(variables)
         if self._share is not None:
-            self._averages = [
-                # Default argument: each initialiser keeps its own variable.
-                self.add_variable_from_reference(v, "average", initializer=lambda shape, dtype=None, v=v: ops.copy(v))
-                for v in variables
-            ]
+            self._averages = self.add_optimizer_variables(variables, "average")
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Take one step with the coupled decay in the gradient."""

@@ -15,7 +15,7 @@ BATCH_REPEATS = 2
 
 def batch_repeats(optimizer: keras.optimizers.Optimizer) -> int:
     """Return how many times in a row a reader must give each batch to this optimiser."""
-    return BATCH_REPEATS if isinstance(optimizer, SharpnessAware) else 1
+    return BATCH_REPEATS if isinstance(averaging.unscaled(optimizer), SharpnessAware) else 1
 
 
 @keras.saving.register_keras_serializable(package="fer_tf")

@@ -64,5 +64,5 @@ def test_plateau_callback_sets_the_rate_of_the_next_epoch():
 def test_plateau_callback_names_a_missing_score():
     model = line()
     model.compile(keras.optimizers.SGD(1.0), slope)
-    with pytest.raises(UserError, match="'val_accuracy', which is not logged. Logged: loss"):
+    with pytest.raises(UserError, match=r"'val_accuracy', which is not logged\. Logged: loss"):
         model.fit(np.ones((1, 1)), np.ones((1, 1)), verbose=0, callbacks=[ReduceOnPlateau(Plateau(), base=1.0)])

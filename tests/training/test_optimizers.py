@@ -123,10 +123,11 @@ def faces(n=24):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
 def test_every_row_lowers_the_loss_in_fit(name):
     model, rate = small_model(), OPTIMIZERS[name].facts["learning_rate"]
-    optimizer = optimizers.build(name, rate * 3, l2=1e-4, averaging=None, total_steps=60)
+    optimizer = optimizers.build(name, rate * 3, l2=1e-4, total_steps=30)
     model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
     x, y = faces()
     losses = model.fit(x, y, batch_size=8, epochs=10, verbose=0).history["loss"]
@@ -153,8 +154,11 @@ def test_config_round_trip(name):
     assert again.inner_optimizer.l2 == 0.5 and again.rho == 0.25
 
 
-@pytest.mark.parametrize("name", list(OPTIMIZERS))
-@pytest.mark.parametrize("more", [{}, {"sharpness": 0.05}])
+STATES = [(name, {}) for name in OPTIMIZERS]
+STATES += [("nesterov", {"sharpness": 0.05, "averaging": "ema"}), ("sgd", {"averaging": "swa(start=0.5)"})]
+
+
+@pytest.mark.parametrize(("name", "more"), STATES)
 def test_the_state_is_all_in_the_variables(name, more):
     def gradients(model, seed):
         rng = np.random.default_rng(seed)
