@@ -61,10 +61,10 @@ def network(batch_norm=True):
     return keras.Sequential([*layers, keras.layers.Dropout(0.5), keras.layers.Dense(2)])
 
 
-def fitted(averages="ema(decay=0.9)", text="nesterov", epochs=2, callbacks=(), **keywords):
+def fitted(averages="ema(decay=0.9)", text="nesterov", epochs=2, callbacks=(), jit_compile=False, **keywords):
     model = network()
     keywords = {"averaging": averages, "total_steps": 4 * epochs, **keywords}
-    model.compile(optimizers.build(text, 0.05, **keywords), "mse")
+    model.compile(optimizers.build(text, 0.05, **keywords), "mse", jit_compile=jit_compile)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(16, 4)).astype("float32")
     model.fit(x, x[:, :2], batch_size=4, epochs=epochs, verbose=0, callbacks=list(callbacks))
@@ -175,6 +175,17 @@ def test_before_the_first_step_the_weights_are_evaluated():
         assert averaging.evaluation_values(optimizer) == {}
         optimizer.build(model.trainable_variables)
         assert averaging.evaluation_values(optimizer) == {}
+
+
+@pytest.mark.slow
+def test_xla_takes_the_same_steps():
+    plain, _ = fitted("ema(decay=0.9)", "sgd", sharpness=0.05)
+    compiled, _ = fitted("ema(decay=0.9)", "sgd", sharpness=0.05, jit_compile=True)
+    for model in (plain, compiled):
+        assert int(model.optimizer.iterations) == 4
+    with averaged_weights(plain, plain.optimizer), averaged_weights(compiled, compiled.optimizer):
+        for a, b in zip(plain.get_weights(), compiled.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_keras_loss_scaling_hides_nothing():
