@@ -11,7 +11,7 @@ Writes results.csv, report.html and winner.keras into --out. experiments/README.
 
 import argparse
 
-from fer_tf.sweeps import commandline, study_page
+from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
 
 
@@ -30,11 +30,17 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     return commandline.over_seeds([run], options.seeds)
 
 
+def report(results, out, options):
+    from fer_tf.sweeps import study_page
+
+    return study_page.write(results, out, "A small ResNet", lambda _: [])
+
+
 STUDY = commandline.Study(
     name="small_resnet",
     description=__doc__,
     configs=configs,
-    report=lambda results, out, options: study_page.write(results, out, "A small ResNet", lambda _: []),
+    report=report,
     defaults={"model": "resnet10", "width": 0.375, "epochs": 45, "crop": 44},
 )
 

@@ -2,17 +2,20 @@
 
 import argparse
 import fnmatch
+import logging
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fer_tf import callstring
+from fer_tf import atomic, callstring
 from fer_tf.errors import UserError, exit_on_user_error
-from fer_tf.sweeps.runner import Result, TableCache, run_all
 from fer_tf.training.config import RunConfig
-from fer_tf.training.run import check
+
+if TYPE_CHECKING:
+    from fer_tf.sweeps.runner import Result
 
 DATASETS = ("synthetic", "fer2013", "ferplus", "folder", "csv")
 
@@ -33,7 +36,7 @@ class Study:
     name: str
     description: str
     configs: Callable[[argparse.Namespace], list[RunConfig]]
-    report: Callable[[Sequence[Result], Path, argparse.Namespace], list[Path]]
+    report: Callable[["Sequence[Result]", Path, argparse.Namespace], list[Path]]
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
@@ -60,7 +63,7 @@ def parser(study: Study) -> argparse.ArgumentParser:
     run("--jit", action="store_true", help="compile with XLA: slower start, faster steps; for runs of many minutes")
     what = p.add_argument_group("what to do").add_argument
     what("--only", action="append", metavar="PATTERN", help="only runs whose name matches, e.g. 'adam*'; repeatable")
-    what("--quick", action="store_true", help="a minute's worth: few faces, one epoch")
+    what("--quick", action="store_true", help="one or two minutes' worth: 512 faces, two epochs")
     what("--list", action="store_true", help="show the runs and stop")
     what("--out", type=Path, default=Path("runs") / study.name, metavar="DIR", help="default %(default)s")
     study.add_arguments(p)
@@ -74,22 +77,30 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0 when every run ended well, 1 when some failed (the others are complete), 2 for a user's mistake,
     130 when interrupted (the same command continues).
     """
-    exit_on_user_error(_run, study, parser(study).parse_args(arguments))
+    options = parser(study).parse_args(arguments)
+    # TensorFlow's notes on the graphics card that is not there, and on a new network being a new function.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    exit_on_user_error(_run, study, options)
 
 
 def _run(study: Study, options: argparse.Namespace) -> int:
     if options.quick:
-        options.epochs, options.limit = 1, options.limit or 256
+        options.epochs, options.limit, options.batch_size = 2, options.limit or 512, 32
     configs = [c for c in study.configs(options) if _wanted(c.name, options.only)]
     if not configs:
         names = ", ".join(c.name for c in study.configs(options))
         raise UserError(f"No run matches {', '.join(options.only)}. Available: {names}.")
     if options.list:
-        for config in configs:
-            print(f"{config.name:40} {config.optimizer}, {config.schedule}, {config.epochs} epochs")
+        _show(configs)
         return 0
+    from fer_tf.sweeps.runner import TableCache, run_all
+    from fer_tf.training.run import check
+
     load = TableCache()
-    check(configs[0], load(configs[0]))  # A wrong path or crop ends the study here, not one run after the other.
+    tables = load(configs[0])  # A wrong path or crop ends the study here, not one run after the other.
+    check(configs[0], tables)
+    _tell_skipped(tables["train"].skipped, options.out)
     results = run_all(configs, options.out, load)
     for path in study.report(results, options.out, options):
         print(f"wrote {path}")
@@ -99,6 +110,21 @@ def _run(study: Study, options: argparse.Namespace) -> int:
             f"{len(failed)} of {len(results)} runs failed; {options.out / 'results.csv'} has the reasons\n"
         )
     return 1 if failed else 0
+
+
+def _show(configs: Sequence[RunConfig]) -> None:
+    """Print a line a run: its name, and the settings in which the runs differ."""
+    rows = [c.to_json() for c in configs]
+    differing = [k for k in rows[0] if k != "name" and any(row[k] != rows[0][k] for row in rows)]
+    longest = max(len(c.name) for c in configs)
+    for row in rows:
+        print(f"{row['name']:{longest}}  " + ", ".join(f"{k}={row[k]}" for k in differing if row[k] not in (None, 0)))
+
+
+def _tell_skipped(skipped: Sequence[str], out: Path) -> None:
+    if skipped:
+        atomic.write_text(out / "skipped.txt", "\n".join(skipped) + "\n")
+        sys.stderr.write(f"left out {len(skipped)} unreadable rows, listed in {out / 'skipped.txt'}\n")
 
 
 def shared_settings(options: argparse.Namespace) -> dict:

@@ -4,16 +4,16 @@ import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from fer_tf import callstring
 from fer_tf.errors import UserError
-from fer_tf.reports import figures, page
-from fer_tf.sweeps import study_page
-from fer_tf.sweeps.runner import Result
 from fer_tf.training.optimizers import OPTIMIZERS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fer_tf.sweeps.runner import Result
 
 # The study ran 300 epochs; its schedules' arguments were for that length.
 STUDY_EPOCHS = 300
@@ -39,7 +39,7 @@ def schedules(epochs: int) -> list[str]:
     return ["constant", step, plateau, cosine, restarts, "one_cycle", warmup]
 
 
-def grid(kind: str, epochs: int) -> list[tuple[str, str]]:
+def grid(kind: str, epochs: int) -> "list[tuple[str, Figure]]":
     """Return the (optimizer, schedule) pairs to run.
 
     Args:
@@ -82,12 +82,18 @@ def settings(optimizer: str, rate: str, decay: float) -> dict[str, Any]:
     return {"optimizer": optimizer, "learning_rate": value, kind: strength}
 
 
-def report(results: Sequence[Result], out: Path, options: argparse.Namespace) -> list[Path]:
-    """Write ``report.html`` and ``winner.keras``; print the ranking."""
+def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
+    """Write the study's page, figures and winner; print the ranking."""
+    from fer_tf.sweeps import study_page
+
     return study_page.write(results, out, "VGG optimisation study", _charts)
 
 
-def _charts(results: Sequence[Result]) -> list[tuple[str, str]]:
+def _charts(results: "Sequence[Result]") -> "list[tuple[str, Figure]]":
+    import pandas as pd
+
+    from fer_tf.reports import figures
+
     rows = [
         (r.config.optimizer, callstring.parse(r.config.schedule)[0], r.metrics["val_accuracy"])
         for r in results
@@ -97,4 +103,4 @@ def _charts(results: Sequence[Result]) -> list[tuple[str, str]]:
     means = table.pivot_table("accuracy", "optimizer", "schedule", aggfunc="mean", sort=False)
     means = means.loc[means.max(axis=1).sort_values(ascending=False, kind="stable").index]
     figure = figures.accuracy_grid(means, "validation accuracy (%), mean over seeds")
-    return [("Accuracy by optimiser and schedule", page.picture(figure, "grid of validation accuracies"))]
+    return [("Accuracy by optimiser and schedule", figure)]

@@ -6,12 +6,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_tf import callstring
-from fer_tf.reports import figures, page
-from fer_tf.sweeps import study_page
-from fer_tf.sweeps.runner import Result
 from fer_tf.training.config import RunConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fer_tf.sweeps.runner import Result
 
 BASELINE = "baseline"
 
@@ -52,12 +55,16 @@ def variants(base: RunConfig) -> list[RunConfig]:
     return [replace(base, name=name, **change) for name, change in changes.items()]
 
 
-def report(results: Sequence[Result], out: Path, options: argparse.Namespace) -> list[Path]:
-    """Write ``report.html`` and ``winner.keras``; print the ranking."""
+def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
+    """Write the study's page, figures and winner; print the ranking."""
+    from fer_tf.sweeps import study_page
+
     return study_page.write(results, out, "VGG regulariser study", _charts)
 
 
-def _charts(results: Sequence[Result]) -> list[tuple[str, str]]:
+def _charts(results: "Sequence[Result]") -> "list[tuple[str, Figure]]":
+    from fer_tf.reports import figures
+
     by_variant = defaultdict(list)
     for result in results:
         by_variant[variant(result.config)].append(result.metrics["val_accuracy"])
@@ -67,7 +74,7 @@ def _charts(results: Sequence[Result]) -> list[tuple[str, str]]:
     others = {name: value for name, value in means.items() if name != BASELINE}
     title = "validation accuracy against the baseline, mean over seeds"
     figure = figures.differences(list(others), list(others.values()), means[BASELINE], title)
-    return [("What each regulariser changes", page.picture(figure, title))]
+    return [("What each regulariser changes", figure)]
 
 
 def variant(config: RunConfig) -> str:

@@ -1,10 +1,11 @@
-"""What every study leaves behind: a ranking on screen, a page to look at, and the winner's network."""
+"""What every study leaves behind: a ranking on screen, a page and figures to look at, the winner's network."""
 
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from fer_tf import atomic
 from fer_tf.reports import figures, page
@@ -12,17 +13,18 @@ from fer_tf.sweeps import results as tables
 from fer_tf.sweeps.runner import Result
 from fer_tf.training.run import HISTORY, MODEL, environment
 
-Charts = Callable[[Sequence[Result]], list[tuple[str, str]]]
+# From the finished runs, best first, to headings and figures.
+Charts = Callable[[Sequence[Result]], list[tuple[str, Figure]]]
 
 
 def write(results: Sequence[Result], out: Path, title: str, charts: Charts) -> list[Path]:
-    """Print the ranking, and write ``report.html`` and ``winner.keras`` into the study's folder.
+    """Print the ranking; write ``report.html``, its figures as PNG, and ``winner.keras`` into the study's folder.
 
     Args:
         results: all runs, failed ones included.
         out: the study's folder.
         title: heading of the page.
-        charts: makes the study's own sections from the finished runs.
+        charts: makes the study's own figures from the finished runs.
 
     Returns:
         The files written, ``results.csv`` (kept during the study) first.
@@ -30,12 +32,22 @@ def write(results: Sequence[Result], out: Path, title: str, charts: Charts) -> l
     out = Path(out)
     written = [out / tables.FILE]
     best = tables.ranked(results)
+    sections, pictures = [], []
     if best:
         print(ranking(results).to_string(index=False))
         with atomic.replacing(out / "winner.keras") as part:
             shutil.copyfile(best[0].folder / MODEL, part)
         written.append(out / "winner.keras")
-    atomic.write_text(out / "report.html", _page(results, title, charts))
+        sections = [("Ranking", page.table(ranking(results)))]
+        pictures = [*charts(best), *_common_figures(best)]
+    for heading, figure in pictures:
+        sections.append((heading, page.picture(figure, heading)))
+        with atomic.replacing(out / "figures" / f"{heading.lower().replace(' ', '_')}.png") as part:
+            figure.savefig(part, dpi=120)
+    failed = tables.frame([r for r in results if not r.metrics])
+    if len(failed):
+        sections.append(("Failed runs", page.table(failed[["run", "reason"]])))
+    atomic.write_text(out / "report.html", page.page(title, _note(results), sections))
     return [*written, out / "report.html"]
 
 
@@ -48,25 +60,12 @@ def ranking(results: Sequence[Result]) -> pd.DataFrame:
     return table
 
 
-def _page(results: Sequence[Result], title: str, charts: Charts) -> str:
-    best = tables.ranked(results)
-    sections = []
-    if best:
-        histories = {r.config.name: pd.read_csv(r.folder / HISTORY) for r in best}
-        curves = figures.learning_curves(histories)
-        winner = best[0]
-        test = winner.metrics["test"]
-        matrix = figures.confusion(test["confusion"], test["classes"], f"{winner.config.name}, test split")
-        sections = [
-            ("Ranking", page.table(ranking(results))),
-            *charts(best),
-            ("Learning curves", page.picture(curves, "validation accuracy and training loss by epoch")),
-            ("Confusion matrix of the winner", page.picture(matrix, "confusion matrix on the test split")),
-        ]
-    failed = tables.frame([r for r in results if not r.metrics])
-    if len(failed):
-        sections.append(("Failed runs", page.table(failed[["run", "reason"]])))
-    return page.page(title, _note(results), sections)
+def _common_figures(best: Sequence[Result]) -> list[tuple[str, Figure]]:
+    winner = best[0]
+    test = winner.metrics["test"]
+    histories = {r.config.name: pd.read_csv(r.folder / HISTORY) for r in best}
+    matrix = figures.confusion(test["confusion"], test["classes"], f"{winner.config.name}, test split")
+    return [("Learning curves", figures.learning_curves(histories)), ("Confusion matrix of the winner", matrix)]
 
 
 def _note(results: Sequence[Result]) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from fer_tf.errors import UserError
 from fer_tf.sweeps import optimisers, regularisers
+from fer_tf.sweeps.runner import Result
 from fer_tf.training import schedules
 from fer_tf.training.config import RunConfig
 from fer_tf.training.optimizers import OPTIMIZERS
@@ -77,6 +78,6 @@ def test_a_variants_name_without_its_seed():
 
 
 def test_report_takes_no_results_at_all(tmp_path):
-    failed = regularisers.Result(RunConfig(name="a"), tmp_path / "a", None, "disk <full>")
+    failed = Result(RunConfig(name="a"), tmp_path / "a", None, "disk <full>")
     written = regularisers.report([failed], tmp_path, argparse.Namespace())
     assert "disk &lt;full&gt;" in written[-1].read_text()

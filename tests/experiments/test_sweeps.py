@@ -1,0 +1,43 @@
+"""The scripts as a user starts them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fer_tf import models
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted(p.name for p in (ROOT / "experiments").glob("*.py"))
+STUDIES = {"vgg_optim_sweep.py": "adam-constant", "vgg_regularizer_sweep.py": "baseline", "small_resnet.py": "resnet10"}
+
+
+def script(name, *arguments, cwd):
+    command = [sys.executable, str(ROOT / "experiments" / name), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_has_help_with_examples(name, tmp_path):
+    ended = script(name, "--help", cwd=tmp_path)
+    assert ended.returncode == 0 and f"python experiments/{name}" in ended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_leaves_table_page_and_winner(name, tmp_path):
+    run = STUDIES[name]
+    ended = script(name, "--quick", "--only", run, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    out = tmp_path / "runs" / Path(name).stem
+    assert f"wrote {Path('runs') / Path(name).stem / 'report.html'}" in ended.stdout
+    table = pd.read_csv(out / "results.csv")
+    assert list(table["run"]) == [run] and list(table["status"]) == ["done"]
+    assert models.load(out / "winner.keras").output_shape == (None, 7)
+    page = (out / "report.html").read_text()
+    assert run in page and page.count("data:image/png;base64,") >= 2
+    again = script(name, "--quick", "--only", run, cwd=tmp_path)
+    pd.testing.assert_frame_equal(table, pd.read_csv(out / "results.csv"))  # the finished run was kept, times and all
+    assert again.returncode == 0
