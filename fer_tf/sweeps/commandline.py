@@ -113,12 +113,14 @@ def _run(study: Study, options: argparse.Namespace) -> int:
 
 
 def _show(configs: Sequence[RunConfig]) -> None:
-    """Print a line a run: its name, and the settings in which the runs differ."""
+    """Print a line a run: its name, and in which settings it differs from the first; for that one, all of these."""
     rows = [c.to_json() for c in configs]
     differing = [k for k in rows[0] if k != "name" and any(row[k] != rows[0][k] for row in rows)]
     longest = max(len(c.name) for c in configs)
     for row in rows:
-        print(f"{row['name']:{longest}}  " + ", ".join(f"{k}={row[k]}" for k in differing if row[k] not in (None, 0)))
+        shown = [k for k in differing if row is rows[0] or row[k] != rows[0][k]]
+        cells = [f"{k}={row[k]:g}" if isinstance(row[k], float) else f"{k}={row[k]}" for k in shown]
+        print(f"{row['name']:{longest}}  {', '.join(cells)}".rstrip())
 
 
 def _tell_skipped(skipped: Sequence[str], out: Path) -> None:

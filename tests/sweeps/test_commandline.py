@@ -32,7 +32,7 @@ def test_help_shows_examples_and_defaults(capsys):
 def test_list_shows_the_runs_and_does_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("--list", "--seeds", "0,7") == 0
-    assert capsys.readouterr().out.splitlines() == ["a-seed0  ", "a-seed7  seed=7"]
+    assert capsys.readouterr().out.splitlines() == ["a-seed0  seed=0", "a-seed7  seed=7"]
     assert not list(tmp_path.iterdir())
 
 
