@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import fer_tf
 
 # The rooms that need TensorFlow; all others must import and work without it.
@@ -53,6 +55,7 @@ assert not heavy, heavy
     python(code)
 
 
+@pytest.mark.slow
 def test_a_vgg_trains_three_steps_on_jax_without_tensorflow(tmp_path):
     code = f"""
 import keras

@@ -1,0 +1,71 @@
+"""README's commands: those of its two boxes are run by .ci/run, the others here."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from fer_tf import models
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+COMMANDS = [line for kind, body in BLOCKS if kind == "sh" for line in body.splitlines()]
+EXPERIMENTS = [line for line in COMMANDS if line.startswith(".venv/bin/python experiments/")]
+
+
+def test_ci_runs_the_two_boxes_and_the_rest_is_run_here():
+    boxed = re.findall(r"^<!-- (main|test) -->\n```sh\n(.*)\n```", TEXT, re.MULTILINE)
+    assert [name for name, _ in boxed] == ["main", "test"]
+    assert sorted(COMMANDS) == sorted([command for _, command in boxed] + EXPERIMENTS)
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "command_of test" in ci and "command_of main" in ci
+
+
+def official_files(folder):
+    """Write a small FER2013 and FER+ in their users' layouts, and the same faces as folders and as a table."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (210, 48 * 48))
+    usage = np.repeat(["Training", "PublicTest", "PrivateTest"], [70, 70, 70])
+    rows = [f"{i % 7},{' '.join(map(str, p))},{u}" for i, (p, u) in enumerate(zip(pixels, usage, strict=True))]
+    (folder / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n")
+    ten = [",".join("10" if k == i else "0" for k in range(10)) for i in range(7)]
+    votes = [f"{u},fer{i:07d}.png,{ten[i % 7]}" for i, u in enumerate(usage)]
+    names = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    (folder / "fer2013new.csv").write_text("\n".join([f"Usage,Image name,{names}", *votes]) + "\n")
+
+
+@pytest.mark.parametrize("command", EXPERIMENTS)
+def test_every_experiment_names_runs_that_exist(command, tmp_path):
+    script, *arguments = shlex.split(command)[1:]
+    ended = subprocess.run([sys.executable, str(ROOT / script), *arguments, "--list"], cwd=tmp_path,
+                           capture_output=True, text=True, check=False)  # fmt: skip
+    assert ended.returncode == 0 and ended.stdout.strip(), ended.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [c for c in EXPERIMENTS if "fer2013" in c or "ferplus" in c])
+def test_the_commands_on_official_files_run(command, tmp_path):
+    official_files(tmp_path)
+    script, *arguments = shlex.split(command.replace("DIR", str(tmp_path)))[1:]
+    only = ["--only", "nesterov-constant"]
+    ended = subprocess.run([sys.executable, str(ROOT / script), *arguments, "--quick", *only], cwd=tmp_path,
+                           capture_output=True, text=True, check=False)  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert (tmp_path / "runs/vgg_optim_sweep/report.html").is_file()
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs/vgg_optim_sweep")
+    folder.mkdir(parents=True)
+    keras.utils.set_random_seed(0)
+    models.build("vgg(width=0.03)", num_classes=7, image_shape=(40, 40, 1)).save(folder / "winner.keras")
+    (example,) = [body for kind, body in BLOCKS if kind == "python"]
+    exec(example, {})
+    assert 0 <= float(capsys.readouterr().out) <= 1
