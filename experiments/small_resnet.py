@@ -10,27 +10,46 @@ Writes results.csv, report.html and winner.keras into --out. experiments/README.
 """
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
 
+if TYPE_CHECKING:
+    from fer_tf.sweeps.runner import Result
+
+
+AUGMENT = "flip(); affine(rotation=12, shift=0.05, zoom=0.1); brightness(); contrast()"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("recipe").add_argument
+    group("--learning-rate", type=float, default=0.05, help="default %(default)s")
+    group("--decay", type=float, default=5e-4, help="coupled weight decay (default %(default)s)")
+    group("--smoothing", type=float, default=0.1, help="label smoothing (default %(default)s)")
+    group("--augment", default=AUGMENT, metavar="PRESET|OPS", help="default %(default)r")
+
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
+    settings = commandline.shared_settings(options)
+    if not options.loss:
+        settings["loss"] = f"cross_entropy(label_smoothing={options.smoothing})"
     run = RunConfig(
         name="resnet10",
         model=commandline.sized(options.model, options.width),
         optimizer="nesterov",
-        learning_rate=0.05,
+        learning_rate=options.learning_rate,
         schedule=f"warmup_cosine(warmup={min(2, options.epochs / 10):g})",
-        l2=5e-4,
-        loss="cross_entropy(label_smoothing=0.1)",
-        augment=("flip()", "affine(rotation=12, shift=0.05, zoom=0.1)", "brightness()", "contrast()"),
-        **commandline.shared_settings(options),
+        l2=options.decay,
+        augment=commandline.augmentations(options.augment),
+        **settings,
     )
     return commandline.over_seeds([run], options.seeds)
 
 
-def report(results, out, options):
+def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
     from fer_tf.sweeps import study_page
 
     return study_page.write(results, out, "A small ResNet", lambda _: [])
@@ -41,6 +60,7 @@ STUDY = commandline.Study(
     description=__doc__,
     configs=configs,
     report=report,
+    add_arguments=add_arguments,
     defaults={"model": "resnet10", "width": 0.375, "epochs": 45, "crop": 44},
 )
 

@@ -23,14 +23,17 @@ def unknown_name(kind: str, name: str, available: Iterable[str]) -> UserError:
 def exit_on_user_error(main: Callable[..., int | None], *args) -> None:
     """Run a command line's ``main`` and end the process as a shell expects.
 
-    Exit codes: what ``main`` returns (0 for ``None``), 2 for a ``UserError`` (one line on stderr, no traceback),
-    130 after Ctrl-C.
+    Exit codes: what ``main`` returns (0 for ``None``), 2 for a ``UserError`` and 1 for what the system refuses, such as
+    a write on a full disk (one line on stderr, no traceback), 130 after Ctrl-C.
     """
     try:
         code = main(*args) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 1
     except KeyboardInterrupt:
         print("interrupted; start the same command again to continue", file=sys.stderr)
         code = 130

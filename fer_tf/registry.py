@@ -65,9 +65,18 @@ class Registry:
         return row, {**row.keywords, **given}
 
     def make(self, text: str, *args: Any, **common: Any) -> Any:
-        """Call the named function with the call string's keywords and ``common`` ones."""
+        """Call the named function with the call string's keywords and ``common`` ones.
+
+        Raises:
+            UserError: as ``resolve``; a keyword in both; or the function refuses a value.
+        """
         row, keywords = self.resolve(text)
         twice = sorted(callstring.parse(text)[1].keys() & common.keys())
         if twice:
             raise UserError(f"{self.kind} {row.name!r}: {twice[0]!r} is set by the caller and in {text!r}.")
-        return row.load()(*args, **{**keywords, **common})
+        try:
+            return row.load()(*args, **{**keywords, **common})
+        except UserError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{self.kind} {text!r}: {' '.join(str(error).split())}") from error

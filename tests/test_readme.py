@@ -27,6 +27,11 @@ def test_ci_runs_the_two_boxes_and_the_rest_is_run_here():
     assert "command_of test" in ci and "command_of main" in ci
 
 
+def test_every_link_leads_somewhere():
+    links = re.findall(r"\]\(([^)]*)\)", TEXT)
+    assert links and all((ROOT / link).exists() for link in links if not link.startswith("http"))
+
+
 def official_files(folder):
     """Write a small FER2013 and FER+ in their users' layouts, and the same faces as folders and as a table."""
     rng = np.random.default_rng(0)
@@ -57,7 +62,7 @@ def test_the_commands_on_official_files_run(command, tmp_path):
     ended = subprocess.run([sys.executable, str(ROOT / script), *arguments, "--quick", *only], cwd=tmp_path,
                            capture_output=True, text=True, check=False)  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-2000:]
-    assert (tmp_path / "runs/vgg_optim_sweep/report.html").is_file()
+    assert (tmp_path / "runs/vgg_optim_sweep_quick/report.html").is_file()
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch, capsys):

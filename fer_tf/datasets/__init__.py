@@ -6,7 +6,7 @@ label set, ``None`` where the files decide).
 
 from pathlib import Path
 
-from fer_tf.errors import UserError
+from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.registry import Registry
 
@@ -51,4 +51,7 @@ def load(text: str, data: Path | str | None = None, skip_bad: bool = False) -> F
         return DATASETS.make(text, **common)
     if data is None:
         raise UserError(f"dataset {row.name!r} needs data: {row.facts['data']}.")
-    return DATASETS.make(text, data, **common)
+    try:
+        return DATASETS.make(text, data, **common)
+    except OSError as error:
+        raise DataError(f"{error.filename or data} cannot be read: {error.strerror or error}.") from error

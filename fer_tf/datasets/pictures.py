@@ -53,6 +53,18 @@ def read_picture(path: Path | str, size: int, channels: int) -> np.ndarray:
             raise DataError(f"damaged picture ({_first_line(error)}).") from None
 
 
+def resized(images: np.ndarray, size: int) -> np.ndarray:
+    """Bring uint8 images (N, H, W, C) to (N, size, size, C), antialiased as ``read_picture`` does it."""
+    if images.shape[1:3] == (size, size):
+        return images
+    # Pillow knows no (H, W, 1): each channel is a gray picture of its own.
+    planes = [
+        np.stack([np.asarray(Image.fromarray(p).resize((size, size), Image.Resampling.BILINEAR)) for p in channel])
+        for channel in np.moveaxis(images, -1, 0)
+    ]
+    return np.stack(planes, axis=-1)
+
+
 def check_picture(path: Path | str) -> None:
     """Raise a ``DataError`` unless the file's header is that of a picture of sensible size; decodes no pixels."""
     with _opened(path):

@@ -19,7 +19,7 @@ table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabu
 th, td { padding: .28rem .6rem; border-bottom: 1px solid #e1e4e8; text-align: left; white-space: nowrap; }
 td.number, th.number { text-align: right; }
 thead th { border-bottom: 2px solid #24292f; }
-tbody tr:first-child { background: #eef5fb; font-weight: 600; }
+table.ranked tbody tr:first-child { background: #eef5fb; font-weight: 600; }
 img { max-width: 100%; height: auto; }
 code { background: #f3f4f6; padding: .1rem .3rem; border-radius: .2rem; }
 """
@@ -33,8 +33,13 @@ def picture(figure: Figure, description: str) -> str:
     return f'<img alt="{html.escape(description, quote=True)}" src="data:image/png;base64,{data}">'
 
 
-def table(frame: pd.DataFrame) -> str:
-    """Return a ``<table>``; text is escaped, numbers are right-aligned, missing values are dashes."""
+def table(frame: pd.DataFrame, ranked: bool = False) -> str:
+    """Return a ``<table>``; text is escaped, numbers are right-aligned, missing values are dashes.
+
+    Args:
+        frame: a row a line; floats are shown with two decimals.
+        ranked: whether the first row is the best and stands out.
+    """
     numeric = [pd.api.types.is_numeric_dtype(frame[c]) for c in frame.columns]
     kind = ['class="number"' if n else "" for n in numeric]
     head = "".join(f"<th {k}>{html.escape(str(c))}</th>" for c, k in zip(frame.columns, kind, strict=True))
@@ -42,7 +47,8 @@ def table(frame: pd.DataFrame) -> str:
         "<tr>" + "".join(f"<td {k}>{_cell(v)}</td>" for v, k in zip(row, kind, strict=True)) + "</tr>"
         for row in frame.itertuples(index=False)
     )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    style = ' class="ranked"' if ranked else ""
+    return f'<div class="wide"><table{style}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def page(title: str, note: str, sections: Sequence[tuple[str, str]]) -> str:
@@ -65,5 +71,5 @@ def _cell(value: object) -> str:
     if value is None or value is pd.NA or value != value:  # NaN differs from itself
         return "–"
     if isinstance(value, float):
-        return f"{value:,.1f}"
+        return f"{value:,.2f}"
     return html.escape(str(value))

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_tf import atomic, callstring
+from fer_tf.datasets import DATASETS
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.training.config import RunConfig
 
 if TYPE_CHECKING:
-    from fer_tf.sweeps.runner import Result
+    from fer_tf.sweeps.runner import Result, TableCache
 
-DATASETS = ("synthetic", "fer2013", "ferplus", "folder", "csv")
+# What --quick means; a flag that is given wins.
+QUICK = {"epochs": 2, "limit": 512, "batch_size": 32}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def parser(study: Study) -> argparse.ArgumentParser:
     """Make the argument parser of a study: the shared flags, then its own."""
     p = argparse.ArgumentParser(description=study.description, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = p.add_argument_group("data").add_argument
-    names = f"{'|'.join(DATASETS)}, or a call string such as \"ferplus(mode='probability')\""
+    names = f"{', '.join(DATASETS)}, or a call string such as \"ferplus(mode='probability')\""
     data("--dataset", default="synthetic", metavar="NAME", help=names)
     data("--data", metavar="DIR", help="folder or file of the dataset; synthetic needs none")
     data("--skip-bad", action="store_true", help="leave out unreadable rows and say which")
@@ -57,13 +59,15 @@ def parser(study: Study) -> argparse.ArgumentParser:
     run("--model", default="vgg", help="call string of the network (default %(default)s)")
     run("--width", type=_positive(float), default=0.125,
         help="multiplies the network's channels; 1 is the published size (default %(default)s)")  # fmt: skip
+    run("--size", type=_positive(int), metavar="PX", help="bring faces to this side first (default: as they are)")
+    run("--loss", metavar="NAME", help="call string (default cross_entropy; multi_target for FER+'s mode of that name)")
     run("--batch-size", type=_positive(int), default=64, help="default %(default)s")
     run("--seeds", type=_seeds, default=(0,), metavar="N,N,…", help="one run a seed (default 0)")
     run("--view", default="center", help="how test faces are shown: center, flip or ten_crop (default %(default)s)")
     run("--jit", action="store_true", help="compile with XLA: slower start, faster steps; for runs of many minutes")
     what = p.add_argument_group("what to do").add_argument
     what("--only", action="append", metavar="PATTERN", help="only runs whose name matches, e.g. 'adam*'; repeatable")
-    what("--quick", action="store_true", help="one or two minutes' worth: 512 faces, two epochs")
+    what("--quick", action="store_true", help="a look in two minutes: 512 faces, two epochs, batches of 32")
     what("--list", action="store_true", help="show the runs and stop")
     what("--out", type=Path, default=Path("runs") / study.name, metavar="DIR", help="default %(default)s")
     study.add_arguments(p)
@@ -77,32 +81,41 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0 when every run ended well, 1 when some failed (the others are complete), 2 for a user's mistake,
     130 when interrupted (the same command continues).
     """
-    options = parser(study).parse_args(arguments)
+    options = _parse(study, arguments)
     # TensorFlow's notes on the graphics card that is not there, and on a new network being a new function.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     exit_on_user_error(_run, study, options)
 
 
-def _run(study: Study, options: argparse.Namespace) -> int:
+def _parse(study: Study, arguments: Sequence[str] | None) -> argparse.Namespace:
+    p = parser(study)
+    options = p.parse_args(arguments)
     if options.quick:
-        options.epochs, options.limit, options.batch_size = 2, options.limit or 512, 32
-    configs = [c for c in study.configs(options) if _wanted(c.name, options.only)]
+        p.set_defaults(**QUICK, out=Path("runs") / f"{study.name}_quick")
+        options = p.parse_args(arguments)
+    return options
+
+
+def _run(study: Study, options: argparse.Namespace) -> int:
+    everything = study.configs(options)
+    configs = [c for c in everything if _wanted(c.name, options.only)]
     if not configs:
-        names = ", ".join(c.name for c in study.configs(options))
+        names = ", ".join(c.name for c in everything)
         raise UserError(f"No run matches {', '.join(options.only)}. Available: {names}.")
     if options.list:
         _show(configs)
         return 0
     from fer_tf.sweeps.runner import TableCache, run_all
-    from fer_tf.training.run import check
+    from fer_tf.sweeps.study_page import ranking
 
     load = TableCache()
-    tables = load(configs[0])  # A wrong path or crop ends the study here, not one run after the other.
-    check(configs[0], tables)
-    _tell_skipped(tables["train"].skipped, options.out)
-    results = run_all(configs, options.out, load)
-    for path in study.report(results, options.out, options):
+    _check(configs, load)
+    _tell_skipped(load(configs[0])["train"].skipped, options.out)
+    results = run_all(everything, options.out, load, {c.name for c in configs})
+    written = study.report(results, options.out, options)
+    print(ranking(results).to_string(index=False))
+    for path in written:
         print(f"wrote {path}")
     failed = [r for r in results if not r.metrics]
     if failed:
@@ -123,6 +136,16 @@ def _show(configs: Sequence[RunConfig]) -> None:
         print(f"{row['name']:{longest}}  {', '.join(cells)}".rstrip())
 
 
+def _check(configs: Sequence[RunConfig], load: "TableCache") -> None:
+    """Fail before the first run for what would end any of them: paths, crops, values, networks."""
+    from fer_tf.training.run import build_network, check
+
+    for config in configs:
+        check(config, load(config))
+    for config in {c.model: c for c in configs}.values():
+        build_network(config, load(config))
+
+
 def _tell_skipped(skipped: Sequence[str], out: Path) -> None:
     if skipped:
         atomic.write_text(out / "skipped.txt", "\n".join(skipped) + "\n")
@@ -136,7 +159,9 @@ def shared_settings(options: argparse.Namespace) -> dict:
         "data": str(Path(options.data).absolute()) if options.data else None,
         "skip_bad": options.skip_bad,
         "limit": options.limit,
+        "image_size": options.size,
         "crop": options.crop or None,
+        "loss": options.loss or _usual_loss(options.dataset),
         "epochs": options.epochs,
         "batch_size": options.batch_size,
         "view": options.view,
@@ -153,6 +178,12 @@ def sized(model: str, width: float) -> str:
 def augmentations(text: str) -> tuple[str, ...]:
     """Split ``--augment``: a preset's name, or call strings separated by ``;``."""
     return tuple(part.strip() for part in text.split(";") if part.strip())
+
+
+def _usual_loss(dataset: str) -> str:
+    # FER+'s multi-target mode is a way to read votes and a loss for them; under another loss it is another method.
+    _, keywords = callstring.parse(dataset)
+    return "multi_target" if keywords.get("mode") == "multi_target" else "cross_entropy"
 
 
 def over_seeds(configs: Sequence[RunConfig], seeds: Sequence[int]) -> list[RunConfig]:

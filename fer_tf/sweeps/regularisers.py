@@ -1,6 +1,7 @@
 """The regulariser study: one change at a time against one baseline, and what its page shows."""
 
 import argparse
+import inspect
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_tf import callstring
+from fer_tf.models import MODELS
 from fer_tf.training.config import RunConfig
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from fer_tf.sweeps.runner import Result
 
 BASELINE = "baseline"
+# Variants that only a network with this keyword has.
+MODEL_KEYWORDS = {"spatial dropout 0.1": "spatial_dropout", "no batch-norm": "batch_norm"}
 
 
 def variants(base: RunConfig) -> list[RunConfig]:
@@ -52,11 +56,13 @@ def variants(base: RunConfig) -> list[RunConfig]:
         "clip value 0.1": {"clipvalue": 0.1},
         "SAM 0.05": {"sharpness": 0.05},
     }
-    return [replace(base, name=name, **change) for name, change in changes.items()]
+    takes = inspect.signature(MODELS[callstring.parse(base.model)[0]].load()).parameters
+    missing = {name for name, keyword in MODEL_KEYWORDS.items() if keyword not in takes}
+    return [replace(base, name=name, **change) for name, change in changes.items() if name not in missing]
 
 
 def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
-    """Write the study's page, figures and winner; print the ranking."""
+    """Write the study's page, figures and winner."""
     from fer_tf.sweeps import study_page
 
     return study_page.write(results, out, "VGG regulariser study", _charts)

@@ -1,16 +1,19 @@
 """Run a list of configurations; keep the results of those that end, and the reasons of those that do not."""
 
+import fcntl
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fer_tf import atomic
 from fer_tf.errors import UserError
 from fer_tf.sweeps import results
-from fer_tf.training.callbacks import RunFailed
 from fer_tf.training.config import RunConfig
-from fer_tf.training.run import Tables, execute, load_tables
+from fer_tf.training.run import METRICS, Tables, execute, load_tables, read_json
 
 
 @dataclass(frozen=True)
@@ -39,40 +42,75 @@ class TableCache:
 
     def __call__(self, config: RunConfig) -> Tables:
         """Return the tables of a configuration, read anew only when they are not those of the last call."""
-        key = (config.dataset, config.data, config.skip_bad, config.limit)
+        key = (config.dataset, config.data, config.skip_bad, config.limit, config.image_size)
         if key != self._key:
             self._tables = load_tables(config)
             self._key = key
         return self._tables
 
 
-def run_all(configs: Sequence[RunConfig], out: Path, load: Callable[[RunConfig], Tables] = load_tables) -> list[Result]:
+def run_all(
+    configs: Sequence[RunConfig],
+    out: Path,
+    load: Callable[[RunConfig], Tables] = load_tables,
+    selected: Collection[str] | None = None,
+) -> list[Result]:
     """Execute configurations in their order; after each, rewrite ``results.csv``.
 
-    A failure of one run (no finite loss, a full disk, unreadable data, too little memory) is recorded, and the
-    others go on.
+    Whatever ends one run (no finite loss, a full disk, unreadable data, too little memory) is recorded, and the others
+    go on; the traceback of what was not foreseen is in the run's folder.
 
     Args:
         configs: runs that differ in name or settings.
         out: study folder; each run has a folder below ``out/runs``.
         load: gives the tables of a configuration.
+        selected: names of the runs to execute, ``None`` for all. The others are in the results if they are finished.
 
     Returns:
-        One result a configuration, in the same order.
+        The results that there are, in the order of ``configs``.
+
+    Raises:
+        UserError: two equal configurations, ``out`` is no folder, or another process is at work in it.
     """
-    folders = [Path(out) / "runs" / config.folder() for config in configs]
-    if len(set(folders)) != len(folders):
+    folders = {config: Path(out) / "runs" / config.folder() for config in configs}
+    if len(set(folders.values())) != len(configs):
         raise UserError("Two runs of the study have the same name and settings.")
-    ended: list[Result] = []
-    for i, (config, folder) in enumerate(zip(configs, folders, strict=True)):
-        description = f"{i + 1}/{len(configs)} {config.name}"
+    chosen = [c for c in configs if selected is None or c.name in selected]
+    with _alone_in(Path(out)):
+        stored = {c: read_json(folders[c] / METRICS) for c in configs}
+        ended = {c: Result(c, folders[c], metrics) for c, metrics in stored.items() if metrics}
+        for i, config in enumerate(chosen, start=1):
+            ended[config] = _result(config, folders[config], load, f"{i}/{len(chosen)} {config.name}")
+            if ended[config].reason:
+                sys.stderr.write(f"failed: {config.name}: {ended[config].reason}\n")
+            _keep_table([ended[c] for c in configs if c in ended], out)
+    return [ended[c] for c in configs if c in ended]
+
+
+def _result(config: RunConfig, folder: Path, load: Callable[[RunConfig], Tables], description: str) -> Result:
+    try:
+        return Result(config, folder, execute(config, folder, load, description))
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         try:
-            ended.append(Result(config, folder, execute(config, folder, load, description)))
-        except (RunFailed, UserError, OSError, MemoryError) as error:
-            ended.append(Result(config, folder, None, f"{type(error).__name__}: {error}".replace("\n", " ")))
-            sys.stderr.write(f"failed: {config.name}: {ended[-1].reason}\n")
-        _keep_table(ended, out)
-    return ended
+            atomic.write_text(folder / "traceback.txt", traceback.format_exc())
+        except OSError as full:
+            sys.stderr.write(f"could not write {folder / 'traceback.txt'}: {full}\n")
+        return Result(config, folder, None, reason)
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{out} is no folder. Give --out another place.") from None
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"Another process is at work in {out}. Wait for it, or give another --out.") from None
+        yield
 
 
 def _keep_table(ended: Sequence[Result], out: Path) -> None:

@@ -11,14 +11,15 @@ from fer_tf import atomic
 from fer_tf.reports import figures, page
 from fer_tf.sweeps import results as tables
 from fer_tf.sweeps.runner import Result
-from fer_tf.training.run import HISTORY, MODEL, environment
+from fer_tf.training.callbacks import HISTORY
+from fer_tf.training.run import MODEL, environment
 
 # From the finished runs, best first, to headings and figures.
 Charts = Callable[[Sequence[Result]], list[tuple[str, Figure]]]
 
 
 def write(results: Sequence[Result], out: Path, title: str, charts: Charts) -> list[Path]:
-    """Print the ranking; write ``report.html``, its figures as PNG, and ``winner.keras`` into the study's folder.
+    """Write ``report.html``, its figures as PNG, and ``winner.keras`` into the study's folder.
 
     Args:
         results: all runs, failed ones included.
@@ -34,11 +35,10 @@ def write(results: Sequence[Result], out: Path, title: str, charts: Charts) -> l
     best = tables.ranked(results)
     sections, pictures = [], []
     if best:
-        print(ranking(results).to_string(index=False))
         with atomic.replacing(out / "winner.keras") as part:
             shutil.copyfile(best[0].folder / MODEL, part)
         written.append(out / "winner.keras")
-        sections = [("Ranking", page.table(ranking(results)))]
+        sections = [("Ranking", page.table(ranking(results), ranked=True))]
         pictures = [*charts(best), *_common_figures(best)]
     for heading, figure in pictures:
         sections.append((heading, page.picture(figure, heading)))

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from fer_tf import atomic, evaluation
@@ -17,24 +18,32 @@ from fer_tf.training import averaging, checkpoint
 from fer_tf.training.config import RunConfig
 from fer_tf.training.schedules import Plateau
 
+CHECKPOINT, HISTORY = "checkpoint.npz", "history.csv"
 # Batches of the training set that re-estimate batch-norm statistics under averaged weights.
-RECALIBRATION_BATCHES = 16
+RECALIBRATION_BATCHES = 8
 
 
 class RunFailed(RuntimeError):
     """A run cannot go on, and would fail again: its loss is no number any more."""
 
 
+def model_of(folder: Path, epoch: int) -> Path:
+    """Return where a run keeps the network of an epoch (from 1) that was the best when it ended."""
+    return folder / f"model-{epoch}.keras"
+
+
 class EndOfEpoch(keras.callbacks.Callback):
-    """Watch the loss; after each epoch validate, keep the best network, and write the checkpoint.
+    """Watch the loss; after each epoch validate, keep the best network, and write history and checkpoint.
+
+    The networks of two epochs lie side by side until the checkpoint says which is the best: a kill between any two
+    writes leaves the one that the last checkpoint names.
 
     Args:
         config: the run.
-        model_path: where the best network so far is kept.
-        checkpoint_path: where the state after the last whole epoch is kept.
+        folder: the run's folder.
         source: the training batches.
         validation: faces that choose the epoch.
-        plateau: schedule that follows the validation accuracy, or ``None``.
+        plateau: schedule that follows the validation scores, or ``None``.
         progress: updated in place.
         bar: progress bar, one tick a step.
     """
@@ -42,8 +51,7 @@ class EndOfEpoch(keras.callbacks.Callback):
     def __init__(
         self,
         config: RunConfig,
-        model_path: Path,
-        checkpoint_path: Path,
+        folder: Path,
         source: BatchSource,
         validation: FaceTable,
         plateau: Plateau | None,
@@ -51,16 +59,16 @@ class EndOfEpoch(keras.callbacks.Callback):
         bar: tqdm,
     ):
         super().__init__()
-        self.config, self.model_path, self.checkpoint_path = config, model_path, checkpoint_path
+        self.config, self.folder = config, folder
         self.source, self.validation, self.plateau = source, validation, plateau
         self.progress, self.bar = progress, bar
-        self.started = 0.0
-        self.first_step = 0.0
+        self.started = self.first_step = self.rate = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Start the clock."""
+        """Start the clock, and note the rate of the epoch's first step."""
         self.started = time.perf_counter()
         self.first_step = 0.0
+        self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Stop the run when the loss is not finite."""
@@ -71,42 +79,55 @@ class EndOfEpoch(keras.callbacks.Callback):
             raise RunFailed(f"loss is {logs['loss']} in epoch {self.progress.epoch + 1}, step {batch + 1}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Validate, keep the best network, let the plateau schedule react, and write the checkpoint."""
-        seconds = time.perf_counter() - self.started
-        network, optimizer = self.model.network, self.model.optimizer
-        with averaging.averaged_weights(network, optimizer), self._batch_norm(network, optimizer, epoch):
-            logits = evaluation.logits(network, self.validation.images, crop=self.config.crop)
-            if not np.isfinite(logits).all():
-                raise RunFailed(f"validation logits are not finite after epoch {epoch + 1}")
-            scores = evaluation.scores(logits, self.validation.targets, self.validation.label_set)
-            best = max((row["val_accuracy"] for row in self.progress.history), default=-1.0)
-            if scores["accuracy"] > best:
-                self.progress.best_epoch = epoch + 1
-                with atomic.replacing(self.model_path) as part:
-                    network.save(part)
-        # The first step of a process traces and compiles, which is no property of the network's speed.
-        steps = self.source.steps_per_epoch
-        images = (steps - 1) * self.source.batch_size / self.source.repeats
-        speed = images / (seconds - self.first_step) if steps > 1 else self.source.batch_size / seconds
-        self.progress.history.append(
+        """Validate, keep the best network, let the plateau schedule react, and write history and checkpoint."""
+        trained = time.perf_counter() - self.started
+        network, optimizer, progress = self.model.network, self.model.optimizer, self.progress
+        scores = self._validate(network, optimizer, epoch)
+        progress.history.append(
             {
                 "epoch": epoch + 1,
-                "learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate)),
+                "learning_rate": self.rate,
                 "loss": float(logs["loss"]),
                 "accuracy": float(logs["accuracy"]),
                 "val_loss": scores["nll"],
                 "val_accuracy": scores["accuracy"],
                 "seconds": time.perf_counter() - self.started,
-                "images_per_second": speed,
+                "images_per_second": self._speed(trained),
             }
         )
-        self.progress.epoch = epoch + 1
+        progress.epoch = epoch + 1
         if self.plateau is not None:
-            optimizer.learning_rate = self.config.learning_rate * self.plateau.observe(scores["accuracy"])
-            self.progress.schedule_state = self.plateau.get_state()
-        checkpoint.save(self.checkpoint_path, network, optimizer, self.progress)
+            watched = scores["nll"] if self.plateau.mode == "min" else scores["accuracy"]
+            optimizer.learning_rate = self.config.learning_rate * self.plateau.observe(watched)
+            progress.schedule_state = self.plateau.get_state()
+        with atomic.replacing(self.folder / HISTORY) as part:
+            pd.DataFrame(progress.history).to_csv(part, index=False)
+        checkpoint.save(self.folder / CHECKPOINT, network, optimizer, progress)
+        for path in self.folder.glob("model-*.keras"):
+            if path != model_of(self.folder, progress.best_epoch):
+                path.unlink()
         self.bar.set_postfix_str(f"val {scores['accuracy']:.3f}")
+
+    def _validate(self, network: keras.Model, optimizer: keras.optimizers.Optimizer, epoch: int) -> dict[str, Any]:
+        with averaging.averaged_weights(network, optimizer), self._batch_norm(network, optimizer, epoch):
+            logits = evaluation.logits(network, self.validation.images, crop=self.config.crop)
+            if not np.isfinite(logits).all():
+                raise RunFailed(f"validation logits are not finite after epoch {epoch + 1}")
+            scores = evaluation.scores(logits, self.validation)
+            best = max((row["val_accuracy"] for row in self.progress.history), default=-1.0)
+            if scores["accuracy"] > best:
+                self.progress.best_epoch = epoch + 1
+                with atomic.replacing(model_of(self.folder, epoch + 1)) as part:
+                    network.save(part)
+        return scores
 
     def _batch_norm(self, network: keras.Model, optimizer: keras.optimizers.Optimizer, epoch: int) -> Any:
         batches = (self.source.batch(epoch, step)[0] for step in range(self.source.steps))
         return averaging.recalibrated_batch_norm(network, optimizer, islice(batches, RECALIBRATION_BATCHES))
+
+    def _speed(self, seconds: float) -> float:
+        """Return different images a second; the first step of a process is left out, for it traces and compiles."""
+        steps, size = self.source.steps_per_epoch, min(self.source.batch_size, len(self.source.table))
+        if steps == 1:
+            return size / seconds
+        return (steps - 1) / self.source.repeats * size / (seconds - self.first_step)

@@ -7,8 +7,16 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from fer_tf.errors import UserError
+from fer_tf.evaluation.views import VIEWS
 
-VIEWS = ("center", "flip", "ten_crop")
+MANY = 2**31 - 1
+# Lowest and highest value; None passes where it is allowed.
+RANGES = {
+    "epochs": (1, MANY), "batch_size": (1, MANY), "limit": (1, MANY), "crop": (1, MANY), "image_size": (1, MANY),
+    "seed": (0, 2**32 - 1), "weight_decay": (0, 1e6), "l2": (0, 1e6),
+    "kernel_l1": (0, 1e6), "kernel_l2": (0, 1e6), "clipnorm": (0, 1e6), "global_clipnorm": (0, 1e6),
+    "clipvalue": (0, 1e6), "sharpness": (0, 1e6), "dropout": (0, 0.999),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -20,8 +28,9 @@ class RunConfig:
         dataset: call string of the dataset registry.
         data: folder or file of the dataset; ``None`` for built-in ones.
         skip_bad: leave out unreadable rows (recorded) instead of stopping.
-        limit: at most so many faces a split, for quick looks; ``None`` for all.
+        limit: at most so many faces a split, evenly spaced, for quick looks; ``None`` for all.
         model: call string of the model registry.
+        image_size: side in pixels to which faces are brought first; ``None`` keeps the dataset's.
         crop: side in pixels of the square that the network sees: random in training, centred in evaluation;
             ``None`` for the whole picture.
         optimizer, schedule, loss: call strings of their registries.
@@ -48,6 +57,7 @@ class RunConfig:
     skip_bad: bool = False
     limit: int | None = None
     model: str = "vgg"
+    image_size: int | None = None
     crop: int | None = 40
     optimizer: str = "nesterov"
     learning_rate: float = 0.01
@@ -72,9 +82,12 @@ class RunConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "augment", tuple(self.augment))
-        for key, low in (("epochs", 1), ("batch_size", 1), ("learning_rate", 0), ("l2", 0), ("weight_decay", 0)):
-            if not getattr(self, key) >= low:
-                raise UserError(f"{key} is {getattr(self, key)}. Expected {low} or more.")
+        for key, (low, high) in RANGES.items():
+            value = getattr(self, key)
+            if value is not None and not low <= value <= high:
+                raise UserError(f"{key} is {value}. Expected {low:g} to {high:g}.")
+        if not self.learning_rate > 0:
+            raise UserError(f"learning_rate is {self.learning_rate}. Expected a number above 0.")
         if self.view not in VIEWS:
             raise UserError(f"Unknown view {self.view!r}. Available: {', '.join(VIEWS)}.")
         self._resolve_names()

@@ -1,4 +1,4 @@
-"""Schedules as Keras takes them: a table looked up in the training graph, and a callback for plateau."""
+"""A schedule as Keras takes it: a table looked up in the training graph."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ import numpy as np
 from keras import ops
 
 from fer_tf.errors import UserError
-from fer_tf.training.schedules import Plateau
 
 
 @keras.saving.register_keras_serializable(package="fer_tf")
@@ -31,27 +30,3 @@ class TableSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self) -> dict[str, Any]:
         """Return the table as a list, from which the same float32 values come back."""
         return {"values": self.values.tolist()}
-
-
-class ReduceOnPlateau(keras.callbacks.Callback):
-    """After every epoch, let ``plateau`` see the logged score and set the optimiser's learning rate.
-
-    Args:
-        plateau: the rule, with its state.
-        base: the learning rate at the start.
-        monitor: name of the score in the epoch's logs.
-    """
-
-    def __init__(self, plateau: Plateau, base: float, monitor: str = "val_accuracy"):
-        super().__init__()
-        self.plateau, self.base, self.monitor = plateau, base, monitor
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Set the rate of the next epoch.
-
-        Raises:
-            UserError: the score is not logged.
-        """
-        if self.monitor not in (logs or {}):
-            raise UserError(f"plateau watches {self.monitor!r}, which is not logged. Logged: {', '.join(logs or {})}.")
-        self.model.optimizer.learning_rate = self.base * self.plateau.observe(logs[self.monitor])

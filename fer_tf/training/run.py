@@ -1,17 +1,18 @@
 """One training run in one folder: it starts, continues or is found finished, and its folder explains it."""
 
+import contextlib
 import gc
 import json
 import math
 import platform
 import statistics
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import pandas as pd
 
 import fer_tf
 from fer_tf import atomic, datasets, evaluation, losses, models
@@ -20,14 +21,12 @@ from fer_tf.progress import bar
 from fer_tf.readers import open_reader
 from fer_tf.readers.batches import BatchSource
 from fer_tf.training import checkpoint, optimizers, schedules, sharpness
-from fer_tf.training.callbacks import EndOfEpoch, RunFailed
+from fer_tf.training.callbacks import CHECKPOINT, EndOfEpoch, RunFailed, model_of
 from fer_tf.training.config import RunConfig
 from fer_tf.training.objective import Objective
 
-CONFIG, ENVIRONMENT, HISTORY, METRICS, FAILURE = (
-    "config.json", "environment.json", "history.csv", "metrics.json", "failure.json",
-)  # fmt: skip
-MODEL, CHECKPOINT, PREDICTIONS = "model.keras", "checkpoint.npz", "test_logits.npz"
+CONFIG, ENVIRONMENT, METRICS, FAILURE = "config.json", "environment.json", "metrics.json", "failure.json"
+MODEL, PREDICTIONS = "model.keras", "test_logits.npz"
 
 Tables = Mapping[str, FaceTable]
 
@@ -36,13 +35,22 @@ def load_tables(config: RunConfig) -> Tables:
     """Read the dataset of a configuration into one table a split.
 
     Raises:
-        DataError: unreadable data, or a split without rows.
+        DataError: unreadable data.
+        UserError: a split without rows.
     """
     table = datasets.load(config.dataset, config.data, skip_bad=config.skip_bad)
-    tables = {split: table.select(split) for split in SPLITS}
-    if config.limit:
-        tables = {split: t.take(np.arange(min(config.limit, len(t)))) for split, t in tables.items()}
-    return tables
+    return {split: _prepared(table.select(split), config) for split in SPLITS}
+
+
+def _prepared(table: FaceTable, config: RunConfig) -> FaceTable:
+    if config.limit and config.limit < len(table):
+        # Evenly spaced, because class folders come class by class.
+        table = table.take(np.linspace(0, len(table), config.limit, endpoint=False).astype(int))
+    if config.image_size:
+        from fer_tf.datasets.pictures import resized
+
+        table = replace(table, images=resized(table.images, config.image_size))
+    return table
 
 
 def execute(
@@ -51,7 +59,7 @@ def execute(
     """Train, choose the epoch on validation, score test once; or take up what the folder already holds.
 
     A finished run is returned as it was. An interrupted one goes on after its last whole epoch and ends, on CPU, with
-    the bytes of a run that was never interrupted. Data other than the folder's makes it start over.
+    the bytes of a run that was never interrupted. Other data or another Keras or backend make it start over.
 
     Args:
         config: the run.
@@ -69,31 +77,32 @@ def execute(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    atomic.remove_leftovers(folder)
     tables = load(config)
-    digest = "".join(tables[split].digest() for split in SPLITS)
-    known = _read_json(folder / ENVIRONMENT)
-    if known is not None and known["data_digest"] != digest:
-        for name in (METRICS, CHECKPOINT, MODEL, FAILURE):
-            (folder / name).unlink(missing_ok=True)
-    finished = _read_json(folder / METRICS)
+    here = {**environment(), "data_digest": "".join(tables[split].digest() for split in SPLITS)}
+    known = read_json(folder / ENVIRONMENT) or {}
+    if any(known.get(key) != here[key] for key in ("data_digest", "keras", "backend")):
+        _clear(folder, METRICS, FAILURE, CHECKPOINT)
+    atomic.remove_leftovers(folder)
+    finished = read_json(folder / METRICS)
     if finished is not None:
+        _clear(folder, CHECKPOINT)
         return finished
-    failed = _read_json(folder / FAILURE)
-    if failed is not None and failed["final"]:
+    failed = read_json(folder / FAILURE)
+    if failed is not None:
         raise RunFailed(failed["reason"])
     atomic.write_json(folder / CONFIG, config.to_json())
-    atomic.write_json(folder / ENVIRONMENT, {**environment(), "data_digest": digest})
+    atomic.write_json(folder / ENVIRONMENT, here)
     try:
         progress = _train(config, folder, tables, description or config.name)
     except RunFailed as failure:
-        # The same seed diverges again: final, unlike a full disk, which a restart may find mended.
-        atomic.write_json(folder / FAILURE, {"reason": str(failure), "final": True})
+        # The same seed fails again, unlike a full disk, which the next start may find mended.
+        with contextlib.suppress(OSError):
+            atomic.write_json(folder / FAILURE, {"reason": str(failure)})
+        _clear(folder, CHECKPOINT)
         raise
     metrics = _score(config, folder, tables, progress)
     atomic.write_json(folder / METRICS, metrics)
-    (folder / FAILURE).unlink(missing_ok=True)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    _clear(folder, CHECKPOINT)
     return metrics
 
 
@@ -110,10 +119,24 @@ def environment() -> dict[str, Any]:
     }
 
 
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return what ``atomic.write_json`` wrote; ``None`` for a file that is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 def check(config: RunConfig, tables: Tables) -> None:
-    """Raise a ``UserError`` when crop, augmentation or network do not fit the faces; before any long work."""
-    BatchSource(tables["train"], config.batch_size, config.augment, crop=config.crop)
-    build_network(config, tables)
+    """Build all that a run needs but its network, before any long work.
+
+    Raises:
+        UserError: a value that its optimiser, schedule, loss or augmentation refuses, or a crop larger than the face.
+    """
+    source = _source(config, tables)
+    losses.build(config.loss)
+    schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
+    _build_optimizer(config, schedule.learning_rate, config.epochs * source.steps)
 
 
 def build_network(config: RunConfig, tables: Tables) -> keras.Model:
@@ -130,45 +153,16 @@ def build_network(config: RunConfig, tables: Tables) -> keras.Model:
     )
 
 
-def _train(config: RunConfig, folder: Path, tables: Tables, description: str) -> checkpoint.Progress:
-    keras.utils.clear_session()
-    gc.collect()
-    keras.utils.set_random_seed(config.seed)
-    network = build_network(config, tables)
+def _clear(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _source(config: RunConfig, tables: Tables) -> BatchSource:
     repeats = sharpness.BATCH_REPEATS if config.sharpness else 1
-    source = BatchSource(
+    return BatchSource(
         tables["train"], config.batch_size, config.augment, seed=config.seed, crop=config.crop, repeats=repeats
     )
-    schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
-    optimizer = _build_optimizer(config, schedule.learning_rate, config.epochs * source.steps)
-    objective = Objective(network)
-    objective.compile(
-        optimizer=optimizer,
-        loss=losses.build(config.loss),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-        jit_compile=config.jit_compile,
-    )
-    optimizer.build(objective.trainable_variables)
-    progress = checkpoint.restore(folder / CHECKPOINT, network, optimizer) or checkpoint.Progress()
-    if schedule.plateau is not None and progress.schedule_state is not None:
-        schedule.plateau.set_state(progress.schedule_state)
-    if progress.epoch >= config.epochs:
-        return progress
-    steps = source.steps_per_epoch
-    with bar(config.epochs * steps, description, "step", initial=progress.epoch * steps) as ticks:
-        end = EndOfEpoch(
-            config, folder / MODEL, folder / CHECKPOINT, source, tables["validation"], schedule.plateau, progress, ticks
-        )
-        objective.fit(
-            open_reader(source, progress.epoch, config.epochs),
-            steps_per_epoch=steps,
-            initial_epoch=progress.epoch,
-            epochs=config.epochs,
-            callbacks=[end],
-            shuffle=False,
-            verbose=0,
-        )
-    return progress
 
 
 def _build_optimizer(config: RunConfig, learning_rate: Any, total_steps: int) -> keras.optimizers.Optimizer:
@@ -186,24 +180,57 @@ def _build_optimizer(config: RunConfig, learning_rate: Any, total_steps: int) ->
     )
 
 
+def _train(config: RunConfig, folder: Path, tables: Tables, description: str) -> checkpoint.Progress:
+    keras.utils.clear_session()
+    gc.collect()
+    keras.utils.set_random_seed(config.seed)
+    network = build_network(config, tables)
+    source = _source(config, tables)
+    schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
+    optimizer = _build_optimizer(config, schedule.learning_rate, config.epochs * source.steps)
+    objective = Objective(network)
+    objective.compile(
+        optimizer=optimizer,
+        loss=losses.build(config.loss),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        jit_compile=config.jit_compile,
+    )
+    optimizer.build(objective.trainable_variables)
+    progress = checkpoint.restore(folder / CHECKPOINT, network, optimizer) or checkpoint.Progress()
+    if schedule.plateau is not None and progress.schedule_state is not None:
+        schedule.plateau.set_state(progress.schedule_state)
+    if progress.epoch >= config.epochs:
+        return progress
+    steps = source.steps_per_epoch
+    with bar(config.epochs * steps, description, "step", initial=progress.epoch * steps) as ticks:
+        end = EndOfEpoch(config, folder, source, tables["validation"], schedule.plateau, progress, ticks)
+        objective.fit(
+            open_reader(source, progress.epoch, config.epochs),
+            steps_per_epoch=steps,
+            initial_epoch=progress.epoch,
+            epochs=config.epochs,
+            callbacks=[end],
+            shuffle=False,
+            verbose=0,
+        )
+    return progress
+
+
 def _score(config: RunConfig, folder: Path, tables: Tables, progress: checkpoint.Progress) -> dict[str, Any]:
+    best = model_of(folder, progress.best_epoch)
+    if best.is_file():
+        best.replace(folder / MODEL)  # it is missing when a kill came between here and metrics.json
     network = models.load(folder / MODEL)
-    with atomic.replacing(folder / HISTORY) as part:
-        pd.DataFrame(progress.history).to_csv(part, index=False)
     test = tables["test"]
     logits = evaluation.logits(network, test.images, view=config.view, crop=config.crop)
     with atomic.replacing(folder / PREDICTIONS) as part, part.open("wb") as file:
         np.savez(file, ids=test.ids.astype(str), logits=logits)
-    best = progress.history[progress.best_epoch - 1]
+    history = progress.history
     return {
         "parameters": int(sum(math.prod(v.shape) for v in network.trainable_variables)),
         "best_epoch": progress.best_epoch,
-        "val_accuracy": best["val_accuracy"],
-        "seconds": sum(row["seconds"] for row in progress.history),
-        "images_per_second": statistics.median(row["images_per_second"] for row in progress.history),
-        "test": evaluation.scores(logits, test.targets, test.label_set),
+        "val_accuracy": history[progress.best_epoch - 1]["val_accuracy"],
+        "seconds": sum(row["seconds"] for row in history),
+        "images_per_second": statistics.median(row["images_per_second"] for row in history),
+        "test": evaluation.scores(logits, test),
     }
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

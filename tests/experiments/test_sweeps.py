@@ -31,8 +31,8 @@ def test_a_study_leaves_table_page_and_winner(name, tmp_path):
     run = STUDIES[name]
     ended = script(name, "--quick", "--only", run, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr[-2000:]
-    out = tmp_path / "runs" / Path(name).stem
-    assert f"wrote {Path('runs') / Path(name).stem / 'report.html'}" in ended.stdout
+    out = tmp_path / "runs" / f"{Path(name).stem}_quick"
+    assert f"wrote {out.relative_to(tmp_path) / 'report.html'}" in ended.stdout
     table = pd.read_csv(out / "results.csv")
     assert list(table["run"]) == [run] and list(table["status"]) == ["done"]
     assert models.load(out / "winner.keras").output_shape == (None, 7)

@@ -11,7 +11,7 @@ def test_text_is_escaped_everywhere():
     frame = pd.DataFrame({"<b>": ["<script>", "x"], "n": [1.25, float("nan")]})
     text = page.page("a & b", "<i>", [("<h>", page.table(frame))])
     assert "<script>" not in text and "<i>" not in text and "<h>" not in text
-    assert "a &amp; b" in text and "&lt;script&gt;" in text and '<td class="number">1.2</td>' in text and "–" in text
+    assert "a &amp; b" in text and "&lt;script&gt;" in text and '<td class="number">1.25</td>' in text and "–" in text
 
 
 def test_the_page_needs_nothing_from_elsewhere():

@@ -49,6 +49,10 @@ def test_list_shows_the_runs_and_does_nothing(tmp_path, capsys, monkeypatch):
         (["--model", "vgg99"], "Unknown model 'vgg99'"),
         (["--crop", "-3"], "0 means the whole picture"),
         (["--crop", "500", "--quick"], "500"),
+        (["--seeds=-1"], "seed is -1"),
+        (["--model", "vgg(width='x')"], "width"),
+        (["--out", "/dev/null", "--quick"], "/dev/null is no folder"),
+        (["--dataset", "csv", "--data", "/proc/self/mem"], "/proc/self/mem"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_code_2(arguments, message, capsys, tmp_path, monkeypatch):
@@ -56,6 +60,22 @@ def test_a_users_mistake_is_one_line_and_code_2(arguments, message, capsys, tmp_
     assert run(*arguments) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert message in last and "error:" in last
+
+
+def test_quick_yields_to_flags_that_are_given():
+    options = commandline._parse(STUDY, ["--quick"])
+    assert (options.epochs, options.limit, options.batch_size, str(options.out)) == (2, 512, 32, "runs/demo_quick")
+    options = commandline._parse(STUDY, ["--quick", "--epochs", "5", "--out", "x"])
+    assert (options.epochs, options.batch_size, str(options.out)) == (5, 32, "x")
+
+
+def test_multi_target_labels_bring_their_loss():
+    def loss(*arguments):
+        return configs(commandline._parse(STUDY, arguments))[0].loss
+
+    assert loss() == "cross_entropy"
+    assert loss("--dataset", "ferplus(mode='multi_target')") == "multi_target"
+    assert loss("--dataset", "ferplus(mode='multi_target')", "--loss", "kl") == "kl"
 
 
 def test_width_goes_into_the_call_string_unless_it_is_there():

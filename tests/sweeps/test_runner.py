@@ -1,5 +1,6 @@
 """A sweep survives the failure of its runs, and kills at any moment."""
 
+import fcntl
 import os
 import random
 import resource
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_tf import models
+from fer_tf import atomic, models
 from fer_tf.errors import UserError
 from fer_tf.sweeps import results, runner
 from fer_tf.training import run
@@ -23,6 +24,13 @@ CONFIG = RunConfig(
     name="tiny", dataset="synthetic(faces=120, size=48, seed=1)", model="vgg(filters=(4, 8), depth=1, head=(8,))",
     crop=24, batch_size=16, epochs=2, augment=("light",), learning_rate=0.02, dropout=0.2,
 )  # fmt: skip
+DONE = {
+    "best_epoch": 1,
+    "val_accuracy": 0,
+    "seconds": 1,
+    "images_per_second": 1,
+    "test": {"accuracy": 0, "macro_f1": 0},
+}
 TIMES = ["seconds", "images_per_second"]
 
 
@@ -44,6 +52,38 @@ def test_one_row_a_run_and_the_failed_with_their_reason(tmp_path, capsys):
 def test_the_columns_that_users_read():
     wanted = "run model optimizer schedule seed epochs best_epoch val_accuracy test_accuracy test_macro_f1 seconds"
     assert list(results.COLUMNS[:12]) == [*wanted.split(), "images_per_second"]
+
+
+def test_what_nobody_foresaw_ends_one_run_only(tmp_path, monkeypatch):
+    def burst(config, *_):
+        raise ZeroDivisionError("in the\nmiddle") if config.name == "bad" else KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "execute", burst)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run_all([replace(CONFIG, name="bad"), CONFIG], tmp_path)
+    assert pd.read_csv(tmp_path / "results.csv")["reason"].tolist() == ["ZeroDivisionError: in the middle"]
+    assert "burst" in next(tmp_path.glob("runs/bad-*/traceback.txt")).read_text()
+
+
+def test_a_selection_keeps_the_finished_others_in_the_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "execute", lambda config, *_: METRICS_OF[config.name])
+    METRICS_OF = {n: {**DONE, "val_accuracy": v} for n, v in (("a", 0.1), ("b", 0.2), ("c", 0.3))}
+    configs = [replace(CONFIG, name=n, seed=i) for i, n in enumerate("abc")]
+    folder = tmp_path / "runs" / configs[2].folder()
+    atomic.write_json(folder / "metrics.json", METRICS_OF["c"])
+    ended = runner.run_all(configs, tmp_path, selected={"a"})
+    assert [r.config.name for r in ended] == ["a", "c"]
+    assert pd.read_csv(tmp_path / "results.csv")["val_accuracy"].tolist() == [0.1, 0.3]
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path):
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="Another process is at work"):
+            runner.run_all([CONFIG], tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is no folder"):
+        runner.run_all([CONFIG], tmp_path / "file")
 
 
 def test_a_full_disk_fails_the_run_and_a_restart_mends_it(tmp_path):

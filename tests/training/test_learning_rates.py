@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.training.learning_rates import ReduceOnPlateau, TableSchedule
-from fer_tf.training.schedules import Plateau
+from fer_tf.training.learning_rates import TableSchedule
 
 VALUES = [0.1, 0.3, 0.7]
 
@@ -45,24 +44,3 @@ def test_fit_steps_through_the_table():
     model.compile(keras.optimizers.SGD(TableSchedule([1.0, 0.5, 0.25, 0.125])), slope)
     model.fit(np.ones((4, 1)), np.ones((4, 1)), batch_size=2, epochs=2, verbose=0)
     assert model.get_weights()[0].item() == -1.875
-
-
-def test_plateau_callback_sets_the_rate_of_the_next_epoch():
-    model = line()
-    model.compile(keras.optimizers.SGD(1.0), slope)
-    seen = []
-    watch = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: seen.append(float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)))
-    )
-    # The loss falls steadily, which mode "max" takes for three bad epochs.
-    reduce = ReduceOnPlateau(Plateau(factor=0.5, patience=0), base=1.0, monitor="loss")
-    model.fit(np.ones((1, 1)), np.ones((1, 1)), epochs=4, verbose=0, callbacks=[watch, reduce])
-    assert seen == [1.0, 1.0, 0.5, 0.25]
-    assert model.get_weights()[0].item() == -2.75
-
-
-def test_plateau_callback_names_a_missing_score():
-    model = line()
-    model.compile(keras.optimizers.SGD(1.0), slope)
-    with pytest.raises(UserError, match=r"'val_accuracy', which is not logged\. Logged: loss"):
-        model.fit(np.ones((1, 1)), np.ones((1, 1)), verbose=0, callbacks=[ReduceOnPlateau(Plateau(), base=1.0)])
