@@ -17,7 +17,7 @@ Writes results.csv, report.html and winner.keras into --out. experiments/README.
 import argparse
 from dataclasses import replace
 
-from fer_tf.sweeps import commandline, optimisers
+from fer_tf.sweeps import commandline, optimizer_study
 from fer_tf.training.config import RunConfig
 
 
@@ -40,9 +40,9 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
         augment=commandline.augmentations(options.augment),
         **commandline.shared_settings(options),
     )
-    pairs = optimisers.grid(options.grid, options.epochs)
+    pairs = optimizer_study.grid(options.grid, options.epochs)
     runs = [
-        replace(base, **optimisers.settings(optimizer, options.learning_rate, options.decay),
+        replace(base, **optimizer_study.settings(optimizer, options.learning_rate, options.decay),
                 schedule=schedule, name=f"{optimizer}-{schedule.partition('(')[0]}")
         for optimizer, schedule in pairs
     ]  # fmt: skip
@@ -53,7 +53,7 @@ STUDY = commandline.Study(
     name="vgg_optim_sweep",
     description=__doc__,
     configs=configs,
-    report=optimisers.report,
+    report=optimizer_study.report,
     add_arguments=add_arguments,
     # What teaches something on the built-in faces within minutes; --model vgg is the study's network.
     defaults={

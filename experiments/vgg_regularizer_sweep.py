@@ -15,7 +15,7 @@ Writes results.csv, report.html and winner.keras into --out. experiments/README.
 
 import argparse
 
-from fer_tf.sweeps import commandline, regularisers
+from fer_tf.sweeps import commandline, regularizer_study
 from fer_tf.training.config import RunConfig
 
 
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
     base = RunConfig(
-        name=regularisers.BASELINE,
+        name=regularizer_study.BASELINE,
         model=commandline.sized(options.model, options.width),
         optimizer=options.optimizer,
         learning_rate=options.learning_rate,
@@ -38,14 +38,14 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
         augment=commandline.augmentations(options.augment),
         **commandline.shared_settings(options),
     )
-    return commandline.over_seeds(regularisers.variants(base), options.seeds)
+    return commandline.over_seeds(regularizer_study.variants(base), options.seeds)
 
 
 STUDY = commandline.Study(
     name="vgg_regularizer_sweep",
     description=__doc__,
     configs=configs,
-    report=regularisers.report,
+    report=regularizer_study.report,
     add_arguments=add_arguments,
     # What teaches something on the built-in faces within minutes; --model vgg is the study's network.
     defaults={

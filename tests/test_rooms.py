@@ -1,5 +1,6 @@
 """Walls of the house: TensorFlow only in its rooms, nothing at import, the same run on another backend."""
 
+import ast
 import os
 import pkgutil
 import subprocess
@@ -13,6 +14,40 @@ import fer_tf
 # The rooms that need TensorFlow; all others must import and work without it.
 TENSORFLOW_ROOMS = {"fer_tf.readers.tfdata"}
 MODULES = sorted(m.name for m in pkgutil.walk_packages(fer_tf.__path__, "fer_tf."))
+
+
+# Imports go down only. Evaluation stands beside training, which chooses its epochs by it.
+FLOORS = (
+    {"errors", "callstring", "registry", "labels", "facetable", "atomic", "progress"},
+    {"datasets", "augment", "models", "layers", "losses", "metrics"},
+    {"readers", "evaluation", "training"},
+    {"reports", "sweeps"},
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def imported_rooms(path):
+    """Return the rooms of fer_tf that a file imports anywhere, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "fer_tf":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fer_tf."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("fer_tf."))
+
+
+def test_imports_go_down_only():
+    root = Path(fer_tf.__file__).parent
+    rooms = {p.relative_to(root).parts[0].removesuffix(".py") for p in root.rglob("*.py")} - {"__init__"}
+    assert rooms == set(FLOOR), "a new room needs a floor"
+    up = [
+        f"{path.relative_to(root)} imports {room}"
+        for path in root.rglob("*.py")
+        for room in imported_rooms(path)
+        if room in FLOOR and FLOOR[room] > FLOOR.get(path.relative_to(root).parts[0].removesuffix(".py"), 9)
+    ]
+    assert not up
 
 
 # A finder that refuses, because Keras takes an entry of None in sys.modules for TensorFlow itself.

@@ -30,7 +30,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], marked: int = len(COL
         left.plot(history["epoch"], 100 * history["val_accuracy"], marker=marker, **style)
         right.plot(history["epoch"], history["loss"], marker=marker, **style)
     left.set(xlabel="epoch", ylabel="validation accuracy (%)")
-    right.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    right.set(xlabel="epoch", ylabel="training loss")
     handles, labels = left.get_legend_handles_labels()
     left.legend(handles[::-1], labels[::-1], frameon=False, fontsize=8, loc="lower right")
     for axes in (left, right):

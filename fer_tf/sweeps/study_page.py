@@ -14,6 +14,10 @@ from fer_tf.sweeps.runner import Result
 from fer_tf.training.callbacks import HISTORY
 from fer_tf.training.run import MODEL, environment
 
+# What people read first stands first.
+RANKING = (
+    "run", "val_accuracy", "test_accuracy", "test_macro_f1", "best_epoch", "seconds", "images_per_second", "schedule",
+)  # fmt: skip
 # From the finished runs, best first, to headings and figures.
 Charts = Callable[[Sequence[Result]], list[tuple[str, Figure]]]
 
@@ -53,7 +57,7 @@ def write(results: Sequence[Result], out: Path, title: str, charts: Charts) -> l
 
 def ranking(results: Sequence[Result]) -> pd.DataFrame:
     """Return the finished runs as a table for people, best validation accuracy first; accuracies in percent."""
-    table = tables.frame(tables.ranked(results)).drop(columns=["status", "reason", "folder", "model"])
+    table = tables.frame(tables.ranked(results))[list(RANKING)]
     for column in ("val_accuracy", "test_accuracy", "test_macro_f1"):
         table[column] = (100 * table[column].astype(float)).round(2)
     table.insert(0, "rank", range(1, len(table) + 1))
@@ -69,13 +73,15 @@ def _common_figures(best: Sequence[Result]) -> list[tuple[str, Figure]]:
 
 
 def _note(results: Sequence[Result]) -> str:
-    config = results[0].config
-    faces = next((r.metrics["test"]["faces"] for r in results if r.metrics), 0)
-    seconds = sum(r.metrics["seconds"] for r in results if r.metrics)
-    machine = environment()
+    config, machine = results[0].config, environment()
+    finished = [r.metrics for r in results if r.metrics]
+    about = f"{len(results)} runs of {config.model} on {config.dataset}, {config.epochs} epochs each"
+    if not finished:
+        return f"{about}; none of them ended well."
+    counts = [sum(row) for row in finished[0]["test"]["confusion"]]
     return (
-        f"{len(results)} runs of {config.model} on {config.dataset}, {config.epochs} epochs each, "
-        f"{seconds / 60:.1f} minutes of training on {machine['platform']} with Keras {machine['keras']} "
-        f"({machine['backend']}). Epochs and the winner are chosen on validation; the {faces} test faces are scored "
-        f"once, view {config.view}. Accuracies in percent."
+        f"{about}, {sum(m['seconds'] for m in finished) / 60:.1f} minutes of training on {machine['platform']} with "
+        f"Keras {machine['keras']} ({machine['backend']}). Epochs and the winner are chosen on validation; the "
+        f"{sum(counts)} test faces are scored once, view {config.view}. Accuracies in percent; always naming the "
+        f"largest class would score {100 * max(counts) / sum(counts):.1f} on test."
     )

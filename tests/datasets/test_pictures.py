@@ -12,6 +12,14 @@ from fer_tf.datasets.pictures import check_picture, read_picture, read_pictures
 from fer_tf.errors import DataError, UserError
 
 
+def test_faces_in_memory_are_resized_as_files_are(tmp_path, picture):
+    gray, colour = picture(tmp_path / "gray.png"), picture(tmp_path / "colour.png", "RGB")
+    for images, name in ((gray[None, ..., None], "gray.png"), (colour[None], "colour.png")):
+        expected = read_picture(tmp_path / name, 30, images.shape[-1])
+        np.testing.assert_array_equal(pictures.resized(images, 30)[0], expected)
+        assert pictures.resized(images, 48) is images
+
+
 def test_gray_and_colour_come_back_as_written(tmp_path, picture):
     gray = picture(tmp_path / "gray.png")
     colour = picture(tmp_path / "colour.png", "RGB")
