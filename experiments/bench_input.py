@@ -1,6 +1,6 @@
 """Is the input pipeline ever the bottleneck?
 
-  python experiments/bench_input.py             full-width VGG, 12 minutes on 2 busy cores
+  python experiments/bench_input.py             full-width VGG, 3 minutes on 2 quiet cores
   python experiments/bench_input.py --quick     a narrow one, about 2 minutes; its share needs a quiet machine
 
 Measures (a) faces a second of the bare pipeline with the study's augmentation, threshold 5,000, and (b) how fast
@@ -8,8 +8,9 @@ training is when it is fed by that pipeline, as a share of the same training fed
 threshold 0.95. The two kinds of training alternate within one run, because other work on the machine comes and goes;
 the share is the median over the pairs. Exit code 1 when a threshold is missed.
 
-Measured on 2 cores that other work kept busy: (a) 8,000 to 8,600 faces a second, at 0.04 ms of processor time a face;
-(b) median 1.036 at full width, single pairs 0.77 to 1.30. A narrow network there says nothing: 0.68 to 1.85.
+Measured on 2 quiet cores of an AMD EPYC (TensorFlow 2.21): (a) 13,917 faces a second, (b) median 0.994 over 5 pairs of
+0.937 to 1.069 at 30 images a second; with other work on the cores 8,000 faces a second. A narrow network is no judge of
+the share on a busy machine: its pairs ranged from 0.68 to 1.85.
 """
 
 import argparse

@@ -61,7 +61,7 @@ def test_default_shape_and_name_come_from_the_row(row):
     assert narrow(row.name, name="mine").name == "mine"
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", list(models.MODELS))
 def test_published_parameter_count(name):
     facts = models.MODELS[name].facts
     model = models.build(name, num_classes=facts["num_classes"])
