@@ -47,13 +47,7 @@ STUDY = commandline.Study(
     configs=configs,
     report=regularizer_study.report,
     add_arguments=add_arguments,
-    # What teaches something on the built-in faces within minutes; --model vgg is the study's network.
-    defaults={
-        "dataset": "synthetic(faces=1800)",
-        "model": "vgg(depth=1, head=(1024,))",
-        "epochs": 4,
-        "batch_size": 32,
-    },
+    defaults=commandline.BUILT_IN,
 )
 
 if __name__ == "__main__":

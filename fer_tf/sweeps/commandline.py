@@ -18,6 +18,8 @@ from fer_tf.training.config import RunConfig
 if TYPE_CHECKING:
     from fer_tf.sweeps.runner import Result, TableCache
 
+# Defaults under which some twenty runs on the built-in faces teach something within four minutes on two cores.
+BUILT_IN = {"dataset": "synthetic(faces=1800)", "model": "vgg(depth=1, head=(1024,))", "epochs": 4, "batch_size": 32}
 # What --quick means; a flag that is given wins.
 QUICK = {"epochs": 2, "limit": 512, "batch_size": 32}
 
