@@ -1,6 +1,6 @@
 """Which optimiser and which learning-rate schedule suit a VGG on FER2013? (arXiv 2105.03588, and what came since)
 
-  python experiments/vgg_optim_sweep.py                       built-in faces, 3 to 4 minutes on 2 cores
+  python experiments/vgg_optim_sweep.py                       built-in faces, 3.2 minutes on 2 cores
   python experiments/vgg_optim_sweep.py --list                which runs there are
   python experiments/vgg_optim_sweep.py --only 'nesterov-*'   the schedules alone
   python experiments/vgg_optim_sweep.py --dataset fer2013 --data DIR --model vgg --width 1 --epochs 300 \\

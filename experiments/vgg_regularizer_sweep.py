@@ -1,6 +1,6 @@
 """Which regulariser helps a VGG on FER2013? One change at a time against one baseline.
 
-  python experiments/vgg_regularizer_sweep.py                        built-in faces, about 4 minutes on 2 cores
+  python experiments/vgg_regularizer_sweep.py                        built-in faces, a few minutes on 2 cores
   python experiments/vgg_regularizer_sweep.py --list                 which runs there are
   python experiments/vgg_regularizer_sweep.py --only '*decay*' --only baseline
   python experiments/vgg_regularizer_sweep.py --dataset fer2013 --data DIR --model vgg --epochs 20 \\
