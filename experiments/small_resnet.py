@@ -1,6 +1,6 @@
 """How far does a network that two CPU cores can train get on FER2013?
 
-  python experiments/small_resnet.py --dataset fer2013 --data DIR --jit        about 60 minutes on 2 cores
+  python experiments/small_resnet.py --dataset fer2013 --data DIR --jit        95 minutes on 2 shared cores
   python experiments/small_resnet.py --quick                                    built-in faces, a minute
 
 A ResNet-10 of 0.69 M parameters with the usual recipe: SGD with Nesterov momentum, warm-up and one cosine, coupled
