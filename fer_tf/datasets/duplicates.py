@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf.facetable import FaceTable
+from fer_tf.errors import UserError
+from fer_tf.facetable import SPLITS, FaceTable
 
 
 def duplicates(table: FaceTable) -> list[np.ndarray]:
@@ -24,3 +25,27 @@ def duplicates(table: FaceTable) -> list[np.ndarray]:
 def leaks(table: FaceTable) -> list[np.ndarray]:
     """Return the groups of ``duplicates`` that reach over more than one split."""
     return [rows for rows in duplicates(table) if len(set(table.split[rows])) > 1]
+
+
+def treat_leaks(table: FaceTable, leaks: str) -> FaceTable:
+    """Keep a table as it is, or leave out every face whose exact copy is in a later split.
+
+    A training face goes when validation or test has the same pixels, a validation face when test has them; test stays
+    whole, so that its figures compare with everybody's.
+
+    Args:
+        table: faces of any splits.
+        leaks: ``keep`` or ``drop``.
+
+    Raises:
+        UserError: another word.
+    """
+    if leaks not in ("keep", "drop"):
+        raise UserError(f"leaks={leaks!r} is unknown. Expected 'keep' or 'drop'.")
+    if leaks == "keep":
+        return table
+    rank = np.array([SPLITS.index(split) for split in table.split.tolist()])
+    kept = np.ones(len(table), dtype=bool)
+    for rows in duplicates(table):
+        kept[rows] = rank[rows] == rank[rows].max()
+    return table.take(kept)

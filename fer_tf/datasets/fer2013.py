@@ -12,6 +12,7 @@ import numpy as np
 from fer_tf.datasets import folder
 from fer_tf.datasets.cache import cached
 from fer_tf.datasets.duplicates import duplicates as find_duplicates
+from fer_tf.datasets.duplicates import treat_leaks
 from fer_tf.datasets.faults import Faults
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import SPLITS, FaceTable
@@ -46,7 +47,15 @@ class Rows:
     total: int
 
 
-def load(data: Path | str, /, *, skip_bad: bool = False, duplicates: str = "keep", seed: int = 0) -> FaceTable:
+def load(
+    data: Path | str,
+    /,
+    *,
+    skip_bad: bool = False,
+    duplicates: str = "keep",
+    leaks: str = "keep",
+    seed: int = 0,
+) -> FaceTable:
     """Read FER2013: Training is train, PublicTest validation, PrivateTest test.
 
     The image packaging with ``train`` and ``test`` folders only has PublicTest and PrivateTest merged in ``test``;
@@ -59,6 +68,7 @@ def load(data: Path | str, /, *, skip_bad: bool = False, duplicates: str = "keep
         skip_bad: leave bad rows out instead of stopping at the first.
         duplicates: ``keep`` the rows that repeat an earlier face and label (the published file has them), or count
             each as a bad row with ``error``.
+        leaks: ``keep`` the faces whose exact copy is in a later split, or ``drop`` them (test stays whole).
         seed: of the split for packagings without validation or test.
 
     Raises:
@@ -81,7 +91,8 @@ def load(data: Path | str, /, *, skip_bad: bool = False, duplicates: str = "keep
             skipped=tuple(faults.lines),
         )
         places = [f"{place}:{line}" for line in rows.lines.tolist()]
-    return table if duplicates == "keep" else _without_repeats(table, places, faults)
+    table = table if duplicates == "keep" else _without_repeats(table, places, faults)
+    return treat_leaks(table, leaks)
 
 
 def find(data: Path | str) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf.datasets import fer2013
+from fer_tf.datasets.duplicates import treat_leaks
 from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.pictures import read_pictures
 from fer_tf.datasets.votes import MODES, VOTE_CLASSES, filter_votes
@@ -33,7 +34,13 @@ class Voted:
 
 
 def load(
-    data: Path | str, /, *, skip_bad: bool = False, mode: str = "majority", evaluation: str = "majority"
+    data: Path | str,
+    /,
+    *,
+    skip_bad: bool = False,
+    mode: str = "majority",
+    evaluation: str = "majority",
+    leaks: str = "keep",
 ) -> FaceTable:
     """Read FER+ and filter it by the published rules.
 
@@ -45,6 +52,7 @@ def load(
             one-hot target) or ``cross_entropy``.
         evaluation: of validation and test: ``majority``, as published whatever the mode, or ``cross_entropy`` for
             metrics of distributions.
+        leaks: ``keep`` the faces whose exact copy is in a later split, or ``drop`` them (test stays whole).
 
     Raises:
         UserError: unknown mode.
@@ -57,7 +65,7 @@ def load(
     place, faults = Path(data), Faults(skip_bad)
     voted = _reader(place)(faults)
     faults.check_any_left(len(voted.ids), place)
-    return _filtered(voted, mode, evaluation, faults)
+    return treat_leaks(_filtered(voted, mode, evaluation, faults), leaks)
 
 
 def _filtered(voted: Voted, mode: str, evaluation: str, faults: Faults) -> FaceTable:

@@ -160,6 +160,17 @@ def test_repeated_faces_are_kept_counted_or_refused(tmp_path, faces):
         load("fer2013(duplicates='drop')", tmp_path)
 
 
+def test_leaks_are_dropped_from_the_earlier_split(tmp_path, faces):
+    rows = rows_of(faces)
+    in_all = [rows[0], rows[0].replace("Training", "PublicTest"), rows[0].replace("Training", "PrivateTest")]
+    twice_in_train = [rows[1], rows[1]]
+    table = load("fer2013(leaks='drop')", write(tmp_path / "fer2013.csv", in_all + twice_in_train))
+    assert table.ids.tolist() == ["fer0000002", "fer0000003", "fer0000004"]
+    assert table.split.tolist() == ["test", "train", "train"] and not leaks(table)
+    with pytest.raises(UserError, match="leaks='error' is unknown. Expected 'keep' or 'drop'"):
+        load("fer2013(leaks='error')", tmp_path)
+
+
 def test_a_wrong_path_says_what_would_have_been_right(tmp_path):
     with pytest.raises(DataError, match=r"nowhere: no such file or folder. Expected fer2013\.csv"):
         load("fer2013", tmp_path / "nowhere")
