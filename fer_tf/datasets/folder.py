@@ -178,7 +178,7 @@ def _with_good_headers(paths: Sequence[str], faults: Faults) -> np.ndarray:
 def _read_classes(root: Path, folders: Sequence[Path], split: str, faults: Faults) -> list[Entry]:
     entries = []
     for folder in folders:
-        files = [(e.path, e.name) for e in os.scandir(folder) if not _is_litter(e.name)]
+        files = [(e.path, e.name) for e in os.scandir(folder) if not is_litter(e.name)]
         if not files:
             faults.add(folder, "empty class folder. Expected pictures in it.")
         place = folder.relative_to(root).as_posix()
@@ -188,7 +188,7 @@ def _read_classes(root: Path, folders: Sequence[Path], split: str, faults: Fault
 
 def _folders(place: Path, faults: Faults) -> list[Path]:
     """Return the folders in a place, sorted; a picture beside them belongs to no class."""
-    inside = sorted(p for p in place.iterdir() if not _is_litter(p.name))
+    inside = sorted(p for p in place.iterdir() if not is_litter(p.name))
     for path in inside:
         if path.suffix.lower() in SUFFIXES:
             faults.add(path, "a picture outside the class folders. Expected <class>/picture.")
@@ -198,5 +198,6 @@ def _folders(place: Path, faults: Faults) -> list[Path]:
     return folders
 
 
-def _is_litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
+    """Tell hidden files and what operating systems leave in folders from what the user put there."""
     return name.startswith(".") or name.casefold() in LITTER

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,17 +41,33 @@ def read_picture(path: Path | str, size: int, channels: int) -> np.ndarray:
         DataError: no such file, no picture, damaged, or larger than ``MAX_PIXELS``; without the path in it.
     """
     check_shape(size, channels)
-    with _opened(path) as picture:
-        try:
-            upright = ImageOps.exif_transpose(_eight_bit(picture))
-            plain = upright.convert("RGB") if channels == 3 else _gray(upright)
-            if plain.size != (size, size):
-                plain = plain.resize((size, size), Image.Resampling.BILINEAR)
-            return np.asarray(plain, dtype=np.uint8).reshape(size, size, channels)
-        except DataError:
-            raise
-        except Exception as error:
-            raise DataError(f"damaged picture ({_first_line(error)}).") from None
+    with _upright(path) as upright:
+        plain = upright.convert("RGB") if channels == 3 else _gray(upright)
+        if plain.size != (size, size):
+            plain = plain.resize((size, size), Image.Resampling.BILINEAR)
+        return np.asarray(plain, dtype=np.uint8).reshape(size, size, channels)
+
+
+def read_photograph(path: Path | str) -> np.ndarray:
+    """Read one picture in its own size and shape, upright and in colour, otherwise as ``read_picture`` does.
+
+    Returns:
+        RGB, uint8 (H, W, 3).
+
+    Raises:
+        DataError: as ``read_picture``.
+    """
+    with _upright(path) as upright:
+        return np.asarray(upright.convert("RGB"))
+
+
+def count_pixels(path: Path | str) -> int:
+    """Return width × height as the file's header says; 0 where it is no picture that ``read_photograph`` takes."""
+    try:
+        with _opened(path) as picture:
+            return picture.width * picture.height
+    except DataError:
+        return 0
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:
@@ -144,14 +161,56 @@ def _shown(numbers: range) -> Iterator[int]:
 
 
 @contextlib.contextmanager
+def _upright(path: Path | str) -> Iterator[Image.Image]:
+    """Decode a picture, turned by its EXIF orientation; whatever is wrong inside the block is a damaged picture."""
+    with _opened(path) as picture:
+        try:
+            plain = _eight_bit(picture)
+            # In place, since the other way copies every picture, turned or not.
+            ImageOps.exif_transpose(plain, in_place=True)
+            yield plain
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(f"damaged picture ({_first_line(error)}).") from None
+
+
+@contextlib.contextmanager
 def _opened(path: Path | str) -> Iterator[Image.Image]:
-    """Open a picture, its header checked; Pillow's warnings about odd metadata are of no use to anybody here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with _open(path) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise DataError(f"{picture.width}×{picture.height} pixels. Expected at most {MAX_PIXELS:,} in all.")
-            yield picture
+    """Open a picture, its header checked."""
+    with _quiet, _open(path) as picture:
+        if not picture.width * picture.height:
+            raise DataError("damaged picture (no pixels).")
+        if picture.width * picture.height > MAX_PIXELS:
+            raise DataError(f"{picture.width}×{picture.height} pixels. Expected at most {MAX_PIXELS:,} in all.")
+        yield picture
+
+
+class _Quiet(contextlib.AbstractContextManager):
+    """Hush Pillow's warnings about odd metadata, which are of no use to anybody here.
+
+    ``warnings.catch_warnings`` of two threads that overlap leaves the filters of one behind: here the first thread in
+    saves them and the last one out puts them back.
+    """
+
+    def __init__(self):
+        self._lock, self._inside, self._saved = threading.Lock(), 0, contextlib.ExitStack()
+
+    def __enter__(self):
+        with self._lock:
+            if not self._inside:
+                self._saved.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._saved.close()
+
+
+_quiet = _Quiet()
 
 
 def _open(path: Path | str) -> Image.Image:
