@@ -1,14 +1,15 @@
 """The one table that every dataset adapter returns and every reader, audit and plot takes."""
 
 import hashlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from fer_tf.errors import DataError, UserError
-from fer_tf.labels import LabelSet
+from fer_tf.errors import DataError, UserError, unknown_name
+from fer_tf.labels import LABEL_SETS, LabelSet, convert
 
 SPLITS = ("train", "validation", "test")
 
@@ -25,13 +26,15 @@ class FaceTable:
         split: str (N,), each one of ``train``, ``validation``, ``test``.
         ids: str (N,), unique; what a face is called in its source.
         votes: float (N, V) or ``None``; the taggers' raw counts.
-        landmarks: float32 (N, K, 2) or ``None``; x, y in pixels, NaN where missing.
+        landmarks: float32 (N, K, 2) or ``None``; x, y in pixels of the image, (0, 0) being the corner of its first
+            pixel; NaN where missing.
         boxes: float32 (N, 4) or ``None``; x0, y0, x1, y1 in pixels.
         valence_arousal: float32 (N, 2) or ``None``; NaN where missing.
         subject: str (N,) or ``None``; who is on the picture.
         draw_targets: each time a training face is drawn, its target becomes a one-hot row drawn from its
             distribution (FER+ probability mode, arXiv 1608.01041).
-        skipped: what the adapter left out with ``skip_bad``, one line a row.
+        skipped: what the adapter left out: with ``skip_bad`` one line a bad row, and one line with a count for faces
+            that the dataset itself marks as unusable.
 
     Raises:
         DataError: columns of different length, rows that are no distribution, unknown splits, repeated ids.
@@ -140,3 +143,27 @@ class FaceTable:
         label_set = LabelSet(str(columns.pop("label_set")), tuple(columns.pop("classes").tolist()))
         skipped, drawn = tuple(columns.pop("skipped").tolist()), bool(columns.pop("draw_targets"))
         return cls(label_set=label_set, skipped=skipped, draw_targets=drawn, **columns)
+
+
+def converted(table: FaceTable, label_set: str | LabelSet | None, merged: Mapping[str, str] | None = None) -> FaceTable:
+    """Return the table over another label set, by class name; faces that have no class there are left out.
+
+    Args:
+        table: faces of any splits.
+        label_set: a known name, a label set, or ``None`` for the table as it is.
+        merged: as in ``labels.convert``.
+
+    Raises:
+        UserError: unknown name, or sets that cannot be converted.
+    """
+    if label_set is None:
+        return table
+    if isinstance(label_set, str):
+        if label_set not in LABEL_SETS:
+            raise unknown_name("label set", label_set, LABEL_SETS)
+        label_set = LABEL_SETS[label_set]
+    targets, kept = convert(table.targets, table.label_set, label_set, merged)
+    if len(kept) < len(table):
+        lost = len(table) - len(kept)
+        logging.getLogger(__name__).info("%d of %d faces have no class in %s.", lost, len(table), label_set.name)
+    return replace(table.take(kept), targets=targets, label_set=label_set)

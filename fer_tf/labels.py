@@ -35,13 +35,33 @@ class LabelSet:
 
 FER2013 = LabelSet("fer2013", ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"))
 FERPLUS = LabelSet("ferplus", ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"))
-LABEL_SETS: Mapping[str, LabelSet] = {s.name: s for s in (FER2013, FERPLUS)}
+RAFDB = LabelSet("rafdb", ("surprise", "fear", "disgust", "happy", "sad", "anger", "neutral"))
+AFFECTNET = LabelSet("affectnet", ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt"))
+AFFECTNET7 = LabelSet("affectnet7", AFFECTNET.classes[:7])
+CKPLUS8 = LabelSet(
+    "ckplus8", ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+)  # fmt: skip
+CKPLUS = LabelSet("ckplus", CKPLUS8.classes[1:])
+SFEW = LabelSet("sfew", ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"))
+LFWFER = LabelSet("lfwfer", ("positive", "neutral", "negative"))
+# A folder of classes that several sets share, in another order, takes the first of them.
+LABEL_SETS: Mapping[str, LabelSet] = {
+    s.name: s for s in (FER2013, FERPLUS, RAFDB, AFFECTNET, AFFECTNET7, CKPLUS, CKPLUS8, SFEW, LFWFER)
+}
 
 # One spelling a class for conversions; datasets name the same expression by noun or adjective.
 SYNONYMS: Mapping[str, str] = {
     "anger": "angry", "disgusted": "disgust", "fearful": "fear", "happiness": "happy",
     "sadness": "sad", "surprised": "surprise",
 }  # fmt: skip
+
+# What an expression is among LFW-FER's three. Surprise is left out, as contempt is where eight classes become seven:
+# it may be either, and no rule of LFW-FER's authors is published. Give ``convert`` another mapping to keep it.
+POLARITY: Mapping[str, str] = {
+    "happy": "positive", "neutral": "neutral", "angry": "negative", "disgust": "negative", "fear": "negative",
+    "sad": "negative", "contempt": "negative",
+}  # fmt: skip
+MERGED: Mapping[str, Mapping[str, str]] = {LFWFER.name: POLARITY}
 
 
 def one_hot(labels: Sequence[int] | np.ndarray, num_classes: int) -> np.ndarray:
@@ -74,7 +94,9 @@ def normalise(distributions: np.ndarray) -> np.ndarray:
     return (rows / sums).astype(np.float32)
 
 
-def convert(targets: np.ndarray, source: LabelSet, target: LabelSet) -> tuple[np.ndarray, np.ndarray]:
+def convert(
+    targets: np.ndarray, source: LabelSet, target: LabelSet, merged: Mapping[str, str] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Move distributions from one label set to another by class name (noun and adjective forms are one).
 
     Mass of classes that ``target`` lacks is dropped and the rest scaled to sum to 1; a row whose whole mass is
@@ -85,14 +107,16 @@ def convert(targets: np.ndarray, source: LabelSet, target: LabelSet) -> tuple[np
         targets: float (N, len(source)), rows sum to 1.
         source: label set of the columns.
         target: label set wanted.
+        merged: class of ``target`` for classes of ``source`` (spelled as ``SYNONYMS`` spells them) that have another
+            name there; ``None`` takes the row of ``MERGED``, which is ``POLARITY`` for LFW-FER's three classes.
 
     Returns:
         float32 (M, len(target)) and the int indices (M,) of the rows kept.
+
+    Raises:
+        UserError: the sets share no class, or ``source`` is coarser than ``target``.
     """
-    spelled = [SYNONYMS.get(c, c) for c in target.classes]
-    column = {c: spelled.index(SYNONYMS.get(c, c)) for c in source.classes if SYNONYMS.get(c, c) in spelled}
-    if not column:
-        raise UserError(f"Label sets {source.name!r} and {target.name!r} share no class.")
+    column = _columns(source, target, merged)
     moved = np.zeros((len(targets), len(target)), np.float64)
     for i, c in enumerate(source.classes):
         if c in column:
@@ -100,3 +124,16 @@ def convert(targets: np.ndarray, source: LabelSet, target: LabelSet) -> tuple[np
     shared = np.array([c in column for c in source.classes])
     kept = np.flatnonzero(shared[np.asarray(targets).argmax(axis=1)])
     return normalise(moved[kept]), kept
+
+
+def _columns(source: LabelSet, target: LabelSet, merged: Mapping[str, str] | None) -> dict[str, int]:
+    """Return the column in ``target`` of each class of ``source`` that has one."""
+    if source.name in MERGED and source.classes != target.classes:
+        raise UserError(f"Label set {source.name!r} is coarser than {target.name!r}. Convert the other way.")
+    merged = MERGED.get(target.name, {}) if merged is None or source.classes == target.classes else merged
+    spelled = [SYNONYMS.get(c, c) for c in target.classes]
+    plain = {c: SYNONYMS.get(c, c) for c in source.classes}
+    column = {c: spelled.index(merged.get(p, p)) for c, p in plain.items() if merged.get(p, p) in spelled}
+    if not column:
+        raise UserError(f"Label sets {source.name!r} and {target.name!r} share no class.")
+    return column

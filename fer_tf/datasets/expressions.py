@@ -77,6 +77,11 @@ class Blends:
     actions: np.ndarray
 
 
+def can_show(classes: Sequence[str]) -> bool:
+    """Tell whether every class is an expression that can be drawn."""
+    return all(SYNONYMS.get(name, name) in PROTOTYPES for name in classes)
+
+
 def action_rows(name: str) -> np.ndarray:
     """Return the ways to show an expression (noun or adjective) as float rows (ways, A)."""
     ways = PROTOTYPES[SYNONYMS.get(name, name)]

@@ -1,5 +1,7 @@
 """Bad rows: the first one ends the reading, or each is written down and left out."""
 
+from collections.abc import Mapping
+
 from fer_tf.errors import DataError
 
 
@@ -7,7 +9,7 @@ class Faults:
     """What an adapter found wrong with single rows or pictures.
 
     Attributes:
-        lines: one ``place: reason`` a row left out; becomes ``FaceTable.skipped``.
+        lines: one ``place: reason`` a row or count left out; becomes ``FaceTable.skipped``.
     """
 
     def __init__(self, skip_bad: bool):
@@ -27,6 +29,10 @@ class Faults:
         if not self.skip_bad:
             raise DataError(f"{place}: {reason}")
         self.lines.append(f"{place}: {reason}")
+
+    def count(self, place: object, counts: Mapping[str, int]) -> None:
+        """Note how many faces the dataset itself marks as unusable, one line a reason; never raises."""
+        self.lines += [f"{place}: left out {n:,} faces: {reason}." for reason, n in counts.items() if n]
 
     def check_any_left(self, count: int, place: object) -> None:
         """Raise a ``DataError`` when no good row is left in ``place``."""

@@ -15,14 +15,13 @@ from fer_tf.datasets.duplicates import duplicates as find_duplicates
 from fer_tf.datasets.duplicates import treat_leaks
 from fer_tf.datasets.faults import Faults
 from fer_tf.errors import DataError, UserError
-from fer_tf.facetable import SPLITS, FaceTable
+from fer_tf.facetable import SPLITS, FaceTable, converted
 from fer_tf.labels import FER2013, one_hot
 
 SIDE = 48
 FILES = ("fer2013.csv", "fer2013.csv.gz", "icml_face_data.csv", "icml_face_data.csv.gz")
 COLUMNS = ("emotion", "pixels", "usage")
 USAGES: Mapping[str, str] = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
-_EMOTION = {str(i).encode(): i for i in range(len(FER2013))}
 _USAGE = {usage.encode(): SPLITS.index(split) for usage, split in USAGES.items()}
 
 
@@ -55,6 +54,7 @@ def load(
     duplicates: str = "keep",
     leaks: str = "keep",
     seed: int = 0,
+    label_set: str | None = None,
 ) -> FaceTable:
     """Read FER2013: Training is train, PublicTest validation, PrivateTest test.
 
@@ -70,6 +70,7 @@ def load(
             each as a bad row with ``error``.
         leaks: ``keep`` the faces whose exact copy is in a later split, or ``drop`` them (test stays whole).
         seed: of the split for packagings without validation or test.
+        label_set: name of the label set wanted, converted by class name; ``None`` for FER2013's own.
 
     Raises:
         DataError: nothing readable at ``data``, or a bad row.
@@ -92,7 +93,7 @@ def load(
         )
         places = [f"{place}:{line}" for line in rows.lines.tolist()]
     table = table if duplicates == "keep" else _without_repeats(table, places, faults)
-    return treat_leaks(table, leaks)
+    return converted(treat_leaks(table, leaks), label_set)
 
 
 def find(data: Path | str) -> Path:
@@ -116,21 +117,23 @@ def find(data: Path | str) -> Path:
     raise DataError(f"{data}: no FER2013 there. Looked for {', '.join(FILES)}, images/train/<class>, train/<class>.")
 
 
-def read_rows(path: Path, faults: Faults) -> Rows:
+def read_rows(path: Path, faults: Faults, classes: int = len(FER2013)) -> Rows:
     """Read a FER2013 CSV, plain or gzipped; a second time, with the file unchanged, from the cache.
 
     Args:
         path: the file; its columns ``emotion``, ``pixels``, ``Usage`` in any order, spaces around names allowed.
         faults: takes the bad rows.
+        classes: ``emotion`` is a number below it.
 
     Raises:
         DataError: missing column, empty or unreadable file, or a bad row and ``faults`` does not skip.
     """
 
     def read() -> dict[str, np.ndarray]:
-        return _read_file(path, faults.skip_bad)
+        return _read_file(path, faults.skip_bad, classes)
 
-    arrays = cached("fer2013-1", [path], {}, read, by_content=True)
+    options = {} if classes == len(FER2013) else {"classes": classes}
+    arrays = cached("fer2013-1", [path], options, read, by_content=True)
     for line, reason in zip(arrays["bad"], arrays["reasons"], strict=True):
         faults.add(f"{path}:{line}", reason)
     faults.check_any_left(len(arrays["labels"]), path)
@@ -144,7 +147,7 @@ def read_rows(path: Path, faults: Faults) -> Rows:
     )
 
 
-def _read_file(path: Path, skip_bad: bool) -> dict[str, np.ndarray]:
+def _read_file(path: Path, skip_bad: bool, classes: int) -> dict[str, np.ndarray]:
     pixels, facts, bad, reasons, total = bytearray(), [], [], [], 0
     lines = _lines(path)
     order = _column_order(path, next(lines, (1, b""))[1])
@@ -155,7 +158,7 @@ def _read_file(path: Path, skip_bad: bool) -> dict[str, np.ndarray]:
             try:
                 if isinstance(text, Exception):
                     raise DataError(f"damaged or truncated file, rows from here on are lost ({text}).")
-                label, split, face = _parse_row(text, order)
+                label, split, face = _parse_row(text, order, classes)
             except DataError as error:
                 if not skip_bad:
                     raise DataError(f"{path}:{line}: {error}") from None
@@ -204,7 +207,7 @@ def _column_order(path: Path, header: bytes | Exception) -> list[int]:
     return [folded.index(column) for column in COLUMNS] + [len(names)]
 
 
-def _parse_row(text: bytes, order: list[int]) -> tuple[int, int, bytes]:
+def _parse_row(text: bytes, order: list[int], classes: int) -> tuple[int, int, bytes]:
     """Return label, index of the split and the 2,304 pixels of one line.
 
     Raises:
@@ -214,11 +217,11 @@ def _parse_row(text: bytes, order: list[int]) -> tuple[int, int, bytes]:
     if len(fields) != order[3]:
         raise DataError(f"{len(fields)} fields, expected {order[3]}.")
     emotion, pixels, usage = (fields[i].strip() for i in order[:3])
-    if emotion not in _EMOTION:
-        raise DataError(f"emotion {_shown(emotion)}, expected 0 to {len(FER2013) - 1}.")
+    if not emotion.isdigit() or len(emotion) > 1 or int(emotion) >= classes:
+        raise DataError(f"emotion {_shown(emotion)}, expected 0 to {classes - 1}.")
     if usage not in _USAGE:
         raise DataError(f"Usage {_shown(usage)}, expected one of {', '.join(USAGES)}.")
-    return _EMOTION[emotion], _USAGE[usage], _parse_pixels(pixels)
+    return int(emotion), _USAGE[usage], _parse_pixels(pixels)
 
 
 def _parse_pixels(text: bytes) -> bytes:

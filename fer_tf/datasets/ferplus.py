@@ -14,7 +14,7 @@ from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.pictures import read_pictures
 from fer_tf.datasets.votes import MODES, VOTE_CLASSES, filter_votes
 from fer_tf.errors import DataError, unknown_name
-from fer_tf.facetable import FaceTable
+from fer_tf.facetable import FaceTable, converted
 from fer_tf.labels import FERPLUS
 
 VOTES_FILE = "fer2013new.csv"
@@ -41,6 +41,7 @@ def load(
     mode: str = "majority",
     evaluation: str = "majority",
     leaks: str = "keep",
+    label_set: str | None = None,
 ) -> FaceTable:
     """Read FER+ and filter it by the published rules.
 
@@ -53,6 +54,8 @@ def load(
         evaluation: of validation and test: ``majority``, as published whatever the mode, or ``cross_entropy`` for
             metrics of distributions.
         leaks: ``keep`` the faces whose exact copy is in a later split, or ``drop`` them (test stays whole).
+        label_set: name of the label set wanted, converted by class name (faces of a class that it lacks go); ``None``
+            for FER+'s own.
 
     Raises:
         UserError: unknown mode.
@@ -65,7 +68,7 @@ def load(
     place, faults = Path(data), Faults(skip_bad)
     voted = _reader(place)(faults)
     faults.check_any_left(len(voted.ids), place)
-    return treat_leaks(_filtered(voted, mode, evaluation, faults), leaks)
+    return converted(treat_leaks(_filtered(voted, mode, evaluation, faults), leaks), label_set)
 
 
 def _filtered(voted: Voted, mode: str, evaluation: str, faults: Faults) -> FaceTable:

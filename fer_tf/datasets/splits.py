@@ -71,7 +71,7 @@ def carve(
 
 
 def _carve_stratum(split: np.ndarray, rows: np.ndarray, keys: np.ndarray, missing: Mapping[str, float], seed: int):
-    units = sorted(set(keys), key=lambda k: hashlib.blake2b(f"{seed}:{k}".encode("utf-8", "surrogateescape")).digest())
+    units = sorted(set(keys), key=lambda k: _hash(seed, k))
     members: dict[str, list[int]] = {unit: [] for unit in units}
     for row, key in zip(rows, keys, strict=True):
         members[key].append(row)
@@ -88,3 +88,69 @@ def _wanted(share: float, rows: int, units: int) -> int:
     """Round the share; from three units on, a split that is asked for gets at least one."""
     least = 1 if share > 0 and units >= 3 else 0
     return max(round(share * rows), least)
+
+
+def check_share(share: float) -> float:
+    """Check the option ``validation``, the share of the training faces that validation takes.
+
+    Raises:
+        UserError: no number from 0 to below 1.
+    """
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+        raise UserError(f"validation={share!r} is no share of the training faces. Expected 0 ≤ share < 1, such as 0.1.")
+    return share
+
+
+def hashed_split(groups: Sequence[str], shares: Sequence[float], seed: int) -> np.ndarray:
+    """Put each group (a person) into a split by its name and the seed alone.
+
+    Unlike with ``carve``, a person has the same split in every dataset that they are part of; shares hold on average
+    over groups.
+
+    Args:
+        groups: str (N,).
+        shares: (train, validation, test).
+        seed: another seed, another split.
+
+    Returns:
+        str (N,).
+    """
+    train, validation, _ = check_shares(shares)
+    places = {name: int.from_bytes(_hash(seed, name)[:8], "big") / 2**64 for name in set(groups)}
+    split = {n: "train" if p < train else "validation" if p < train + validation else "test" for n, p in places.items()}
+    return np.array([split[name] for name in groups], dtype="U10")
+
+
+def group_folds(groups: Sequence[str], labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Deal groups (people) to folds so that every fold has about the same share of each class.
+
+    The largest group goes first, each to the fold that has least of its classes; ties are broken by the seed.
+
+    Args:
+        groups: str (N,); rows of one group share a fold.
+        labels: ints (N,), the classes to balance.
+        folds: how many, at most as many as there are groups.
+        seed: another seed, another deal.
+
+    Returns:
+        int64 (N,), from 0 to ``folds − 1``.
+
+    Raises:
+        UserError: more folds than groups.
+    """
+    names, rows = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    if folds > len(names):
+        raise UserError(f"folds={folds!r}, but there are {len(names)} people. Expected at most one fold a person.")
+    counts = np.zeros((len(names), int(np.max(labels)) + 1))
+    np.add.at(counts, (rows, labels), 1)
+    shares = counts / np.maximum(counts.sum(axis=0), 1)
+    held, fold_of = np.zeros((folds, counts.shape[1])), np.empty(len(names), np.int64)
+    for i in sorted(range(len(names)), key=lambda i: (-counts[i].sum(), _hash(seed, names[i]))):
+        rise = ((held + shares[i]) ** 2 - held**2).sum(axis=1)
+        fold_of[i] = np.lexsort((np.arange(folds), held.sum(axis=1), rise))[0]
+        held[fold_of[i]] += shares[i]
+    return fold_of[rows]
+
+
+def _hash(seed: int, name: str) -> bytes:
+    return hashlib.blake2b(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()

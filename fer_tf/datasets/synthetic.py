@@ -6,7 +6,7 @@ import numpy as np
 
 from fer_tf.datasets.drawing import CLEAR, Painter, Scenes, draw_scenes, to_pixels
 from fer_tf.datasets.draws import RowDraws, take_rows
-from fer_tf.datasets.expressions import Blends, Expressions, action_weights
+from fer_tf.datasets.expressions import Blends, Expressions, action_weights, can_show
 from fer_tf.datasets.geometry import Poses, acts, draw_poses, face_shapes, keep_inside, landmarks
 from fer_tf.datasets.people import People, draw_people
 from fer_tf.errors import UserError, unknown_name
@@ -70,7 +70,8 @@ def load(
         size: pixels a side, 48 to 224.
         channels: 1 for gray, 3 for RGB.
         seed: ≥ 0.
-        label_set: ``"fer2013"`` (7 classes) or ``"ferplus"`` (8, with contempt).
+        label_set: ``"fer2013"`` (7 classes), ``"ferplus"`` (8, with contempt), or that of another dataset of such
+            expressions.
         ambiguity: share of faces that blend two expressions, 0 to 1.
         occlusion: share of faces with something in front of the eyes or the mouth, 0 to 1.
         identities: how many people there are, ≥ 6 so that every split has one.
@@ -152,8 +153,9 @@ def _paint(
 
 
 def _check_choices(label_set: str, targets: str, channels: int) -> None:
-    if label_set not in LABEL_SETS:
-        raise unknown_name("label set", label_set, LABEL_SETS)
+    drawable = [name for name, known in LABEL_SETS.items() if can_show(known.classes)]
+    if label_set not in drawable:
+        raise unknown_name("label set", label_set, drawable)
     if targets not in TARGETS:
         raise unknown_name("kind of targets", targets, TARGETS)
     if channels not in (1, 3):
