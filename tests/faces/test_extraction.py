@@ -1,0 +1,180 @@
+"""Faces out of photographs: pixels at known places, batches, tf.data, a saved graph."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from fer_tf.errors import UserError
+from fer_tf.faces import detectors
+from fer_tf.faces.extraction import SMALLEST, FaceExtractor, RetinaFaceDetector, crop_faces
+from fer_tf.faces.frames import EYE_DISTANCE, EYE_LINE, aligned_frames
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return RetinaFaceDetector()
+
+
+def spots(shape, places, radius):
+    """Draw a bright spot at each (x, y) of a black photograph."""
+    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+    light = sum(np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * radius**2)) for px, py in places)
+    return np.repeat((255 * np.clip(light, 0, 1))[..., None], 3, axis=-1).astype(np.uint8)
+
+
+def centroid(image):
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
+    return np.array([(x * image).sum(), (y * image).sum()]) / image.sum()
+
+
+@pytest.mark.parametrize("size", [48, 112, 224])
+@pytest.mark.parametrize("distance", [15.0, 60.0, 300.0])
+@pytest.mark.parametrize("degrees", [-40.0, 0.0, 25.0])
+def test_eyes_of_aligned_faces_are_level_and_at_their_distance(size, distance, degrees):
+    along = distance * np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+    down = np.array([-along[1], along[0]])
+    middle = np.array([700.3, 610.8])
+    right, left, mouth = middle - along / 2, middle + along / 2, middle + down
+    landmarks = np.array([[right, left, middle + down / 2, mouth - along / 3, mouth + along / 3]], np.float32)
+    photograph = spots((1200, 1400), [right, left], max(1.0, distance / 12))
+    (face,) = crop_faces(photograph, np.asarray(aligned_frames(landmarks)), size)
+    gray = face[..., 0].astype(float)
+    half = size // 2
+    r, left_half = centroid(gray[:, :half]), centroid(gray[:, half:]) + [half, 0]
+    between = left_half - r
+    assert abs(np.degrees(np.arctan2(between[1], between[0]))) < 1
+    assert abs(np.hypot(*between) / (EYE_DISTANCE * size) - 1) < 0.02
+    assert np.allclose((r + left_half) / 2, (size / 2, EYE_LINE * size), atol=0.01 * size)
+
+
+def test_an_upright_frame_of_the_same_size_copies_the_pixels(photographs):
+    image = photographs["astronaut"]
+    frames = np.array([[150, 120, 100, 0], [250, 300, 100, 0]], np.float32)
+    faces = crop_faces(image, frames, 100)
+    np.testing.assert_array_equal(faces[0], image[70:170, 100:200])
+    np.testing.assert_array_equal(faces[1], image[250:350, 200:300])
+
+
+def test_a_quarter_turn_turns_the_pixels(photographs):
+    image = photographs["astronaut"]
+    (face,) = crop_faces(image, np.array([[150, 120, 100, np.pi / 2]], np.float32), 100)
+    # The face's right is the photograph's bottom.
+    np.testing.assert_allclose(face.astype(int), np.rot90(image[70:170, 100:200]).astype(int), atol=1)
+
+
+def test_shrinking_is_smooth_as_pillows(photographs):
+    image = photographs["hopper"]
+    frames = np.array([[256, 256, 512, 0]], np.float32)
+    (face,) = crop_faces(image, frames, 48)
+    expected = np.asarray(Image.fromarray(image[:512, :512]).resize((48, 48), Image.Resampling.BILINEAR))
+    difference = np.abs(face.astype(int) - expected.astype(int))[2:-2, 2:-2]
+    assert difference.mean() < 1.5
+
+
+def test_beyond_the_edge_the_edge_is_repeated():
+    image = np.full((40, 60, 3), 9, np.uint8)
+    image[:, :30] = 200
+    faces = crop_faces(image, np.array([[0, 20, 40, 0], [-500, -500, 30, 0.3], [59, 39, 400, 1.0]], np.float32), 40)
+    assert (faces[0] == 200).all() and (faces[1] == 200).all() and set(np.unique(faces[2])) <= set(range(9, 201))
+
+
+def test_one_face_each_wherever_it_is(photographs, detector):
+    found = detector.detect([photographs["astronaut"], photographs["hopper"], photographs["chelsea"]])
+    assert [len(f) for f in found] == [1, 1, 0]
+    assert found[0].landmarks.shape == (1, 5, 2) and found[2].boxes.shape == (0, 4)
+    (right, left, nose, *mouth), (x0, y0, x1, y1) = found[0].landmarks[0], found[0].boxes[0]
+    assert x0 < right[0] < nose[0] < left[0] < x1
+    assert y0 < right[1] < nose[1] < min(m[1] for m in mouth) < y1
+
+
+def test_results_do_not_depend_on_what_else_is_asked(photographs, detector):
+    image, other = photographs["astronaut"], photographs["hopper"]
+    (alone,) = detector.detect([image])
+    together = detector.detect([other, image, other[:300], image])
+    for again in (together[1], together[3]):
+        np.testing.assert_allclose(again.boxes, alone.boxes, atol=0.01)
+        np.testing.assert_allclose(again.landmarks, alone.landmarks, atol=0.01)
+
+
+def test_large_and_small_photographs_are_scaled_for_detection_only(photographs, detector):
+    image = photographs["astronaut"]
+    large = np.asarray(Image.fromarray(image).resize((2048, 2048), Image.Resampling.BICUBIC))
+    small = np.asarray(Image.fromarray(image[30:230, 120:320]).resize((48, 48), Image.Resampling.LANCZOS))
+    once, fourfold, little = detector.detect([image, large, small])
+    np.testing.assert_allclose(fourfold.boxes / 4, once.boxes, atol=3)
+    assert len(little) == 1 and (little.boxes > -8).all() and (little.boxes < 56).all()
+    assert detector.prepare(small)[0].shape == (SMALLEST, SMALLEST, 3)
+    assert detector.prepare(large)[0].shape == (640, 640, 3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (5000, 7), (31, 33)])
+def test_odd_sizes_have_no_faces_and_do_no_harm(shape, detector):
+    (found,) = detector.detect([np.full((*shape, 3), 128, np.uint8)])
+    assert len(found) == 0
+
+
+def test_the_extractor_gives_fixed_shapes_and_the_same_faces(photographs, detector):
+    extract = FaceExtractor(size=64, max_faces=3, detector=detector)
+    image = np.concatenate([photographs["astronaut"]] * 2, axis=1)
+    found = {k: v.numpy() for k, v in extract(image).items()}
+    assert found["count"] == 2
+    shapes = {"faces": (3, 64, 64, 3), "scores": (3,), "boxes": (3, 4), "landmarks": (3, 5, 2), "frames": (3, 4)}
+    assert {k: found[k].shape for k in shapes} == shapes
+    assert not any(found[k][2:].any() for k in shapes)
+    np.testing.assert_array_equal(found["faces"][:2], crop_faces(image, found["frames"][:2], 64))
+    none = extract(photographs["chelsea"])
+    assert none["count"] == 0 and not none["faces"].numpy().any()
+    one = FaceExtractor(size=64, max_faces=1, align=False, detector=detector)(image)
+    assert one["count"] == 1 and one["frames"].numpy()[0, 3] == 0
+
+
+def test_it_maps_over_a_dataset_and_is_traced_once(photographs, detector):
+    extract = FaceExtractor(size=32, max_faces=2, detector=detector)
+    images = [photographs[name] for name in ("astronaut", "coffee", "hopper")]
+    signature = tf.TensorSpec((None, None, 3), tf.uint8)
+    source = tf.data.Dataset.from_generator(lambda: iter(images), output_signature=signature)
+    faces = source.map(lambda p: extract(p), num_parallel_calls=2)
+    assert faces.element_spec["faces"].shape == (2, 32, 32, 3) and faces.element_spec["count"].shape == ()
+    assert [f["count"].numpy().tolist() for f in faces.batch(3)] == [[1, 0, 1]]
+    for image in images:
+        extract(image)
+    assert extract.__call__.experimental_get_tracing_count() == 1
+    assert detector.detect_batch.experimental_get_tracing_count() == 1
+
+
+def test_saved_it_runs_in_a_version_1_session(photographs, detector, tmp_path):
+    extract = FaceExtractor(size=32, max_faces=2, detector=detector)
+    tf.saved_model.save(extract, str(tmp_path), signatures=extract.__call__.get_concrete_function())
+    image = photographs["astronaut"]
+    expected = extract(image)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(tmp_path))
+        signature = loaded.signature_def["serving_default"]
+        outputs = {k: v.name for k, v in signature.outputs.items()}
+        (given,) = signature.inputs.values()
+        found = session.run(outputs, {given.name: image})
+    for key, value in found.items():
+        np.testing.assert_allclose(value, expected[key].numpy(), atol=1e-3, err_msg=key)
+
+
+def test_the_registry_walks(photographs):
+    for name in detectors.DETECTORS:
+        row = detectors.DETECTORS[name]
+        assert row.facts["landmarks"] in (0, 5, 68)
+    (found,) = detectors.build("retinaface(threshold=0.8, size=320)").detect([photographs["astronaut"]])
+    assert len(found) == 1 and len(found.take([0])) == 1
+
+
+@pytest.mark.parametrize("text", ["threshold=0", "threshold=1.0", "size=10", "max_faces=0"])
+def test_wrong_values_are_named(text):
+    with pytest.raises(UserError, match=text.split("=")[0]):
+        detectors.build(f"retinaface({text})")
+
+
+def test_what_is_no_photograph_is_refused(detector):
+    for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(UserError, match="uint8"):
+            detector.detect([wrong])
+        with pytest.raises(UserError, match="uint8"):
+            crop_faces(wrong, np.zeros((1, 4), np.float32), 8)
