@@ -13,7 +13,6 @@ from keras import layers, ops
 WEIGHTS = Path(__file__).with_name("retinaface.npz")
 # Red, green, blue; the conversion folds their subtraction and the order of channels into the first convolution.
 MEAN = (127, 117, 104)
-STRIDES = (8, 16, 32)
 ANCHORS_A_CELL = 2
 # Output channels and stride of each depthwise-separable block of the three trunk stages.
 STAGES = (

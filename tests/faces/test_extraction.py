@@ -41,7 +41,7 @@ def test_eyes_of_aligned_faces_are_level_and_at_their_distance(size, distance, d
     (face,) = crop_faces(photograph, np.asarray(aligned_frames(landmarks)), size)
     gray = face[..., 0].astype(float)
     half = size // 2
-    r, left_half = centroid(gray[:, :half]), centroid(gray[:, half:]) + [half, 0]
+    r, left_half = centroid(gray[:, :half]), np.add(centroid(gray[:, half:]), (half, 0))
     between = left_half - r
     assert abs(np.degrees(np.arctan2(between[1], between[0]))) < 1
     assert abs(np.hypot(*between) / (EYE_DISTANCE * size) - 1) < 0.02
