@@ -6,6 +6,7 @@ import numpy as np
 
 from fer_tf.errors import UserError
 from fer_tf.evaluation.views import mirrored_pairs
+from fer_tf.models import logits_of
 
 if TYPE_CHECKING:
     import keras
@@ -21,7 +22,7 @@ def logits(
     """Run a network on every face.
 
     Args:
-        network: a model from pixels to logits (N, C).
+        network: a model from pixels to logits (N, C), or to a dict with ``logits``.
         images: pixels 0 to 255, uint8 or float (N, H, W, channels).
         batch_size: most faces in one forward pass.
         view: ``"center"`` (one crop), ``"flip"`` (and its mirror) or ``"ten_crop"`` (corners, centre, mirrors).
@@ -70,7 +71,7 @@ def _mean_over_views(network: "keras.Model", batch: np.ndarray, view: str, crop:
     """Average logits (n, C) over the views of a batch."""
     # Summed pair by pair, so that a face and its mirror add the same numbers in the same order.
     sums = [
-        (len(pair), sum(np.asarray(network.predict_on_batch(x), np.float32) for x in pair))
+        (len(pair), sum(np.asarray(logits_of(network.predict_on_batch(x)), np.float32) for x in pair))
         for pair in mirrored_pairs(batch, crop, view)
     ]
     return (sum(s for _, s in sums) / np.float32(sum(n for n, _ in sums))).astype(np.float32)

@@ -1,52 +1,58 @@
 """Classifiers: pixels 0 to 255 in, logits out. ``build`` makes one from its call string.
 
 Facts of a row: ``image_shape`` and ``num_classes`` (the published setting, and the default of ``image_shape``),
-``parameters`` (trainable ones at that setting), ``gradcam_layer`` (the layer whose output a heat map reads) and
-``reference``.
+``parameters`` (trainable ones at that setting), ``gradcam_layer`` (the layer whose output a heat map reads),
+``small`` (the call string that suits faces of ``SMALL_SHAPE``, the size of FER2013) and ``reference``.
+
+A network gives logits (N, C), or, where it predicts more than classes, a dict of which ``"logits"`` is one;
+``logits_of`` reads both.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_tf import layers
 from fer_tf.errors import UserError
 from fer_tf.registry import Registry
 
 if TYPE_CHECKING:
     import keras
 
+SMALL_SHAPE = (48, 48, 1)
+
 MODELS = Registry("model")
 MODELS.add(
     "vgg", "fer_tf.models.vgg:vgg",
     image_shape=(40, 40, 1), num_classes=7, parameters=29_890_759, gradcam_layer="features",
-    reference="arXiv 2105.03588",
+    small="vgg", reference="arXiv 2105.03588",
 )  # fmt: skip
 MODELS.add(
     "vgg13", "fer_tf.models.vgg13:vgg13",
     image_shape=(64, 64, 1), num_classes=8, parameters=8_757_704, gradcam_layer="features",
-    reference="arXiv 1608.01041",
+    small="vgg13", reference="arXiv 1608.01041",
 )  # fmt: skip
 MODELS.add(
     "vgg16", "fer_tf.models.vgg:vgg",
     keywords={"filters": (64, 128, 256, 512, 512), "depth": (2, 2, 3, 3, 3), "head": "gap", "dropout": 0.5},
     image_shape=(44, 44, 3), num_classes=7, parameters=14_726_727, gradcam_layer="features",
-    reference="arXiv 1409.1556, configuration D, with batch-norm",
+    small="vgg16", reference="arXiv 1409.1556, configuration D, with batch-norm",
 )  # fmt: skip
 MODELS.add(
     "vgg19", "fer_tf.models.vgg:vgg",
     keywords={"filters": (64, 128, 256, 512, 512), "depth": (2, 2, 4, 4, 4), "head": "gap", "dropout": 0.5},
     image_shape=(44, 44, 3), num_classes=7, parameters=20_038_983, gradcam_layer="features",
-    reference="arXiv 1409.1556, configuration E, with batch-norm",
+    small="vgg19", reference="arXiv 1409.1556, configuration E, with batch-norm",
 )  # fmt: skip
 MODELS.add(
     "resnet18", "fer_tf.models.resnet:resnet",
     image_shape=(44, 44, 3), num_classes=7, parameters=11_172_423, gradcam_layer="features",
-    reference="arXiv 1512.03385, 3×3 stem",
+    small="resnet18", reference="arXiv 1512.03385, 3×3 stem",
 )  # fmt: skip
 MODELS.add(
     "resnet10", "fer_tf.models.resnet:resnet",
     keywords={"depth": 1, "stem": "strided", "dropout": 0.3},
     image_shape=(48, 48, 1), num_classes=7, parameters=4_901_575, gradcam_layer="features",
-    reference="arXiv 1512.03385, one block a stage, 5×5 stem of stride 2",
+    small="resnet10", reference="arXiv 1512.03385, one block a stage, 5×5 stem of stride 2",
 )  # fmt: skip
 
 
@@ -70,7 +76,8 @@ def build(
         name: the model's name; ``None`` means its name in ``MODELS``.
 
     Returns:
-        A model from float32 pixels (N, H, W, channels) in 0 to 255 to float32 logits (N, C).
+        A model from float32 pixels (N, H, W, channels) in 0 to 255 to float32 logits (N, C), or to a dict of which
+        ``"logits"`` is one.
 
     Raises:
         UserError: an unknown name or keyword, one set twice, or a value out of range.
@@ -86,6 +93,11 @@ def build(
     return MODELS.make(text, num_classes=num_classes, **common)
 
 
+def logits_of(outputs: Any) -> Any:
+    """Return the logits of a network's output: the output itself, or its entry ``logits`` when it is a dict."""
+    return outputs["logits"] if isinstance(outputs, dict) else outputs
+
+
 def load(path: Path | str) -> "keras.Model":
     """Read a ``.keras`` file, with the layers of this package known to Keras; the model is not compiled.
 
@@ -94,8 +106,7 @@ def load(path: Path | str) -> "keras.Model":
     """
     import keras
 
-    import fer_tf.layers.ferplus  # noqa: F401  registers its layer
-
+    layers.register()
     if not Path(path).is_file():
         raise UserError(f"No model file at {Path(path).absolute()}.")
     return keras.saving.load_model(path, compile=False)
