@@ -101,13 +101,25 @@ class FaceTable:
         """How many faces have each class as their most probable one, int64 (classes,)."""
         return np.bincount(self.labels, minlength=len(self.label_set))
 
-    def digest(self) -> str:
-        """Return sixteen hex digits that change with any picture (or path), target, class name or id."""
+    def digest(self, columns: Sequence[str] = ()) -> str:
+        """Return sixteen hex digits that change with any picture (or path), target, class name or id.
+
+        Args:
+            columns: names of further columns to include, those that are ``None`` left out.
+        """
         pictures = self.images if self.images is not None else self.paths.astype(str)
         state = hashlib.blake2b(repr((self.label_set, self.draw_targets)).encode(), digest_size=8)
-        for column in (pictures, self.targets, self.ids.astype(str)):
+        further = [c for c in (getattr(self, name) for name in columns) if c is not None]
+        for column in (pictures, self.targets, self.ids.astype(str), *further):
             state.update(np.ascontiguousarray(column).data)
         return state.hexdigest()
+
+    def with_images(self, images: np.ndarray) -> "FaceTable":
+        """Return the table with its faces in another size: landmarks and boxes are scaled along."""
+        scale = np.divide(images.shape[2:0:-1], self.image_shape[1::-1])
+        landmarks = None if self.landmarks is None else (self.landmarks * scale).astype(np.float32)
+        boxes = None if self.boxes is None else (self.boxes * np.tile(scale, 2)).astype(np.float32)
+        return replace(self, images=images, landmarks=landmarks, boxes=boxes)
 
     def take(self, index: Sequence[int] | np.ndarray) -> "FaceTable":
         """Return the rows of an int index or boolean mask, every column alike."""

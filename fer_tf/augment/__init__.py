@@ -22,8 +22,8 @@ for _name in ("brightness", "contrast", "gamma", "noise", "blur"):
 for _name in ("erasing", "cutout"):
     OPS.add(_name, f"fer_tf.augment.erasing:{_name}")
 for _name in ("mixup", "cutmix", "sample_target"):
-    OPS.add(_name, f"fer_tf.augment.mixing:{_name}", mixes_targets=True)
-OPS.add("randaugment", "fer_tf.augment.randaugment:randaugment")
+    OPS.add(_name, f"fer_tf.augment.mixing:{_name}", mixes_targets=True, mixes_faces=_name != "sample_target")
+OPS.add("randaugment", "fer_tf.augment.randaugment:randaugment", leaves_points=True)
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,32 @@ class Pipeline:
         Returns:
             float32 images (B, height, width, C) in 0..255 and float32 targets.
         """
+        return self.with_points(images, targets, rng)[:2]
+
+    def with_points(
+        self, images: np.ndarray, targets: np.ndarray, rng: np.random.Generator, points: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Augment a batch and move points with its pixels; the images are those of a call without points.
+
+        Args:
+            images, targets, rng: as in a call.
+            points: float32 (B, K, 2), x, y in pixels of the input, NaN where missing; a mirrored face has left and
+                right exchanged (``fer_tf.augment.points``). Ops for which ``check_columns`` complains leave them.
+
+        Returns:
+            images, targets, and points in pixels of the output.
+        """
+        from fer_tf.augment.geometry import Geometry
+
         for i, op in enumerate(self.ops):
+            if isinstance(op, Geometry):
+                images, points = op.move(images, points, rng)
+                continue
             # The warp reads uint8 itself; a cast before it would cost a pass.
-            if i == 0 and not _reads_bytes(op):
+            if i == 0:
                 images = images.astype(np.float32)
             images, targets = op(images, targets, rng)
-        return images.astype(np.float32, copy=not self.ops), targets
-
-
-def _reads_bytes(op: Op) -> bool:
-    from fer_tf.augment.geometry import Geometry
-
-    return isinstance(op, Geometry)
+        return images.astype(np.float32, copy=not self.ops), targets, points
 
 
 def expand(calls: Sequence[str]) -> list[str]:
@@ -78,6 +92,16 @@ def insert_crop(calls: Sequence[str], size: int | tuple[int, int], random: bool)
     last = max((i + 1 for i, call in enumerate(calls) if OPS.resolve(call)[0].facts.get("geometric")), default=0)
     crop = callstring.render("random_crop" if random else "center_crop", {"size": size})
     return [*calls[:last], crop, *calls[last:]]
+
+
+def check_columns(calls: Sequence[str], columns: Sequence[str]) -> None:
+    """Raise a ``UserError`` for an op after which further columns of a face (``BatchSource``) would be wrong."""
+    for call in expand(calls) if columns else ():
+        row, _ = OPS.resolve(call)
+        if row.facts.get("mixes_faces"):
+            raise UserError(f"Augmentation {call!r} mixes faces, but {columns[0]!r} is of one face. Leave it out.")
+        if row.facts.get("leaves_points") and "landmarks" in columns:
+            raise UserError(f"Augmentation {call!r} moves pixels without their landmarks. Use affine() and flip().")
 
 
 def build(calls: Sequence[str]) -> Pipeline:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_tf.augment.op import Op, check_choice, check_number, check_range, chosen
+from fer_tf.augment.points import move_points
 from fer_tf.augment.warp import FILLS, warp
 from fer_tf.errors import UserError
 
@@ -30,8 +31,15 @@ class Geometry:
         self, images: np.ndarray, targets: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw, then warp; see ``Op``. Takes uint8 images too."""
+        return self.move(images, None, rng)[0], targets
+
+    def move(
+        self, images: np.ndarray, points: np.ndarray | None, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Draw, then warp images and points (B, K, 2) alike."""
         matrices, size = self.draw(len(images), images.shape[1:3], rng)
-        return warp(images, matrices, size, self.fill or "edge"), targets
+        moved = None if points is None else move_points(points, matrices)
+        return warp(images, matrices, size, self.fill or "edge"), moved
 
 
 def fuse(ops: Sequence[Op]) -> list[Op]:

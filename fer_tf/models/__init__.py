@@ -54,6 +54,11 @@ MODELS.add(
     image_shape=(48, 48, 1), num_classes=7, parameters=4_901_575, gradcam_layer="features",
     small="resnet10", reference="arXiv 1512.03385, one block a stage, 5×5 stem of stride 2",
 )  # fmt: skip
+MODELS.add(
+    "scn", "fer_tf.models.scn:scn",
+    image_shape=(224, 224, 3), num_classes=7, parameters=11_180_616, gradcam_layer="features",
+    small="scn(depth=1, stem='strided')", reference="arXiv 2002.10392",
+)  # fmt: skip
 
 
 def build(

@@ -49,12 +49,43 @@ def resnet(
     References:
         arXiv 1512.03385.
     """
+    penalty = regularizer(kernel_regularizer)
+    images = keras.Input(check_image_shape(image_shape, halvings(stem, filters)), name="images")
+    x = trunk(images, scaled(filters, width), depth, stem, penalty)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dropout(check_rate("dropout", dropout), name="dropout")(x)
+    return keras.Model(images, logits_layer(num_classes, penalty)(x), name=name)
+
+
+def halvings(stem: str, filters: Sequence[int]) -> int:
+    """Return how often a trunk halves height and width.
+
+    Raises:
+        UserError: an unknown stem.
+    """
     if stem not in STEMS:
         raise UserError(f"Unknown stem {stem!r}. Available: {', '.join(STEMS)}.")
-    kernel, stride, pooled, halvings = STEMS[stem]
-    penalty = regularizer(kernel_regularizer)
-    filters, depths = scaled(filters, width), per_block(depth, len(filters))
-    images = keras.Input(check_image_shape(image_shape, halvings + len(filters) - 1), name="images")
+    return STEMS[stem][3] + len(filters) - 1
+
+
+def trunk(
+    images: keras.KerasTensor,
+    filters: Sequence[int],
+    depth: int | Sequence[int],
+    stem: str,
+    penalty: Any,
+    out: str = "features",
+) -> keras.KerasTensor:
+    """Turn pixels into the feature map of the last stage, the output of the layer called ``out``.
+
+    Args:
+        images: pixels (N, H, W, channels) in 0 to 255.
+        filters, depth, stem: see ``resnet``.
+        penalty: regulariser of every kernel, or ``None``.
+        out: name of the last layer.
+    """
+    kernel, stride, pooled, _ = STEMS[stem]
+    depths = per_block(depth, len(filters))
     x = layers.Rescaling(1 / 255, name="scale")(images)
     x = _convolution(x, filters[0], kernel, stride, penalty, "stem")
     x = layers.ReLU(name="stem_relu")(x)
@@ -64,14 +95,16 @@ def resnet(
     for stage, (channels, blocks) in enumerate(zip(filters, depths, strict=True), start=1):
         for block in range(1, blocks + 1):
             stride = 2 if stage > 1 and block == 1 else 1
-            out = "features" if (stage, block) == last else f"stage{stage}_block{block}"
-            x = _basic_block(x, channels, stride, penalty, f"stage{stage}_block{block}", out)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = layers.Dropout(check_rate("dropout", dropout), name="dropout")(x)
-    logits = layers.Dense(
-        num_classes, kernel_initializer=torch_default(), kernel_regularizer=penalty, dtype="float32", name="logits"
-    )(x)
-    return keras.Model(images, logits, name=name)
+            name = f"stage{stage}_block{block}"
+            x = _basic_block(x, channels, stride, penalty, name, out if (stage, block) == last else name)
+    return x
+
+
+def logits_layer(num_classes: int, penalty: Any, name: str = "logits") -> keras.layers.Dense:
+    """Make the dense layer that ends a classifier, in float32 whatever the policy."""
+    return layers.Dense(
+        num_classes, kernel_initializer=torch_default(), kernel_regularizer=penalty, dtype="float32", name=name
+    )
 
 
 def _convolution(

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fer_tf.readers.batches import BatchSource
+from fer_tf.readers.batches import BatchSource, Labels
 
 
 class ArrayReader(keras.utils.PyDataset):
@@ -42,7 +42,7 @@ class ArrayReader(keras.utils.PyDataset):
     def _total(self) -> int:
         return self.epochs * self.source.steps_per_epoch
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, Labels]:
         """Return batch ``index`` of the stream, counted from the start of ``start_epoch``, repeats included."""
         number = index // self.source.repeats
         if self._pool is None:
@@ -52,7 +52,7 @@ class ArrayReader(keras.utils.PyDataset):
         self._ahead = {n: self._ahead.get(n) or self._pool.submit(self._compute, n) for n in wanted}
         return self._ahead[number].result()
 
-    def _compute(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+    def _compute(self, number: int) -> tuple[np.ndarray, Labels]:
         epoch, step = divmod(number, self.source.steps)
         return self.source.batch(self.start_epoch + epoch, step)
 

@@ -1,15 +1,20 @@
 """Batches of a face table as a pure function of seed, epoch and step."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from fer_tf import augment
-from fer_tf.errors import DataError, UserError
+from fer_tf.errors import DataError, UserError, unknown_name
 from fer_tf.facetable import FaceTable
+
+# What an objective may ask for besides targets: index int32 (B,), the face's row in the table; landmarks float32
+# (B, K, 2), moved with the pixels; valence_arousal float32 (B, 2).
+COLUMNS = ("index", "landmarks", "valence_arousal")
+
+Labels = np.ndarray | dict[str, np.ndarray]
 
 
 class BatchSource:
@@ -32,9 +37,11 @@ class BatchSource:
         repeats: how often the readers yield each batch in a row (2 for sharpness-aware minimisation).
         drop_remainder: whether the last incomplete batch is left out; ``None`` means in training only. A table smaller
             than one batch is always one batch.
+        columns: what a batch has besides the targets: names of ``COLUMNS``.
 
     Raises:
-        UserError: an empty table, a bad size, or augmentations that cannot be built.
+        UserError: an empty table, a bad size, augmentations that cannot be built, or a column that the table lacks or
+            an augmentation would make wrong.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class BatchSource:
         image_shape: tuple[int, int, int] | None = None,
         repeats: int = 1,
         drop_remainder: bool | None = None,
+        columns: Sequence[str] = (),
     ):
         for name, value, low in (("batch_size", batch_size, 1), ("repeats", repeats, 1), ("seed", seed, 0)):
             if not isinstance(value, (int, np.integer)) or value < low:
@@ -58,6 +66,7 @@ class BatchSource:
         self.batch_size, self.seed, self.shuffle, self.repeats = batch_size, seed, shuffle, repeats
         self.drop_remainder = (shuffle if drop_remainder is None else drop_remainder) and len(table) >= batch_size
         self._loaded_shape = _wanted_shape(table, image_size, image_shape)
+        self.columns = check_columns(table, columns)
         self.table = _shrunk(table, self._loaded_shape[:2])
         self._pipeline, self._channels = self._plan(augment, crop), self._loaded_shape[2]
         self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
@@ -72,6 +81,7 @@ class BatchSource:
             calls = [f"resize(size={self._loaded_shape[:2]})", *calls]
         if self.table.draw_targets and self.shuffle:
             calls = ["sample_target()", *calls]
+        augment.check_columns(calls, self.columns)
         return augment.build(calls)
 
     @property
@@ -102,7 +112,7 @@ class BatchSource:
             self._order = (epoch, order)
         return order[part]
 
-    def batch(self, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    def batch(self, epoch: int, step: int) -> tuple[np.ndarray, Labels]:
         """Compute one batch.
 
         Args:
@@ -110,7 +120,8 @@ class BatchSource:
             step: from 0 to ``steps - 1``.
 
         Returns:
-            images float32 (B, h, w, C) in 0..255, and targets float32 (B, classes).
+            images float32 (B, h, w, C) in 0..255, and targets float32 (B, classes); with ``columns`` a dict of
+            ``targets`` and each column.
         """
         if not 0 <= step < self.steps:
             raise IndexError(f"Step {step} of an epoch of {self.steps}.")
@@ -120,10 +131,24 @@ class BatchSource:
     def _rng(self, epoch: int, place: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence([self.seed, epoch, place]))
 
-    def _read(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def label_shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape of one face and dtype of the targets and of each column."""
+        shapes = {"index": ((), "int32")}
+        shapes |= {n: (getattr(self.table, n).shape[1:], "float32") for n in self.columns if n != "index"}
+        return {"targets": ((self.num_classes,), "float32"), **{name: shapes[name] for name in self.columns}}
+
+    def _read(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Labels]:
         images = self._decode(rows) if self.table.images is None else self.table.images[rows]
-        images, targets = self._pipeline(images, self.table.targets[rows], rng)
-        return _with_channels(images, self._channels), targets
+        points = self.table.landmarks[rows] if "landmarks" in self.columns else None
+        images, targets, points = self._pipeline.with_points(images, self.table.targets[rows], rng, points)
+        images = _with_channels(images, self._channels)
+        if not self.columns:
+            return images, targets
+        values = {"targets": targets, "index": rows.astype(np.int32), "landmarks": points}
+        if "valence_arousal" in self.columns:
+            values["valence_arousal"] = self.table.valence_arousal[rows].astype(np.float32)
+        return images, {name: values[name] for name in ("targets", *self.columns)}
 
     def _decode(self, rows: np.ndarray) -> np.ndarray:
         from fer_tf.datasets.pictures import read_picture
@@ -167,7 +192,19 @@ def _shrunk(table: FaceTable, size: tuple[int, int]) -> FaceTable:
     for small, face in zip(images, table.images, strict=True):
         picture = Image.fromarray(face[..., 0] if face.shape[-1] == 1 else face)
         small[:] = np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR)).reshape(small.shape)
-    return replace(table, images=images)
+    return table.with_images(images)
+
+
+def check_columns(table: FaceTable, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of columns; raise a ``UserError`` unless the table has them."""
+    for name in columns:
+        if name not in COLUMNS:
+            raise unknown_name("column", name, COLUMNS)
+        if name != "index" and getattr(table, name) is None:
+            raise UserError(f"The dataset has no {name}; expected a table with that column.")
+    if "landmarks" in columns and table.images is None:
+        raise UserError("Landmarks are in pixels of pictures in memory; this table holds paths.")
+    return tuple(columns)
 
 
 def _with_channels(images: np.ndarray, channels: int) -> np.ndarray:

@@ -20,21 +20,26 @@ def as_dataset(
         workers: threads that compute batches; ``None`` is one a core. The stream does not depend on it.
 
     Returns:
-        ``epochs * source.steps_per_epoch`` pairs of float32 images (B, h, w, C) and targets (B, classes), static in
-        all but an incomplete last batch. For ``model.fit(dataset, steps_per_epoch=source.steps_per_epoch, …)``.
+        ``epochs * source.steps_per_epoch`` pairs of float32 images (B, h, w, C) and targets (B, classes), or a dict of
+        targets and the source's columns; static in all but an incomplete last batch. For
+        ``model.fit(dataset, steps_per_epoch=source.steps_per_epoch, …)``.
     """
     steps, repeats = source.steps, source.repeats
     whole = source.drop_remainder or len(source.table) % source.batch_size == 0
     batch = source.batch_size if whole else None
-    shapes = ((batch, *source.image_shape), (batch, source.num_classes))
+    labels = source.label_shapes
+    dtypes = (tf.float32, *(tf.as_dtype(dtype) for _, dtype in labels.values()))
+    shapes = ((batch, *source.image_shape), *((batch, *shape) for shape, _ in labels.values()))
 
-    def compute(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return source.batch(*divmod(int(number), steps))
+    def compute(number: np.ndarray) -> tuple[np.ndarray, ...]:
+        images, given = source.batch(*divmod(int(number), steps))
+        return (images, *given.values()) if source.columns else (images, given)
 
-    def read(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def read(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | dict[str, tf.Tensor]]:
         # A stateful function would be run one at a time under op determinism; ours is a pure one.
-        pair = tf.numpy_function(compute, [number], (tf.float32, tf.float32), stateful=False)
-        return tuple(tf.ensure_shape(part, shape) for part, shape in zip(pair, shapes, strict=True))
+        parts = tf.numpy_function(compute, [number], dtypes, stateful=False)
+        images, *given = (tf.ensure_shape(part, shape) for part, shape in zip(parts, shapes, strict=True))
+        return images, (dict(zip(labels, given, strict=True)) if source.columns else given[0])
 
     numbers = tf.data.Dataset.range(start_epoch * steps, (start_epoch + epochs) * steps)
     dataset = numbers.map(read, num_parallel_calls=workers or os.cpu_count(), deterministic=True)

@@ -68,6 +68,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         """Start the clock, and note the rate of the epoch's first step."""
         self.started = time.perf_counter()
         self.first_step = 0.0
+        self.model.begin_epoch(epoch + 1)
         self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -81,14 +82,15 @@ class EndOfEpoch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Validate, keep the best network, let the plateau schedule react, and write history and checkpoint."""
         trained = time.perf_counter() - self.started
-        network, optimizer, progress = self.model.network, self.model.optimizer, self.progress
-        scores = self._validate(network, optimizer, epoch)
+        objective, optimizer, progress = self.model, self.model.optimizer, self.progress
+        scores = self._validate(objective.network, optimizer, epoch)
         progress.history.append(
             {
                 "epoch": epoch + 1,
                 "learning_rate": self.rate,
                 "loss": float(logs["loss"]),
                 "accuracy": float(logs["accuracy"]),
+                **{name: float(logs[name]) for name in objective.parts},
                 "val_loss": scores["nll"],
                 "val_accuracy": scores["accuracy"],
                 "seconds": time.perf_counter() - self.started,
@@ -102,7 +104,8 @@ class EndOfEpoch(keras.callbacks.Callback):
             progress.schedule_state = self.plateau.get_state()
         with atomic.replacing(self.folder / HISTORY) as part:
             pd.DataFrame(progress.history).to_csv(part, index=False)
-        checkpoint.save(self.folder / CHECKPOINT, network, optimizer, progress)
+        objective.write(self.folder, self.source.table)
+        checkpoint.save(self.folder / CHECKPOINT, objective, optimizer, progress)
         for path in self.folder.glob("model-*.keras"):
             if path != model_of(self.folder, progress.best_epoch):
                 path.unlink()

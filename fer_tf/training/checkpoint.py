@@ -29,34 +29,36 @@ class Progress:
     schedule_state: dict[str, Any] | None = None
 
 
-def _variables(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, list]:
+def _variables(objective: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, list]:
     # `variables` has the dropout seeds besides the weights: without them a continued run draws other masks.
     # The compiled metrics' and the optimizer's variables hang on the trainer, so they are left to their owners.
-    own = {id(v) for v in optimizer.variables}
-    metrics = {id(v) for m in network.metrics for v in m.variables}
+    network = list(objective.network.variables)
+    metrics = [v for m in objective.metrics for v in m.variables]
+    others = {id(v) for v in [*network, *metrics, *optimizer.variables]}
     return {
-        "network": [v for v in network.variables if id(v) not in own | metrics],
+        "network": network,
+        "objective": [v for v in objective.variables if id(v) not in others],
         "optimizer": list(optimizer.variables),
     }
 
 
-def save(path: Path, network: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress) -> None:
-    """Write the variables of a built network and optimizer, and the progress, atomically."""
+def save(path: Path, objective: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress) -> None:
+    """Write the variables of a built objective, its network and the optimizer, and the progress, atomically."""
     arrays = {
         f"{owner}/{i:04d}": keras.ops.convert_to_numpy(v)
-        for owner, variables in _variables(network, optimizer).items()
+        for owner, variables in _variables(objective, optimizer).items()
         for i, v in enumerate(variables)
     }
     with atomic.replacing(path) as part, part.open("wb") as file:
         np.savez(file, progress=json.dumps(asdict(progress)), **arrays)
 
 
-def restore(path: Path, network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress | None:
-    """Assign what ``save`` wrote to a built network and optimizer.
+def restore(path: Path, objective: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress | None:
+    """Assign what ``save`` wrote to a built objective and optimizer.
 
     Returns:
         The progress, or ``None`` (nothing assigned) when there is no checkpoint, it cannot be read, or it is of
-        another network.
+        another network or objective.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -66,7 +68,7 @@ def restore(path: Path, network: keras.Model, optimizer: keras.optimizers.Optimi
     progress = Progress(**json.loads(str(arrays.pop("progress"))))
     targets = {
         f"{owner}/{i:04d}": v
-        for owner, variables in _variables(network, optimizer).items()
+        for owner, variables in _variables(objective, optimizer).items()
         for i, v in enumerate(variables)
     }
     if {k: a.shape for k, a in arrays.items()} != {k: tuple(v.shape) for k, v in targets.items()}:

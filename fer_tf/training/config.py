@@ -42,6 +42,7 @@ class RunConfig:
         averaging: ``"ema(decay=0.999)"``, ``"swa(start=0.75)"`` or ``None``; evaluation uses the averaged weights.
         sharpness: radius ρ of sharpness-aware minimisation (arXiv 2010.01412); 0 for none.
         dropout: dropout rate; ``None`` for the model's own.
+        objective: call string of the objective registry: what the network is trained for.
         augment: call strings of the augmentation registry and preset names, in the order in which they run.
         epochs, batch_size, seed: as usual; one epoch shows every training face once.
         view: how test faces are shown: ``center``, ``flip`` (mean of two) or ``ten_crop``. Validation uses ``center``.
@@ -73,6 +74,7 @@ class RunConfig:
     sharpness: float = 0.0
     dropout: float | None = None
     loss: str = "cross_entropy"
+    objective: str = "classification"
     augment: tuple[str, ...] = ()
     epochs: int = 10
     batch_size: int = 64
@@ -98,15 +100,24 @@ class RunConfig:
         from fer_tf.losses import LOSSES
         from fer_tf.models import MODELS
         from fer_tf.training.averaging import AVERAGINGS
+        from fer_tf.training.objectives import OBJECTIVES
         from fer_tf.training.optimizers import OPTIMIZERS
         from fer_tf.training.schedules import SCHEDULES
 
         cells = [(DATASETS, self.dataset), (MODELS, self.model), (OPTIMIZERS, self.optimizer)]
-        cells += [(SCHEDULES, self.schedule), (LOSSES, self.loss)]
+        cells += [(SCHEDULES, self.schedule), (LOSSES, self.loss), (OBJECTIVES, self.objective)]
         cells += [(AVERAGINGS, self.averaging)] if self.averaging else []
         for registry, text in cells:
             registry.resolve(text)
         augment.build(self.augment)
+        augment.check_columns(self.augment, self.columns)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the objective needs of a face besides its target (``fer_tf.readers.batches.COLUMNS``)."""
+        from fer_tf.training.objectives import OBJECTIVES
+
+        return OBJECTIVES.resolve(self.objective)[0].facts["columns"]
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as a flat dict of JSON values."""
@@ -129,6 +140,8 @@ class RunConfig:
         """Return eight hex digits that change with any setting but the name."""
         values = self.to_json()
         del values["name"]
+        if values["objective"] == "classification":
+            del values["objective"]  # so that runs from before there were others keep their folders
         return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=4).hexdigest()
 
     def folder(self) -> str:

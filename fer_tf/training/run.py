@@ -7,7 +7,6 @@ import math
 import platform
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,9 @@ from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.progress import bar
 from fer_tf.readers import open_reader
 from fer_tf.readers.batches import BatchSource
-from fer_tf.training import checkpoint, optimizers, schedules, sharpness
+from fer_tf.training import checkpoint, objectives, optimizers, schedules, sharpness
 from fer_tf.training.callbacks import CHECKPOINT, EndOfEpoch, RunFailed, model_of
 from fer_tf.training.config import RunConfig
-from fer_tf.training.objective import Objective
 
 CONFIG, ENVIRONMENT, METRICS, FAILURE = "config.json", "environment.json", "metrics.json", "failure.json"
 MODEL, PREDICTIONS = "model.keras", "test_logits.npz"
@@ -49,7 +47,7 @@ def _prepared(table: FaceTable, config: RunConfig) -> FaceTable:
     if config.image_size:
         from fer_tf.datasets.pictures import resized
 
-        table = replace(table, images=resized(table.images, config.image_size))
+        table = table.with_images(resized(table.images, config.image_size))
     return table
 
 
@@ -78,7 +76,8 @@ def execute(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tables = load(config)
-    here = {**environment(), "data_digest": "".join(tables[split].digest() for split in SPLITS)}
+    read = [name for name in config.columns if name != "index"]
+    here = {**environment(), "data_digest": "".join(tables[split].digest(read) for split in SPLITS)}
     known = read_json(folder / ENVIRONMENT) or {}
     if any(known.get(key) != here[key] for key in ("data_digest", "keras", "backend")):
         _clear(folder, METRICS, FAILURE, CHECKPOINT)
@@ -131,7 +130,8 @@ def check(config: RunConfig, tables: Tables) -> None:
     """Build all that a run needs but its network, before any long work.
 
     Raises:
-        UserError: a value that its optimiser, schedule, loss or augmentation refuses, or a crop larger than the face.
+        UserError: a value that its optimiser, schedule, loss or augmentation refuses, a crop larger than the face, or
+            data without a column that the objective needs.
     """
     source = _source(config, tables)
     losses.build(config.loss)
@@ -140,17 +140,23 @@ def check(config: RunConfig, tables: Tables) -> None:
 
 
 def build_network(config: RunConfig, tables: Tables) -> keras.Model:
-    """Build the configuration's network for the faces of ``tables``."""
+    """Build the configuration's network for the faces of ``tables``.
+
+    Raises:
+        UserError: a value that the network refuses, or a network that lacks what the objective needs.
+    """
     height, width, channels = tables["train"].image_shape
     shape = (config.crop, config.crop, channels) if config.crop else (height, width, channels)
     penalty = keras.regularizers.L1L2(config.kernel_l1, config.kernel_l2)
-    return models.build(
+    network = models.build(
         config.model,
         num_classes=len(tables["train"].label_set),
         image_shape=shape,
         dropout=config.dropout,
         kernel_regularizer=penalty if config.kernel_l1 or config.kernel_l2 else None,
     )
+    objectives.check_network(config.objective, network)
+    return network
 
 
 def _clear(folder: Path, *names: str) -> None:
@@ -161,8 +167,9 @@ def _clear(folder: Path, *names: str) -> None:
 def _source(config: RunConfig, tables: Tables) -> BatchSource:
     repeats = sharpness.BATCH_REPEATS if config.sharpness else 1
     return BatchSource(
-        tables["train"], config.batch_size, config.augment, seed=config.seed, crop=config.crop, repeats=repeats
-    )
+        tables["train"], config.batch_size, config.augment, seed=config.seed, crop=config.crop, repeats=repeats,
+        columns=config.columns,
+    )  # fmt: skip
 
 
 def _build_optimizer(config: RunConfig, learning_rate: Any, total_steps: int) -> keras.optimizers.Optimizer:
@@ -188,7 +195,7 @@ def _train(config: RunConfig, folder: Path, tables: Tables, description: str) ->
     source = _source(config, tables)
     schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
     optimizer = _build_optimizer(config, schedule.learning_rate, config.epochs * source.steps)
-    objective = Objective(network)
+    objective = objectives.build(config.objective, network, source.table)
     objective.compile(
         optimizer=optimizer,
         loss=losses.build(config.loss),
@@ -196,7 +203,7 @@ def _train(config: RunConfig, folder: Path, tables: Tables, description: str) ->
         jit_compile=config.jit_compile,
     )
     optimizer.build(objective.trainable_variables)
-    progress = checkpoint.restore(folder / CHECKPOINT, network, optimizer) or checkpoint.Progress()
+    progress = checkpoint.restore(folder / CHECKPOINT, objective, optimizer) or checkpoint.Progress()
     if schedule.plateau is not None and progress.schedule_state is not None:
         schedule.plateau.set_state(progress.schedule_state)
     if progress.epoch >= config.epochs:

@@ -1,0 +1,62 @@
+"""What a network is trained for. ``build`` makes an objective from its call string.
+
+Facts of a row: ``columns`` (what a batch must have besides targets, see ``fer_tf.readers.batches.COLUMNS``),
+``layers`` (names that the network must have), ``outputs`` (keys of its dict of outputs besides ``logits``) and
+``models`` (rows of ``MODELS`` that have them).
+"""
+
+from typing import TYPE_CHECKING
+
+from fer_tf.errors import UserError
+from fer_tf.registry import Registry
+
+if TYPE_CHECKING:
+    import keras
+
+    from fer_tf.facetable import FaceTable
+    from fer_tf.training.objectives.base import Objective
+
+OBJECTIVES = Registry("objective")
+OBJECTIVES.add(
+    "classification", "fer_tf.training.objectives.classification:Classification",
+    columns=(), layers=(), outputs=(), models=(), reference="arXiv 2103.17107 for the class weights",
+)  # fmt: skip
+OBJECTIVES.add(
+    "scn", "fer_tf.training.objectives.scn:SelfCure",
+    columns=("index",), layers=("alpha",), outputs=(), models=("scn", "landmark_scn"), reference="arXiv 2002.10392",
+)  # fmt: skip
+
+
+def build(text: str, network: "keras.Model", table: "FaceTable") -> "Objective":
+    """Build an objective from its call string, such as ``"scn(beta=0.7)"``.
+
+    Args:
+        text: a name of ``OBJECTIVES``, with keywords of its class.
+        network: what is to be trained; the objective holds it as ``.network``.
+        table: the training faces.
+
+    Returns:
+        A Keras model for ``compile`` and ``fit``.
+
+    Raises:
+        UserError: an unknown name or keyword, a value out of range, or a network without what the objective needs.
+    """
+    check_network(text, network)
+    objective = OBJECTIVES.make(text, network, table)
+    if not objective.built:
+        objective.build(network.input_shape)
+    return objective
+
+
+def check_network(text: str, network: "keras.Model") -> None:
+    """Raise a ``UserError`` unless the network has the layers and outputs that an objective needs."""
+    row, _ = OBJECTIVES.resolve(text)
+    present = {layer.name for layer in network.layers}
+    outputs = set(network.output) if isinstance(network.output, dict) else set()
+    lacking = [f"layer {name!r}" for name in row.facts["layers"] if name not in present]
+    lacking += [f"output {name!r}" for name in row.facts["outputs"] if name not in outputs]
+    if lacking:
+        able = " or ".join(row.facts["models"])
+        raise UserError(
+            f"Objective {row.name!r} needs a network with {lacking[0]}, such as {able}; got {network.name!r}."
+        )

@@ -1,0 +1,101 @@
+"""The wrapper that holds a network while it learns."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import ops
+
+from fer_tf.errors import UserError
+from fer_tf.facetable import FaceTable
+from fer_tf.models import logits_of
+
+
+class Objective(keras.Model):
+    """Train ``network`` on a loss, which subclasses give as ``loss_of``.
+
+    The wrapper carries all that belongs to training alone (optimizer, loss, metrics, centres, relabel tables), so
+    that the network itself stays uncompiled: only ``.network`` is saved, explained and exported. Tensors inside the
+    network that only a loss reads are reached by the names of their layers.
+
+    The history has a column a part: the mean over the batches, before it is weighted.
+
+    Args:
+        network: built model from pixels (N, H, W, C) in 0..255 to logits (N, classes), or to a dict with ``logits``.
+        table: the training faces.
+        tensors: names of layers whose output the loss reads, keyed by what ``loss_of`` calls them.
+        parts: names of the numbers that the history gets.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        table: FaceTable,
+        /,
+        tensors: Mapping[str, str] | None = None,
+        parts: Sequence[str] = (),
+    ):
+        super().__init__(name="objective")
+        self.network = network
+        self.num_classes = len(table.label_set)
+        self.inner = _with_tensors(network, tensors) if tensors else network
+        self.parts = {name: keras.metrics.Mean(name=name) for name in parts}
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Mark as built: the network has its variables already, and subclasses make theirs when they are made."""
+        self.built = True
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """Return the network's output, and the tensors that the loss reads."""
+        return self.inner(images, training=training)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Return the scalar loss of a batch, and note its parts."""
+        labels = y if isinstance(y, dict) else {"targets": y}
+        total = self.loss_of(labels, y_pred, training)
+        return ops.sum([total, *self.losses]) if self.losses else total
+
+    def loss_of(self, labels: dict[str, Any], outputs: Any, training: bool) -> Any:
+        """Return the scalar loss, without the network's penalties on its weights.
+
+        Args:
+            labels: ``targets`` (B, classes) and the row's columns.
+            outputs: what ``call`` returned.
+            training: false while Keras only wants to know shapes.
+        """
+        return self.class_loss(labels["targets"], logits_of(outputs))
+
+    def class_loss(self, targets: Any, logits: Any, sample_weight: Any = None) -> Any:
+        """Return the compiled loss of a batch, a scalar."""
+        return self.loss(targets, logits, sample_weight=sample_weight)
+
+    def note(self, **values: Any) -> None:
+        """Give the history a batch's parts."""
+        for name, value in values.items():
+            self.parts[name].update_state(value)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Update the compiled metrics with targets and logits; return all metrics."""
+        # Keras drops compiled metrics without a word when its y has fewer keys than the outputs.
+        targets = y["targets"] if isinstance(y, dict) else y
+        return super().compute_metrics(x, targets, logits_of(y_pred), sample_weight)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Learn that an epoch (from 1) begins."""
+
+    def write(self, folder: Path, table: FaceTable) -> None:
+        """Write what the run's folder should have of this objective, after an epoch."""
+
+
+def check_share(name: str, value: float) -> None:
+    """Raise a ``UserError`` unless a setting is a number in [0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise UserError(f"{name} is {value!r}. Expected a number from 0 to 1.")
+
+
+def _with_tensors(network: keras.Model, tensors: Mapping[str, str]) -> keras.Model:
+    outputs = network.output if isinstance(network.output, dict) else {"logits": network.output}
+    return keras.Model(network.input, {**outputs, **{key: network.get_layer(n).output for key, n in tensors.items()}})

@@ -1,0 +1,169 @@
+"""Self-Cure Network: faces weighted by attention, weights kept apart by rank, and labels that cure themselves."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import ops
+
+from fer_tf import atomic
+from fer_tf.errors import UserError
+from fer_tf.facetable import FaceTable
+from fer_tf.models import logits_of
+from fer_tf.training.objectives.base import Objective, check_share
+
+RELABELLED = "relabelled.csv"
+SCOPES = ("all", "low")
+
+
+def is_high(alpha: Any, beta: float) -> Any:
+    """Tell which faces are in the high group: the ⌊β·B⌋ largest weights of a batch.
+
+    Args:
+        alpha: float (B,).
+        beta: share in (0, 1).
+
+    Returns:
+        bool (B,).
+    """
+    rank = ops.argsort(ops.argsort(-alpha))
+    return ops.cast(rank, "float32") < _high_count(alpha, beta)
+
+
+def rank_loss(alpha: Any, beta: float, margin: float) -> Any:
+    """Return max(0, δ − (mean α of the high group − mean α of the low group)); 0 when a group is empty.
+
+    Args:
+        alpha: weights of a batch, float (B,).
+        beta: share of the high group.
+        margin: δ.
+
+    Returns:
+        Float scalar.
+
+    References:
+        arXiv 2002.10392, equation 3.
+    """
+    high = ops.cast(is_high(alpha, beta), alpha.dtype)
+    low = 1 - high
+    counts = ops.sum(high), ops.sum(low)
+    means = [ops.sum(alpha * group) / ops.maximum(count, 1) for group, count in zip((high, low), counts, strict=True)]
+    both = ops.cast(ops.minimum(*counts) > 0, alpha.dtype)
+    return both * ops.maximum(margin - (means[0] - means[1]), 0.0)
+
+
+def cured(targets: Any, logits: Any, margin: float) -> tuple[Any, Any]:
+    """Find labels that the network contradicts: the largest probability exceeds that of the label by the margin.
+
+    Args:
+        targets: float (B, C); the label of a distribution is its most probable class.
+        logits: float (B, C).
+        margin: δ₂ in [0, 1).
+
+    Returns:
+        Whether to relabel, bool (B,), and the most probable class, int32 (B,).
+    """
+    probabilities = ops.softmax(logits, axis=-1)
+    given = ops.one_hot(ops.argmax(targets, axis=-1), targets.shape[-1], dtype=probabilities.dtype)
+    gain = ops.max(probabilities, axis=-1) - ops.sum(given * probabilities, axis=-1)
+    return gain > margin, ops.cast(ops.argmax(probabilities, axis=-1), "int32")
+
+
+def _high_count(alpha: Any, beta: float) -> Any:
+    # In float32 such as 0.7 · 10 falls below 7: a small share of a face is forgiven.
+    return ops.floor(beta * ops.cast(ops.shape(alpha)[0], "float32") + 1e-3)
+
+
+class SelfCure(Objective):
+    """γ · loss of the weighted logits + (1 − γ) · rank regularisation; labels are replaced from an epoch on.
+
+    The compiled loss sees α·z, the network's logits. A label is replaced after the loss of its batch was taken, and
+    holds from the next epoch on; it may be replaced again. Accuracy in training is against the labels of the dataset.
+    History: ``weighted_ce``, ``rank``, and ``relabelled``, the share of faces whose label is not the dataset's.
+
+    Args:
+        network, table: see ``Objective``; the network has a layer ``alpha`` of outputs (B, 1) in (0, 1).
+        beta: share of a batch in the group of high weights.
+        margin: δ₁, by how much the groups' mean weights should differ. Smaller batches want less: 0.07 at 64.
+        gamma: γ. The public code adds both parts (twice the paper's sum at 0.5: another learning rate).
+        relabel_from: first epoch, from 1, that replaces labels; ``None`` for never.
+        relabel_margin: δ₂, by how much the largest probability must exceed the label's.
+        scope: ``all`` faces may be relabelled (public code), or the ``low`` group of the batch only (paper).
+
+    References:
+        arXiv 2002.10392.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        table: FaceTable,
+        /,
+        beta: float = 0.7,
+        margin: float = 0.15,
+        gamma: float = 0.5,
+        relabel_from: int | None = 10,
+        relabel_margin: float = 0.2,
+        scope: str = "all",
+    ):
+        super().__init__(network, table, tensors={"alpha": "alpha"}, parts=("weighted_ce", "rank", "relabelled"))
+        if scope not in SCOPES:
+            raise UserError(f"Unknown scope {scope!r}. Available: {', '.join(SCOPES)}.")
+        if relabel_from is not None and (not isinstance(relabel_from, int) or relabel_from < 1):
+            raise UserError(f"relabel_from is {relabel_from!r}. Expected an epoch from 1, or None.")
+        for name, value in (("beta", beta), ("margin", margin), ("gamma", gamma), ("relabel_margin", relabel_margin)):
+            check_share(name, value)
+        self.beta, self.margin, self.gamma = beta, margin, gamma
+        self.relabel_from, self.relabel_margin, self.scope = relabel_from, relabel_margin, scope
+        self.epoch = self._state("epoch", (), 1)
+        # A class a face, −1 for the dataset's label; and the epoch of its last change, 0 for never.
+        self.new_class = self._state("new_class", (len(table),), -1)
+        self.changed_in = self._state("changed_in", (len(table),), 0)
+
+    def _state(self, name: str, shape: tuple[int, ...], value: int) -> keras.Variable:
+        start = keras.initializers.Constant(value)
+        return self.add_weight(shape=shape, initializer=start, dtype="int32", trainable=False, name=name)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Learn that an epoch (from 1) begins."""
+        self.epoch.assign(epoch)
+
+    def loss_of(self, labels: dict[str, Any], outputs: Any, training: bool) -> Any:
+        """Return the scalar loss, and relabel; see ``Objective``."""
+        logits, alpha, index = logits_of(outputs), outputs["alpha"][:, 0], labels["index"]
+        targets = self.current_targets(labels["targets"], index)
+        rank = rank_loss(alpha, self.beta, self.margin)
+        weighted = self.class_loss(targets, logits)
+        if training and self.relabel_from is not None:
+            self._relabel(targets, logits, alpha, index)
+        changed = ops.take(self.new_class, index, axis=0) >= 0
+        self.note(weighted_ce=weighted, rank=rank, relabelled=ops.mean(ops.cast(changed, "float32")))
+        return self.gamma * weighted + (1 - self.gamma) * rank
+
+    def current_targets(self, targets: Any, index: Any) -> Any:
+        """Return the targets (B, C) with the one-hot rows of new classes in place of what was relabelled."""
+        new = ops.take(self.new_class, index, axis=0)
+        rows = ops.one_hot(ops.maximum(new, 0), targets.shape[-1], dtype=targets.dtype)
+        return ops.where((new >= 0)[:, None], rows, targets)
+
+    def _relabel(self, targets: Any, logits: Any, alpha: Any, index: Any) -> None:
+        wrong, likely = cured(targets, logits, self.relabel_margin)
+        wrong = ops.logical_and(wrong, self.epoch >= self.relabel_from)
+        if self.scope == "low":
+            wrong = ops.logical_and(wrong, ops.logical_not(is_high(alpha, self.beta)))
+        for state, value in ((self.new_class, likely), (self.changed_in, ops.broadcast_to(self.epoch, likely.shape))):
+            kept = ops.where(wrong, value, ops.take(state, index, axis=0))
+            state.assign(ops.scatter_update(state, index[:, None], kept))
+
+    def write(self, folder: Path, table: FaceTable) -> None:
+        """Write which faces have another label now: id, old class, new class, epoch of the change (from 1)."""
+        new, epochs = (ops.convert_to_numpy(v) for v in (self.new_class, self.changed_in))
+        rows, names = np.flatnonzero(new >= 0), np.array(table.label_set.classes)
+        columns = {
+            "id": table.ids[rows], "old_class": names[table.labels[rows]], "new_class": names[new[rows]],
+            "epoch": epochs[rows],
+        }  # fmt: skip
+        with atomic.replacing(folder / RELABELLED) as part:
+            pd.DataFrame(columns).to_csv(part, index=False)
