@@ -21,8 +21,32 @@ DATASETS.add(
     data="the folder with fer2013new.csv beside fer2013.csv, or with FER2013Train/label.csv",
 )  # fmt: skip
 DATASETS.add(
+    "rafdb", "fer_tf.datasets.rafdb:load", needs_data=True, label_set="rafdb",
+    data="the folder with EmoLabel/list_patition_label.txt and Image/aligned, or with DATASET/train/1",
+)  # fmt: skip
+DATASETS.add(
+    "affectnet", "fer_tf.datasets.affectnet:load", needs_data=True, label_set="affectnet",
+    data="the folder with training.csv, validation.csv and Manually_Annotated_Images, or with train_set and val_set",
+)  # fmt: skip
+DATASETS.add(
+    "ckplus", "fer_tf.datasets.ckplus:load", needs_data=True, label_set="ckplus",
+    data="the folder with cohn-kanade-images, Emotion and Landmarks, or with CK+48/<class>, or with ckextended.csv",
+)  # fmt: skip
+DATASETS.add(
+    "sfew", "fer_tf.datasets.sfew:load", needs_data=True, label_set="sfew",
+    data="the folder with Train/<class> and Val/<class>, or with Train_Aligned_Faces and Val_Aligned_Faces",
+)  # fmt: skip
+DATASETS.add(
+    "lfwfer", "fer_tf.datasets.lfwfer:load", needs_data=True, label_set="lfwfer",
+    data="the folder with LFW-FER, M-LFW-FER or M-LFW-FER-face-cut, each of train/<class> and eval/<class>",
+)  # fmt: skip
+DATASETS.add(
     "folder", "fer_tf.datasets.folder:load", needs_data=True, label_set=None,
     data="a folder of <class>/*.png or <split>/<class>/*.png",
+)  # fmt: skip
+DATASETS.add(
+    "records", "fer_tf.datasets.records:load", needs_data=True, label_set=None,
+    data="the folder of TFRecord shards that python -m fer_tf.faces crop --format tfrecord wrote",
 )  # fmt: skip
 DATASETS.add(
     "csv", "fer_tf.datasets.csvfile:load", needs_data=True, label_set=None,

@@ -149,15 +149,16 @@ def build(
         paths=None if in_memory else np.array([e.path for e in entries]),
         targets=one_hot(labels, len(label_set)),
         label_set=label_set,
-        split=_complete(root, np.array([e.split or "train" for e in entries]), ids, labels, shares, seed),
+        split=complete_splits(root, np.array([e.split or "train" for e in entries]), ids, labels, shares, seed),
         ids=ids,
         skipped=tuple(faults.lines),
     )
 
 
-def _complete(
+def complete_splits(
     root: Path, split: np.ndarray, ids: np.ndarray, labels: np.ndarray, shares: Sequence[float], seed: int
 ) -> np.ndarray:
+    """Take the splits that a dataset lacks out of its training faces, and log which; see ``splits.carve``."""
     missing = [s for s in SPLITS if s not in split]
     if missing:
         logging.getLogger(__name__).info("%s has no %s: taken from train, seed %d.", root, " and ".join(missing), seed)

@@ -1,6 +1,7 @@
 """Reading pictures that others made: any common format, nothing trusted."""
 
 import contextlib
+import io
 import os
 import threading
 import warnings
@@ -22,7 +23,7 @@ MAX_PIXELS = 64_000_000
 LONG = 3000
 
 
-def read_picture(path: Path | str, size: int, channels: int) -> np.ndarray:
+def read_picture(path: Path | str | bytes, size: int, channels: int) -> np.ndarray:
     """Read one picture as the networks take it.
 
     The first frame is turned upright (EXIF), brought to 8 bits, to gray or RGB, and to ``size`` by antialiased
@@ -30,7 +31,7 @@ def read_picture(path: Path | str, size: int, channels: int) -> np.ndarray:
     networks' own decoder ignores it.
 
     Args:
-        path: a file in one of ``FORMATS``.
+        path: a file in one of ``FORMATS``, or the bytes of one.
         size: height and width in pixels.
         channels: 1 or 3.
 
@@ -130,11 +131,22 @@ def check_shape(size: int, channels: int) -> None:
         raise UserError(f"channels={channels!r} cannot be read. Expected 1 (gray) or 3 (RGB).")
 
 
+def counted(numbers: range, description: str = "Reading pictures", unit: str = "picture") -> Iterator[int]:
+    """Count along with a progress bar where that takes more than a second."""
+    if len(numbers) < LONG:
+        yield from numbers
+        return
+    with bar(total=len(numbers), description=description, unit=unit) as progress:
+        for number in numbers:
+            yield number
+            progress.update()
+
+
 def _read_all(
     paths: Sequence[Path | str], places: Sequence[str], size: int, channels: int, skip_bad: bool
 ) -> dict[str, np.ndarray]:
     images, bad, reasons = np.empty((len(paths), size, size, channels), np.uint8), [], []
-    for i in _shown(range(len(paths))):
+    for i in counted(range(len(paths))):
         try:
             images[i] = read_picture(paths[i], size, channels)
         except DataError as error:
@@ -149,19 +161,8 @@ def _read_all(
     }
 
 
-def _shown(numbers: range) -> Iterator[int]:
-    """Count along with a progress bar where that takes more than a second."""
-    if len(numbers) < LONG:
-        yield from numbers
-        return
-    with bar(total=len(numbers), description="Reading pictures", unit="picture") as progress:
-        for number in numbers:
-            yield number
-            progress.update()
-
-
 @contextlib.contextmanager
-def _upright(path: Path | str) -> Iterator[Image.Image]:
+def _upright(path: Path | str | bytes) -> Iterator[Image.Image]:
     """Decode a picture, turned by its EXIF orientation; whatever is wrong inside the block is a damaged picture."""
     with _opened(path) as picture:
         try:
@@ -176,7 +177,7 @@ def _upright(path: Path | str) -> Iterator[Image.Image]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path | str) -> Iterator[Image.Image]:
+def _opened(path: Path | str | bytes) -> Iterator[Image.Image]:
     """Open a picture, its header checked."""
     with _quiet, _open(path) as picture:
         if not picture.width * picture.height:
@@ -213,13 +214,14 @@ class _Quiet(contextlib.AbstractContextManager):
 _quiet = _Quiet()
 
 
-def _open(path: Path | str) -> Image.Image:
-    if not _is_file(path):
-        raise DataError(_why_no_file(path))
-    if not os.path.getsize(path):  # noqa: PTH202 - a third of the time of Path.stat, and there are many
-        raise DataError("empty file.")
+def _open(path: Path | str | bytes) -> Image.Image:
+    if not isinstance(path, bytes):
+        if not _is_file(path):
+            raise DataError(_why_no_file(path))
+        if not os.path.getsize(path):  # noqa: PTH202 - a third of the time of Path.stat, and there are many
+            raise DataError("empty file.")
     try:
-        return Image.open(path, formats=FORMATS)
+        return Image.open(io.BytesIO(path) if isinstance(path, bytes) else path, formats=FORMATS)
     except Image.UnidentifiedImageError:
         raise DataError(f"no picture. Expected one of {', '.join(FORMATS)}.") from None
     except Image.DecompressionBombError:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def frames(path: Path | str, every: int = 1) -> Iterator[tuple[int, float, np.nd
         UserError: the extra is not installed.
         DataError: no video, or a damaged one; without the path in it.
     """
-    av = _import_av()
+    av = import_av()
     try:
         with av.open(os.fspath(path), metadata_errors="replace") as container:
             if not container.streams.video:
@@ -123,7 +124,12 @@ def _picture(frame, stream) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
 
 
-def _import_av():
+def import_av() -> ModuleType:
+    """Import the video library.
+
+    Raises:
+        UserError: the extra ``video`` is not installed.
+    """
     try:
         import av
     except ImportError:

@@ -1,0 +1,250 @@
+"""The crop job: a folder tree of photographs and videos in, the same tree of faces out.
+
+Beside the faces the output folder gets ``faces.csv`` (where each came from), ``skipped.csv`` (what gave none, and why)
+and ``crop.json`` (how it was made). The job may be killed at any time: started again, it goes on, and ends with the
+same bytes as one that was never interrupted.
+"""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fer_tf import atomic, callstring
+from fer_tf.errors import UserError
+from fer_tf.faces import crop_folder, naming, photographs, reading
+from fer_tf.faces.crop_folder import Summary
+from fer_tf.faces.detectors import DETECTORS, Detections, Detector, build
+from fer_tf.faces.face_files import SHARD_FACES, FaceWriter, NewFace, PictureWriter, ShardWriter, name_shards
+from fer_tf.faces.journal import Entry, Journal
+from fer_tf.faces.reading import Reading
+from fer_tf.progress import bar
+
+WHICH = ("largest", "all", "central")
+FORMATS = ("png", "jpg", "tfrecord")
+FALLBACKS = ("skip", "whole")
+NO_FACE = "no face found."
+
+Cut = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class CropOptions:
+    """How faces are cropped.
+
+    Attributes:
+        size: side of a face in pixels.
+        detector: call string, see ``detectors``.
+        faces: which of a photograph: ``largest``, ``all``, or the most ``central``.
+        margin: by how much the square around a face grows, as a fraction of its side.
+        align: turn faces upright by their eyes; else cut upright squares around their boxes.
+        format: ``png``, ``jpg`` or ``tfrecord``.
+        quality: of ``jpg``, 1 to 100.
+        fallback: what becomes of a picture without a face: ``skip`` it, or take it ``whole``: the square around it, in
+            which what lies beyond the picture repeats its edges.
+        every: take every n-th frame of a video.
+
+    Raises:
+        UserError: a value out of range.
+    """
+
+    size: int = 224
+    detector: str = "retinaface"
+    faces: str = "largest"
+    margin: float = 0.0
+    align: bool = True
+    format: str = "png"
+    quality: int = 95
+    fallback: str = "skip"
+    every: int = 1
+
+    def __post_init__(self):
+        _ = DETECTORS[callstring.parse(self.detector)[0]]
+        for name, accepted in (("faces", WHICH), ("format", FORMATS), ("fallback", FALLBACKS)):
+            if getattr(self, name) not in accepted:
+                raise UserError(f"{name}={getattr(self, name)!r} is unknown. Expected {', '.join(accepted)}.")
+        for name, low, high in (("size", 1, 4096), ("quality", 1, 100), ("every", 1, 10**9)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise UserError(f"{name}={value!r} is out of range. Expected {low} to {high}.")
+        if not -1 < self.margin <= 10:
+            raise UserError(f"margin={self.margin!r} is out of range. Expected more than -1 and at most 10.")
+
+
+def crop(
+    src: Path | str,
+    dst: Path | str,
+    options: CropOptions | None = None,
+    *,
+    overwrite: bool = False,
+    limit: int | None = None,
+    detector: Detector | None = None,
+    cut: Cut | None = None,
+    shard_faces: int = SHARD_FACES,
+) -> Summary:
+    """Crop the faces of photographs and videos, or go on with it.
+
+    Args:
+        src: a photograph, a video, or a folder tree of both.
+        dst: output folder: new, empty, or of this same job.
+        options: ``None`` for the defaults.
+        overwrite: delete what an earlier job wrote into ``dst`` first.
+        limit: read at most so many sources, the first by name; a later call may raise it.
+        detector: in place of ``options.detector``.
+        cut: in place of ``extraction.crop_faces``.
+        shard_faces: a shard of TFRecords is full with this many.
+
+    Returns:
+        What ``dst`` now holds.
+
+    Raises:
+        UserError: nothing to read, a folder that cannot be used, or one that holds faces of another job or of sources
+            that have changed since.
+    """
+    src, dst, options = Path(src), Path(dst), options or CropOptions()
+    notes: dict[str, str] = {}
+    suffixes = (*photographs.SUFFIXES, *photographs.VIDEO_SUFFIXES)
+    sources = photographs.find(src, notes.__setitem__, suffixes)
+    crop_folder.check_places(src, dst)
+    if any(photographs.is_video(name) for _, name in sources):
+        photographs.import_av()
+    with atomic.alone_in(dst):
+        journal = crop_folder.open_journal(src, dst, options, overwrite)
+        stamps = crop_folder.check_sources(journal, sources)
+        names = naming.assign(
+            [name for _, name in sources], {k[0]: p.name for k, p in journal.places.items()}, options.faces == "all"
+        )
+        left = [s for s in sources[:limit] if (s[1], None) not in journal.places]
+        if left:
+            job = _Job(options, names, stamps, detector or build(options.detector), cut or _crop_faces())
+            _work(job, left, len(sources[:limit]), journal, _writer(dst, journal, options, shard_faces))
+        name_shards(dst, journal.shards)
+        return crop_folder.write_tables(dst, journal, notes)
+
+
+def choose(found: Detections, which: str, shape: Sequence[int]) -> Detections:
+    """Choose faces of one photograph.
+
+    Args:
+        found: its faces, best first.
+        which: ``all``; ``largest``, by the area of the box; ``central``, by its middle's distance from the picture's.
+        shape: (H, W, …) of the photograph.
+
+    Returns:
+        All, or one of them: the better one on ties.
+    """
+    if which == "all" or len(found) < 2:
+        return found
+    sides = found.boxes[:, 2:] - found.boxes[:, :2]
+    if which == "largest":
+        return found.take([int(sides.prod(axis=1).argmax())])
+    middle = np.array([shape[1], shape[0]]) / 2
+    return found.take([int(np.square(found.boxes[:, :2] + sides / 2 - middle).sum(axis=1).argmin())])
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What turns a batch of pictures into faces."""
+
+    options: CropOptions
+    names: dict[str, str]
+    stamps: dict[str, tuple[int, int]]
+    detector: Detector
+    cut: Cut
+
+    def faces_of(self, batch: Sequence[Reading]) -> list[tuple[Entry, list[NewFace]]]:
+        pictures = [r.picture for r in batch if r.picture is not None]
+        detected = iter(self.detector.detect(pictures) if pictures else [])
+        found = [self._chosen(next(detected), r.picture) if r.picture is not None else None for r in batch]
+        frames = iter(_frames([f for f in found if f is not None], self.options))
+        return [self._cut_out(r, f, next(frames) if f is not None else None) for r, f in zip(batch, found, strict=True)]
+
+    def _chosen(self, found: Detections, picture: np.ndarray) -> Detections:
+        if not len(found) and self.options.fallback == "whole":
+            height, width = picture.shape[:2]
+            box = np.array([[0, 0, width, height]], np.float32)
+            return Detections(np.full(1, np.nan, np.float32), box, np.full((1, 5, 2), np.nan, np.float32))
+        return choose(found, self.options.faces, picture.shape)
+
+    def _cut_out(
+        self, read: Reading, found: Detections | None, frames: np.ndarray | None
+    ) -> tuple[Entry, list[NewFace]]:
+        source, reason = read.source, read.reason
+        if found is not None and not len(found):
+            reason = NO_FACE
+        entry = Entry(source, read.video_frame, self.names[source], self.stamps[source], reason)
+        if not found:
+            return entry, []
+        images = self.cut(read.picture, frames, self.options.size)
+        inside = _to_frame(found.landmarks, frames, self.options)
+        columns = zip(images, found.scores, found.boxes, found.landmarks, inside, frames, strict=True)
+        return entry, [
+            NewFace(
+                image, naming.face_name(entry.name, read.video_frame, number, "/" in source), number, float(score),
+                box, landmarks, face_landmarks, frame,
+            )
+            for number, (image, score, box, landmarks, face_landmarks, frame) in enumerate(columns)
+        ]  # fmt: skip
+
+
+def _frames(found: Sequence[Detections], options: CropOptions) -> Iterator[np.ndarray]:
+    """Yield the frames (F, 4) of each photograph; computed for all at once, since each call costs a millisecond."""
+    from fer_tf.faces import frames as geometry
+
+    boxes = np.concatenate([f.boxes for f in found]) if found else np.empty((0, 4), np.float32)
+    if len(boxes):
+        scores = np.concatenate([f.scores for f in found])
+        landmarks = np.concatenate([f.landmarks for f in found])
+        # A whole picture gets no margin: all that it could add is repeated edges.
+        margin = np.where(np.isnan(scores), 0.0, options.margin).astype(np.float32)
+        frames = np.asarray(geometry.square_frames(boxes, margin))
+        pointed = np.isfinite(landmarks).all(axis=(1, 2))
+        if options.align and pointed.any():
+            aligned = np.asarray(
+                geometry.aligned_frames(np.where(pointed[:, None, None], landmarks, 0), options.margin)
+            )
+            frames = np.where(pointed[:, None], aligned, frames)
+    else:
+        frames = boxes
+    yield from np.split(frames, np.cumsum([len(f) for f in found])[:-1])
+
+
+def _to_frame(landmarks: np.ndarray, frames: np.ndarray, options: CropOptions) -> np.ndarray:
+    if options.format != "tfrecord":
+        return landmarks
+    from fer_tf.faces import frames as geometry
+
+    return np.asarray(geometry.to_frame(landmarks, frames, options.size))
+
+
+def _work(job: _Job, left: Sequence[tuple[Path, str]], total: int, journal: Journal, writer: FaceWriter) -> None:
+    done = defaultdict(set)
+    for name, frame in journal.places:
+        done[name].add(frame)
+    videos = any(photographs.is_video(name) for _, name in left)
+    counts = {"total": None} if videos else {"total": total, "initial": total - len(left)}
+    batches = reading.batches(left, job.options.every, done)
+    with bar(**counts, description="Cropping", unit="image") as progress, contextlib.closing(batches):
+        try:
+            for batch in batches:
+                writer.write(job.faces_of(batch))
+                progress.update(sum(r.picture is not None or bool(r.reason) for r in batch))
+            writer.finish()
+        except BaseException:
+            writer.stop()
+            raise
+
+
+def _writer(dst: Path, journal: Journal, options: CropOptions, shard_faces: int) -> FaceWriter:
+    if options.format == "tfrecord":
+        return ShardWriter(dst, journal, shard_faces)
+    return PictureWriter(dst, journal, options.format, options.quality)
+
+
+def _crop_faces() -> Cut:
+    from fer_tf.faces.extraction import crop_faces
+
+    return crop_faces

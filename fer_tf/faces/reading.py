@@ -1,0 +1,118 @@
+"""Photographs and video frames read ahead in threads, in order, within a bound of memory."""
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fer_tf.datasets.pictures import count_pixels
+from fer_tf.errors import DataError
+from fer_tf.faces import photographs
+
+THREADS = 2
+# Three batches, so that the threads have work while one is detected; less when the pictures are large.
+AHEAD = 24
+AHEAD_PIXELS = 16_000_000
+BATCH = 8
+BATCH_PIXELS = 16_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What came of one photograph, one frame of a video, or the end of a video.
+
+    Attributes:
+        source: name relative to the input folder.
+        video_frame: number of the frame; ``None`` for a photograph and for the end of a video.
+        picture: uint8 (H, W, 3); ``None`` at the end of a video, and where there is a reason.
+        reason: why it cannot be read.
+    """
+
+    source: str
+    video_frame: int | None
+    picture: np.ndarray | None
+    reason: str = ""
+
+
+def batches(
+    sources: Iterable[tuple[Path, str]], every: int, done: Mapping[str, Collection[int | None]]
+) -> Iterator[list[Reading]]:
+    """Read everything that is not done.
+
+    Where a batch ends depends on the pictures from the last batch's end on, not on the speed of anything: a job that
+    goes on after whole batches sees the same batches.
+
+    Args:
+        sources: files and names, from ``photographs.find``.
+        every: take every n-th frame of a video.
+        done: by source, the frames that are not wanted; ``None`` among them stands for the whole source.
+    """
+    batch, pixels = [], 0
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            for reading in _in_order(_started(pool, sources, every, done)):
+                batch.append(reading)
+                pixels += _pixels(reading.picture)
+                if len(batch) == BATCH or pixels >= BATCH_PIXELS:
+                    yield batch
+                    batch, pixels = [], 0
+            if batch:
+                yield batch
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_order(started: Iterable[tuple[Callable[[], Reading], int]]) -> Iterator[Reading]:
+    waiting, pixels = deque(), 0
+    for result, size in started:
+        waiting.append((result, size))
+        pixels += size
+        while len(waiting) > AHEAD or pixels > AHEAD_PIXELS:
+            result, size = waiting.popleft()
+            pixels -= size
+            yield result()
+    while waiting:
+        yield waiting.popleft()[0]()
+
+
+def _started(
+    pool: ThreadPoolExecutor,
+    sources: Iterable[tuple[Path, str]],
+    every: int,
+    done: Mapping[str, Collection[int | None]],
+) -> Iterator[tuple[Callable[[], Reading], int]]:
+    """Begin to read each; yield how to get the result, and how many pixels it will have."""
+    for path, name in sources:
+        finished = done.get(name, ())
+        if None in finished:
+            continue
+        if photographs.is_video(name):
+            for reading in _video(path, name, every, finished):
+                yield (lambda reading=reading: reading), _pixels(reading.picture)
+        else:
+            yield pool.submit(_photograph, path, name).result, count_pixels(path)
+
+
+def _photograph(path: Path, name: str) -> Reading:
+    try:
+        return Reading(name, None, photographs.read(path))
+    except DataError as error:
+        return Reading(name, None, None, str(error))
+
+
+def _video(path: Path, name: str, every: int, finished: Collection[int | None]) -> Iterator[Reading]:
+    reason = ""
+    try:
+        for number, _, picture in photographs.frames(path, every):
+            if number not in finished:
+                yield Reading(name, number, picture)
+    except DataError as error:
+        reason = str(error)
+    yield Reading(name, None, None, reason)
+
+
+def _pixels(picture: np.ndarray | None) -> int:
+    return 0 if picture is None else picture.shape[0] * picture.shape[1]
