@@ -1,0 +1,62 @@
+"""The visible upper face alone, as in M-LFW-FER's face-cut variant (10.1109/ICIP42928.2021.9506047)."""
+
+import numpy as np
+
+from fer_tf.augment.warp import warp
+from fer_tf.errors import UserError
+from fer_tf.faces.head import Head, find_head
+from fer_tf.faces.masks import check_image
+
+# Where a mask begins: half way from the eyes to the nose tip, in eye distances below the eyes.
+LEVEL = 0.3
+# What is enlarged: so far to each side of the nose and above the eyes; ears and forehead are in it.
+_ASIDE, _ABOVE = 1.15, 1.0
+
+
+def cut_face(
+    image: np.ndarray, landmarks: np.ndarray, *, fill: int = 0, enlarge: bool = False, level: float = LEVEL
+) -> np.ndarray:
+    """Remove what a mask would hide: everything below a line across the nose's bridge, square to the face's axis.
+
+    Args:
+        image: uint8 (H, W, 3) or (H, W, 1).
+        landmarks: (5, 2) or (68, 2), x and y in pixels, (0, 0) the corner of the first pixel.
+        fill: level of the removed pixels, 0 to 255.
+        enlarge: in place of filling, turn the upper face upright and stretch it over the whole picture: 2.3 eye
+            distances across and 1.3 down, so that in a square picture faces look taller; edges are repeated outside.
+        level: where the line is, in eye distances below the eyes.
+
+    Returns:
+        uint8, the shape of ``image``.
+
+    Raises:
+        UserError: an image or landmarks of another shape, missing landmarks, a fill out of range.
+    """
+    check_image(image)
+    if not 0 <= fill <= 255:
+        raise UserError(f"fill={fill!r} is no level. Expected 0 to 255.")
+    head = find_head(landmarks)
+    if enlarge:
+        return _enlarged(image, head, level)
+    height, width = image.shape[:2]
+    down = head.camera[:, 1] / head.scale
+    start = head.camera @ (0, level, 0, 1)
+    x, y = np.arange(width) + 0.5 - start[0], np.arange(height) + 0.5 - start[1]
+    below = x * down[0] + y[:, None] * down[1] > 0
+    return np.where(below[..., None], np.uint8(fill), image)
+
+
+def _enlarged(image: np.ndarray, head: Head, level: float) -> np.ndarray:
+    height, width = image.shape[:2]
+    down = head.camera[:, 1]
+    across = np.array([down[1], -down[0]])
+    right, below = 2 * _ASIDE * across, (_ABOVE + level) * down
+    corner = head.camera[:, 3] - right / 2 - _ABOVE * down
+    # Finer than the picture where that has more pixels than the result, so that nothing is left out.
+    fine = int(np.ceil(max(1.0, np.linalg.norm(right) / width, np.linalg.norm(below) / height)))
+    size = height * fine, width * fine
+    matrix = np.eye(3)
+    matrix[:2, 0], matrix[:2, 1] = right / size[1], below / size[0]
+    matrix[:2, 2] = corner + (matrix[:2, 0] + matrix[:2, 1] - 1) / 2
+    seen = warp(image[None], matrix[None], size, "edge")[0]
+    return np.rint(seen.reshape(height, fine, width, fine, -1).mean(axis=(1, 3))).astype(np.uint8)
