@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from fer_tf import layers
 from fer_tf.errors import UserError
+from fer_tf.models.trunk import freeze_trunk, load_trunk
 from fer_tf.registry import Registry
 
 if TYPE_CHECKING:
     import keras
+
+__all__ = ["MODELS", "SMALL_SHAPE", "build", "freeze_trunk", "load", "load_trunk", "logits_of"]
 
 SMALL_SHAPE = (48, 48, 1)
 
@@ -58,6 +61,34 @@ MODELS.add(
     "scn", "fer_tf.models.scn:scn",
     image_shape=(224, 224, 3), num_classes=7, parameters=11_180_616, gradcam_layer="features",
     small="scn(depth=1, stem='strided')", reference="arXiv 2002.10392",
+)  # fmt: skip
+MODELS.add(
+    "resnet18_imagenet", "fer_tf.models.resnet:resnet",
+    keywords={"stem": "imagenet"},
+    image_shape=(224, 224, 3), num_classes=7, parameters=11_180_103, gradcam_layer="features",
+    small="resnet18_imagenet(stem='strided')", reference="arXiv 1512.03385, 7×7 stem",
+)  # fmt: skip
+MODELS.add(
+    "ghostface", "fer_tf.models.ghostface:ghostface",
+    image_shape=(224, 224, 3), num_classes=7, parameters=1_278_091, gradcam_layer="stage4",
+    small="ghostface(stem_stride=1, strides=(1, 2, 1, 2, 2, 1, 1))",
+    reference="JiaHui-TANG/Robust-Lightweight-Facial-Expression-Recognition-Model, repaired",
+)  # fmt: skip
+MODELS.add(
+    "ghostnet", "fer_tf.models.ghostnet:ghostnet",
+    image_shape=(224, 224, 3), num_classes=1000, parameters=5_182_508, gradcam_layer="features",
+    small="ghostnet(stem_stride=1)", reference="arXiv 1911.11907",
+)  # fmt: skip
+MODELS.add(
+    "efficientnet_b0", "fer_tf.models.efficientnet:efficientnet",
+    image_shape=(224, 224, 3), num_classes=8, parameters=4_017_796, gradcam_layer="features",
+    small="efficientnet_b0(stem_stride=1)", reference="arXiv 1905.11946, arXiv 2103.17107",
+)  # fmt: skip
+MODELS.add(
+    "efficientnet_b2", "fer_tf.models.efficientnet:efficientnet",
+    keywords={"variant": "b2", "dropout": 0.3},
+    image_shape=(260, 260, 3), num_classes=8, parameters=7_712_266, gradcam_layer="features",
+    small="efficientnet_b2(stem_stride=1)", reference="arXiv 1905.11946, arXiv 2103.17107",
 )  # fmt: skip
 
 

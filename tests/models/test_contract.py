@@ -41,7 +41,7 @@ def pixels(shape, n=4, seed=0):
 # Layers whose size the task sets.
 HEADS = {"logits", "alpha_score"}
 # Deeper rows of builders that other rows have too: the fast suite leaves them out.
-DEEP = {"vgg16", "vgg19", "resnet18"}
+DEEP = {"vgg16", "vgg19", "resnet18", "resnet18_imagenet", "efficientnet_b2"}
 
 
 @pytest.fixture(params=[pytest.param(m, marks=pytest.mark.slow if m in DEEP else ()) for m in models.MODELS])

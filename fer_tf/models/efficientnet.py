@@ -1,0 +1,189 @@
+"""EfficientNet, with the head that predicts valence and arousal beside the expression."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from fer_tf.errors import UserError, unknown_name
+from fer_tf.models.arguments import check_image_shape, check_rate, per_block, regularizer
+from fer_tf.models.trunk import load_trunk, take_layers
+
+# By what the variant multiplies the maps and the blocks of B0.
+VARIANTS = {"b0": (1.0, 1.0), "b2": (1.1, 1.2)}
+# A stage of B0: kernel, blocks, maps, expansion, stride.
+STAGES = (
+    (3, 1, 16, 1, 1), (3, 2, 24, 6, 2), (5, 2, 40, 6, 2), (3, 3, 80, 6, 2),
+    (5, 3, 112, 6, 1), (5, 4, 192, 6, 2), (3, 1, 320, 6, 1),
+)  # fmt: skip
+STEM, TOP = 32, 1280
+# Mean and standard deviation of ImageNet's pixels in 0…1, red, green, blue.
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def efficientnet(
+    num_classes: int,
+    image_shape: tuple[int, int, int] = (224, 224, 3),
+    dropout: float = 0.2,
+    kernel_regularizer: Any = None,
+    name: str = "efficientnet",
+    width: float = 1.0,
+    depth: int | Sequence[int] | None = None,
+    stem_stride: int = 2,
+    variant: str = "b0",
+    valence_arousal: bool = False,
+    weights: str | None = None,
+) -> keras.Model:
+    """Build an EfficientNet whose layers have the names and weights of those in ``keras.applications``.
+
+    Those of ``keras.applications`` themselves take no regulariser, no width and no stem that suits small faces.
+    Gray images are repeated to three channels, pixels are standardised by ImageNet's mean and deviation.
+
+    Args:
+        num_classes: C, how many logits.
+        image_shape: (H, W, channels), 1 or 3 channels.
+        dropout: rate before the logits, in [0, 1); blocks are skipped at a rate that grows up to it.
+        kernel_regularizer: penalty on every kernel; see ``fer_tf.models.build``.
+        name: the model's name.
+        width: multiplies the maps of all convolutions, which become multiples of 8.
+        depth: blocks a stage, one number or one a stage; ``None`` means the variant's.
+        stem_stride: of the first convolution; 1 lets 48×48 faces end at 3×3.
+        variant: ``b0`` or ``b2``.
+        valence_arousal: predict them too, from the same dense layer.
+        weights: ``None``, ``"imagenet"`` (downloaded by Keras), or a path that ``load_trunk`` reads.
+
+    Returns:
+        A model from float32 pixels (N, H, W, channels) in 0 to 255 to float32 logits (N, C); with
+        ``valence_arousal`` to ``{"logits": (N, C), "valence_arousal": (N, 2)}``.
+
+    Raises:
+        UserError: a value out of range, or weights that cannot be had.
+
+    References:
+        arXiv 1905.11946; arXiv 2103.17107 (the heads).
+    """
+    if variant not in VARIANTS:
+        raise unknown_name("variant", variant, VARIANTS)
+    if not width > 0 or stem_stride not in (1, 2):
+        raise UserError(f"width must be above 0 and stem_stride 1 or 2, got {width!r} and {stem_stride!r}.")
+    shape = check_image_shape(image_shape, 3 + stem_stride)
+    if shape[2] not in (1, 3):
+        raise UserError(f"EfficientNet takes images of 1 or 3 channels, got image_shape {shape}.")
+    if depth is None:
+        depth = [math.ceil(blocks * VARIANTS[variant][1]) for _, blocks, *_ in STAGES]
+    rate, penalty = check_rate("dropout", dropout), regularizer(kernel_regularizer)
+    images = keras.Input(shape, name="images")
+    x = layers.Concatenate(name="repeat")([images] * 3) if shape[2] == 1 else images
+    x = layers.Rescaling(
+        [1 / (255 * d) for d in DEVIATION], offset=[-m / d for m, d in zip(MEAN, DEVIATION, strict=True)], name="scale"
+    )(x)
+    x = _trunk(x, width * VARIANTS[variant][0], per_block(depth, len(STAGES)), stem_stride, rate, penalty)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dropout(rate, name="dropout")(x)
+    network = keras.Model(images, _predictions(x, num_classes, valence_arousal, penalty), name=name)
+    if weights is not None:
+        _load(network, variant, weights)
+    return network
+
+
+def _trunk(
+    x: keras.KerasTensor, width: float, depth: Sequence[int], stem_stride: int, rate: float, penalty: Any
+) -> keras.KerasTensor:
+    """Turn standardised pixels into the last feature map, the output of the layer ``features``."""
+    x = _convolution(x, _in_eights(STEM * width), 3, stem_stride, penalty, "stem")
+    x = layers.Activation("silu", name="stem_activation")(x)
+    done = 0
+    for stage, ((kernel, _, maps, expansion, stride), blocks) in enumerate(zip(STAGES, depth, strict=True), start=1):
+        for i in range(blocks):
+            x = _block(
+                x, kernel, _in_eights(maps * width), expansion, stride if i == 0 else 1,
+                rate * done / sum(depth), penalty, f"block{stage}{chr(ord('a') + i)}_",
+            )  # fmt: skip
+            done += 1
+    x = _convolution(x, _in_eights(TOP * width), 1, 1, penalty, "top")
+    return layers.Activation("silu", name="features")(x)
+
+
+def _block(
+    x: keras.KerasTensor, kernel: int, maps: int, expansion: int, stride: int, skip_rate: float, penalty: Any, name: str
+) -> keras.KerasTensor:
+    """Expand, convolve each map by itself, weigh the maps, project; add the input where the shape stays."""
+    inside = x.shape[-1] * expansion
+    y = x
+    if expansion > 1:
+        y = _convolution(y, inside, 1, 1, penalty, f"{name}expand")
+        y = layers.Activation("silu", name=f"{name}expand_activation")(y)
+    y = layers.DepthwiseConv2D(
+        kernel, stride, padding="same", use_bias=False, depthwise_initializer=_initial(),
+        depthwise_regularizer=penalty, name=f"{name}dwconv",
+    )(y)  # fmt: skip
+    y = layers.Activation("silu", name=f"{name}activation")(layers.BatchNormalization(name=f"{name}bn")(y))
+    y = _squeeze_and_excite(y, max(1, x.shape[-1] // 4), penalty, name)
+    y = _convolution(y, maps, 1, 1, penalty, f"{name}project")
+    if stride > 1 or x.shape[-1] != maps:
+        return y
+    if skip_rate:
+        y = layers.Dropout(skip_rate, noise_shape=(None, 1, 1, 1), name=f"{name}drop")(y)
+    return layers.Add(name=f"{name}add")([x, y])
+
+
+def _squeeze_and_excite(x: keras.KerasTensor, squeezed: int, penalty: Any, name: str) -> keras.KerasTensor:
+    """Weigh each map by what the means of all maps say of it."""
+    y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}se_squeeze")(x)
+    for units, activation, step in ((squeezed, "silu", "reduce"), (x.shape[-1], "sigmoid", "expand")):
+        y = layers.Conv2D(
+            units, 1, activation=activation, kernel_initializer=_initial(), kernel_regularizer=penalty,
+            name=f"{name}se_{step}",
+        )(y)  # fmt: skip
+    return layers.Multiply(name=f"{name}se_excite")([x, y])
+
+
+def _convolution(
+    x: keras.KerasTensor, filters: int, kernel: int, stride: int, penalty: Any, name: str
+) -> keras.KerasTensor:
+    """Convolve without bias, and normalise."""
+    x = layers.Conv2D(
+        filters, kernel, stride, padding="same", use_bias=False, kernel_initializer=_initial(),
+        kernel_regularizer=penalty, name=f"{name}_conv",
+    )(x)  # fmt: skip
+    return layers.BatchNormalization(name=f"{name}_bn")(x)
+
+
+def _initial() -> keras.initializers.Initializer:
+    """Return a new initialiser: Keras repeats the draw of a shared one."""
+    return keras.initializers.VarianceScaling(2.0, "fan_out")
+
+
+def _in_eights(maps: float) -> int:
+    """Round to a multiple of 8, at least 8, and never down by more than a tenth."""
+    rounded = max(8, int(maps + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * maps else rounded
+
+
+def _predictions(x: keras.KerasTensor, num_classes: int, valence_arousal: bool, penalty: Any) -> Any:
+    """Return logits, or logits and valence and arousal, all from one dense layer."""
+    dense = layers.Dense(
+        num_classes + 2 * valence_arousal, kernel_initializer=keras.initializers.VarianceScaling(1 / 3, "fan_out"),
+        kernel_regularizer=penalty, dtype="float32", name="logits",
+    )(x)  # fmt: skip
+    if not valence_arousal:
+        return dense
+    return {"logits": dense[:, :num_classes], "valence_arousal": dense[:, num_classes:]}
+
+
+def _load(network: keras.Model, variant: str, weights: str) -> None:
+    """Take the trunk's weights from a file, or ImageNet's from ``keras.applications``."""
+    if weights != "imagenet":
+        load_trunk(network, weights)
+        return
+    application = getattr(keras.applications, f"EfficientNet{variant.upper()}")
+    try:
+        source = application(include_top=False, weights="imagenet", input_shape=(224, 224, 3))
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise UserError(
+            f"Cannot download ImageNet's weights of {application.__name__}: {' '.join(str(error).split())} "
+            "Give weights='PATH' of a file, or leave weights out."
+        ) from error
+    take_layers(network, {layer.name: layer.get_weights() for layer in source.layers})
