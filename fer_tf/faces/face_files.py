@@ -19,8 +19,8 @@ from fer_tf.faces.journal import Entry, Face, Journal
 
 SHARD_FACES = 1024
 THREADS = 2
-# Batches that may wait for their files while the next are detected.
-WAITING = 2
+# Batches that may wait for their files while the next is detected.
+WAITING = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,59 @@
+"""Photographs of red squares, a detector that finds those, and a plain way to cut them out."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from fer_tf.faces.detectors import Detections
+
+
+def photograph(*faces, width=160, height=120, seed=0):
+    """Draw faces (left, top, side) on noise; their lower halves are darker."""
+    pixels = np.random.default_rng(seed).integers(90, 110, (height, width, 3), dtype=np.uint8)
+    for left, top, side in faces:
+        pixels[top : top + side, left : left + side] = (250, 20, 20)
+        pixels[top + side // 2 : top + side, left : left + side] = (200, 20, 20)
+    return pixels
+
+
+def save(path: Path, pixels: np.ndarray, **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+class RedSquares:
+    """Finds red squares, from left to right; has landmarks, or none."""
+
+    def __init__(self, landmarks: bool = True):
+        self.landmarks, self.seen = landmarks, 0
+
+    def detect(self, photographs):
+        self.seen += len(photographs)
+        return [self._one(p.astype(int)) for p in photographs]
+
+    def _one(self, pixels):
+        red = (pixels[..., 0] > 150) & (pixels[..., 1:] < 85).all(axis=-1)
+        found = [s for s in ndimage.find_objects(ndimage.label(red)[0]) if s[0].stop - s[0].start > 5]
+        found.sort(key=lambda s: s[1].start)
+        boxes = np.array([[x.start, y.start, x.stop, y.stop] for y, x in found], np.float32).reshape(-1, 4)
+        share = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
+        points = boxes[:, None, :2] + share * (boxes[:, None, 2:] - boxes[:, None, :2])
+        scores = np.linspace(0.99, 0.95, len(boxes), dtype=np.float32)
+        return Detections(scores, boxes, points if self.landmarks else np.full_like(points, np.nan))
+
+
+def cut(pixels, frames, size):
+    """Cut upright squares."""
+    faces = [
+        Image.fromarray(pixels).transform(
+            (size, size),
+            Image.Transform.EXTENT,
+            (x - s / 2, y - s / 2, x + s / 2, y + s / 2),
+            Image.Resampling.BILINEAR,
+        )
+        for x, y, s, _ in frames
+    ]
+    return np.array([np.asarray(f) for f in faces], np.uint8).reshape(-1, size, size, 3)

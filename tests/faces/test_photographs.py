@@ -1,0 +1,168 @@
+import os
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_tf.errors import DataError, UserError
+from fer_tf.faces import photographs
+
+
+def touch(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def names(src, **keywords):
+    return [name for _, name in photographs.find(src, **keywords)]
+
+
+def test_pictures_are_found_by_suffix_and_sorted_by_name(tmp_path):
+    touch(tmp_path, "b.JPG", "a b/ü é.png", "a b/two\nlines.Tiff", "a/x.webp", "notes.txt", "a/film.mp4", "A.jpeg")
+    found = photographs.find(tmp_path)
+    assert [n for _, n in found] == ["A.jpeg", "a b/two\nlines.Tiff", "a b/ü é.png", "a/x.webp", "b.JPG"]
+    assert all(path == tmp_path / name for path, name in found)
+    with_videos = names(tmp_path, suffixes=(*photographs.SUFFIXES, *photographs.VIDEO_SUFFIXES))
+    assert set(with_videos) - {n for _, n in found} == {"a/film.mp4"}
+
+
+def test_hidden_files_and_litter_are_no_photographs(tmp_path):
+    touch(tmp_path, ".hidden.jpg", ".trash/x.jpg", "__MACOSX/x.jpg", "x.jpg")
+    assert names(tmp_path) == ["x.jpg"]
+
+
+def test_one_file_goes_by_its_name(tmp_path):
+    touch(tmp_path, "in/x.jpg", "in/x.txt")
+    assert photographs.find(tmp_path / "in" / "x.jpg") == [(tmp_path / "in" / "x.jpg", "x.jpg")]
+    with pytest.raises(UserError, match=r"x\.txt: no picture by its suffix. Expected \.png"):
+        photographs.find(tmp_path / "in" / "x.txt")
+
+
+def test_nothing_to_read_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="nowhere: no such file or folder"):
+        photographs.find(tmp_path / "nowhere")
+    touch(tmp_path, "notes.txt")
+    with pytest.raises(UserError, match="no pictures in it"):
+        photographs.find(tmp_path)
+
+
+def test_links_are_followed_but_no_folder_twice(tmp_path):
+    touch(tmp_path, "src/a/x.jpg", "outside/y.jpg", "outside/z.jpg")
+    src = tmp_path / "src"
+    (src / "a" / "up").symlink_to(src)
+    (src / "b").symlink_to(tmp_path / "outside")
+    (src / "c").symlink_to(src / "a")
+    (src / "self.jpg").symlink_to(src / "self.jpg")
+    (src / "self").symlink_to(src / "self")
+    (src / "broken.jpg").symlink_to(src / "nowhere.jpg")
+    (src / "linked.jpg").symlink_to(tmp_path / "outside" / "z.jpg")
+    notes = {}
+    found = names(src, note=notes.__setitem__)
+    assert found == ["a/x.jpg", "b/y.jpg", "b/z.jpg", "broken.jpg", "linked.jpg", "self.jpg"]
+    assert notes == {
+        "a/up": "the same folder as ., which is read already.",
+        "c": "the same folder as a, which is read already.",
+    }
+    for name in ("broken.jpg", "self.jpg"):
+        with pytest.raises(DataError, match="no such picture"):
+            photographs.read(src / name)
+
+
+def test_a_folder_that_cannot_be_read_is_noted(tmp_path, monkeypatch, caplog):
+    touch(tmp_path, "a/x.jpg", "locked/y.jpg")
+    real = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    notes = {}
+    assert names(tmp_path, note=notes.__setitem__) == ["a/x.jpg"]
+    assert notes == {"locked": "folder cannot be read (Permission denied)."}
+    assert names(tmp_path) == ["a/x.jpg"]
+    assert "locked: folder cannot be read" in caplog.text
+
+
+def test_a_photograph_keeps_its_size_and_turns_upright(tmp_path):
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[:10] = (200, 100, 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("x.png", "x.tif"):
+        Image.fromarray(pixels).save(tmp_path / name, exif=exif)
+        read = photographs.read(tmp_path / name)
+        assert read.dtype == np.uint8
+        np.testing.assert_array_equal(read, np.rot90(pixels, -1))
+    wide = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
+    Image.fromarray(wide).save(tmp_path / "wide.png", exif=exif)
+    read = photographs.read(tmp_path / "wide.png")
+    assert np.abs(read[..., 0] - np.rot90(wide, -1) / 257).max() <= 0.51
+
+
+def write_video(path, count=10, options=None):
+    """Write frames of 48×64 with a red square at the top left; the lowest row grows brighter."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(count):
+            frame = np.full((48, 64, 3), 20, np.uint8)
+            frame[:16, :16] = (250, 20, 20)
+            frame[40:] = 6 * i
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_frames_come_with_number_and_time(tmp_path, suffix):
+    path = write_video(tmp_path / f"ü film.{suffix}")
+    found = list(photographs.frames(path, every=4))
+    assert [i for i, _, _ in found] == [0, 4, 8]
+    np.testing.assert_allclose([t for _, t, _ in found], [0, 0.16, 0.32], atol=1e-3)
+    for i, _, picture in found:
+        assert picture.shape == (48, 64, 3) and picture.dtype == np.uint8
+        assert np.abs(picture[4, 4].astype(int) - (250, 20, 20)).max() < 12
+        assert np.abs(picture[44, 32].astype(int) - 6 * i).max() < 12
+
+
+def test_a_turned_video_comes_upright(tmp_path):
+    data = write_video(tmp_path / "film.mp4").read_bytes()
+    # The matrix of the track header: turn by 90° clockwise to view, as phones write it.
+    start = data.index(b"tkhd") + 44
+    assert struct.unpack(">9i", data[start : start + 36]) == (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+    turned = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+    (tmp_path / "turned.mp4").write_bytes(data[:start] + turned + data[start + 36 :])
+    plain = next(photographs.frames(tmp_path / "film.mp4"))[2]
+    upright = next(photographs.frames(tmp_path / "turned.mp4"))[2]
+    np.testing.assert_array_equal(upright, np.rot90(plain, -1))
+
+
+def test_a_damaged_video_gives_its_readable_frames_first(tmp_path):
+    path = write_video(tmp_path / "film.mp4", 40, {"movflags": "faststart"})
+    path.write_bytes(path.read_bytes()[:-500])
+    read = []
+    with pytest.raises(DataError, match=r"damaged video \(\d+ of 40 frames could be read\)"):
+        read.extend(i for i, _, _ in photographs.frames(path))
+    assert 0 < len(read) < 40
+    assert read == list(range(len(read)))
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not here</html>" * 50])
+def test_what_is_no_video_is_an_error(tmp_path, content):
+    (tmp_path / "x.mp4").write_bytes(content)
+    with pytest.raises(DataError, match="damaged video"):
+        list(photographs.frames(tmp_path / "x.mp4"))
+    with pytest.raises(DataError, match="damaged video"):
+        list(photographs.frames(tmp_path / "gone.mp4"))
+
+
+def test_without_the_extra_its_name_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(UserError, match=r"pip install 'fer-tf\[video\]'"):
+        next(photographs.frames(tmp_path / "x.mp4"))
