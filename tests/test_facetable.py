@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fer_tf.errors import DataError, UserError
-from fer_tf.facetable import FaceTable
-from fer_tf.labels import FER2013, one_hot
+from fer_tf.facetable import FaceTable, converted
+from fer_tf.labels import FER2013, POLARITY, one_hot
 
 
 @pytest.fixture
@@ -74,3 +74,16 @@ def test_select_names_what_is_there(table):
         table.select("dev")
     with pytest.raises(UserError, match=r"no 'test' rows\. Present: train"):
         table.select("train").select("test")
+
+
+def test_converted_takes_every_column_along_and_leaves_out_what_has_no_class(table):
+    table = replace(table, targets=one_hot([3, 5, 0, 6], 7))
+    three = converted(table, "lfwfer")
+    assert three.ids.tolist() == ["a", "c", "d"] and three.labels.tolist() == [0, 2, 1]
+    np.testing.assert_array_equal(three.images, table.images[[0, 2, 3]])
+    np.testing.assert_array_equal(three.votes, table.votes[[0, 2, 3]])
+    assert len(converted(table, "lfwfer", {**POLARITY, "surprise": "negative"})) == 4
+    assert converted(table, None) is table
+    assert converted(table, "rafdb").labels.tolist() == [3, 0, 5, 6]
+    with pytest.raises(UserError, match="Unknown label set 'fer'"):
+        converted(table, "fer")

@@ -3,7 +3,7 @@ import pytest
 
 from fer_tf import labels
 from fer_tf.errors import UserError
-from fer_tf.labels import FER2013, FERPLUS, LabelSet
+from fer_tf.labels import AFFECTNET, AFFECTNET7, CKPLUS, CKPLUS8, FER2013, FERPLUS, LFWFER, RAFDB, SFEW, LabelSet
 
 
 def test_official_orders():
@@ -47,6 +47,51 @@ def test_convert_by_name_drops_contempt_and_renormalises():
     moved, kept = labels.convert(rows, FERPLUS, FER2013)
     np.testing.assert_array_equal(kept, [0, 2])
     assert moved[0, FER2013.index("angry")] == 1 and moved[1, FER2013.index("happy")] == 1
+
+
+def test_orders_of_the_other_releases():
+    assert RAFDB.classes == ("surprise", "fear", "disgust", "happy", "sad", "anger", "neutral")
+    assert AFFECTNET.classes == ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
+    assert AFFECTNET7.classes == AFFECTNET.classes[:7]
+    assert CKPLUS.classes == ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+    assert CKPLUS8.classes == ("neutral", *CKPLUS.classes)
+    assert LFWFER.classes == ("positive", "neutral", "negative")
+
+
+@pytest.mark.parametrize("source", [FER2013, FERPLUS, RAFDB, AFFECTNET, CKPLUS8, SFEW], ids=lambda s: s.name)
+@pytest.mark.parametrize("target", [FER2013, FERPLUS, RAFDB, AFFECTNET7, SFEW], ids=lambda s: s.name)
+def test_convert_between_orders_goes_by_name(source, target):
+    moved, kept = labels.convert(np.eye(len(source), dtype=np.float32), source, target)
+    plain = [labels.SYNONYMS.get(c, c) for c in source.classes]
+    expected = [c for c in plain if c != "contempt" or "contempt" in target.classes]
+    assert [plain[i] for i in kept] == expected
+    assert [labels.SYNONYMS.get(c, c) for c in np.array(target.classes)[moved.argmax(axis=1)]] == expected
+
+
+def test_convert_to_three_classes_leaves_surprise_out():
+    moved, kept = labels.convert(np.eye(8, dtype=np.float32), FERPLUS, LFWFER)
+    found = dict(
+        zip([FERPLUS.classes[i] for i in kept], [LFWFER.classes[i] for i in moved.argmax(axis=1)], strict=True)
+    )
+    assert found == {
+        "neutral": "neutral", "happiness": "positive", "sadness": "negative", "anger": "negative",
+        "disgust": "negative", "fear": "negative", "contempt": "negative",
+    }  # fmt: skip
+
+
+def test_convert_merges_mass_by_the_mapping_given():
+    row = np.array([[0, 0.5, 0.3, 0, 0.1, 0.1, 0, 0]], np.float32)
+    moved, kept = labels.convert(row, FERPLUS, LFWFER)
+    np.testing.assert_allclose(moved, [[5 / 7, 0, 2 / 7]], rtol=1e-6)
+    moved, kept = labels.convert(row, FERPLUS, LFWFER, {**labels.POLARITY, "surprise": "positive"})
+    np.testing.assert_allclose(moved, [[0.8, 0, 0.2]], rtol=1e-6)
+    assert kept.tolist() == [0]
+    assert (labels.convert(np.eye(3), LFWFER, LFWFER)[0] == np.eye(3)).all()
+
+
+def test_three_classes_cannot_become_seven():
+    with pytest.raises(UserError, match="'lfwfer' is coarser than 'fer2013'"):
+        labels.convert(np.eye(3), LFWFER, FER2013)
 
 
 def test_convert_of_a_set_to_itself_changes_nothing():

@@ -1,6 +1,8 @@
 """Small made-up datasets in the layouts of the real ones."""
 
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -32,3 +34,12 @@ def picture(rng):
         return pixels
 
     return write
+
+
+@pytest.fixture(scope="session")
+def layouts() -> ModuleType:
+    """The writers of made-up releases, one a dataset; a file beside the tests, which are no package."""
+    spec = importlib.util.spec_from_file_location("layouts", Path(__file__).parent / "layouts.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

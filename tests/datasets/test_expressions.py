@@ -16,7 +16,6 @@ from fer_tf.datasets.expressions import (
 from fer_tf.datasets.synthetic import sit
 from fer_tf.labels import FER2013, FERPLUS, LABEL_SETS
 
-
 DRAWABLE = {name: s for name, s in LABEL_SETS.items() if can_show(s.classes)}
 
 

@@ -27,7 +27,7 @@ def test_datasets_on_disk_want_a_path_that_is_there(name, tmp_path):
 
 
 def test_names_and_options_are_checked():
-    with pytest.raises(UserError, match=r"Unknown dataset 'fer2014'\. Available: csv, fer2013, ferplus"):
+    with pytest.raises(UserError, match=r"Unknown dataset 'fer2014'\. Available: .*fer2013, ferplus"):
         load("fer2014")
     with pytest.raises(UserError, match=r"dataset 'ferplus' takes no 'modus'. Accepted: .*mode"):
         load("ferplus(modus='majority')", "x")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_tf.datasets.splits import carve, check_shares, split_of
+from fer_tf.datasets.splits import carve, check_shares, group_folds, hashed_split, split_of
 from fer_tf.errors import UserError
 
 SHARES = (0.8, 0.1, 0.1)
@@ -71,3 +71,31 @@ def test_groups_stay_together():
 def test_impossible_shares_are_refused(shares):
     with pytest.raises(UserError, match="split="):
         check_shares(shares)
+
+
+def test_folds_keep_people_whole_and_classes_balanced():
+    rng = np.random.default_rng(0)
+    people = np.repeat([f"p{i}" for i in range(118)], rng.integers(1, 19, 118))
+    labels = rng.choice(7, len(people), p=[0.14, 0.05, 0.18, 0.08, 0.21, 0.09, 0.25])
+    fold = group_folds(people, labels, 10, seed=0)
+    assert all(len(set(fold[people == p])) == 1 for p in set(people))
+    counts = np.array([np.bincount(labels[fold == f], minlength=7) for f in range(10)])
+    assert (counts.sum(axis=1) > 0.85 * len(people) / 10).all()
+    assert (counts > 0.5 * counts.mean(axis=0)).all() and (counts < 1.5 * counts.mean(axis=0)).all()
+
+
+def test_folds_depend_on_names_and_seed_and_not_on_the_order():
+    people, labels = np.array([f"p{i // 3}" for i in range(60)]), np.arange(60) % 4
+    fold, turn = group_folds(people, labels, 5, seed=0), np.random.default_rng(1).permutation(60)
+    assert (group_folds(people[turn], labels[turn], 5, seed=0) == fold[turn]).all()
+    assert (group_folds(people, labels, 5, seed=1) != fold).any()
+    with pytest.raises(UserError, match="folds=21, but there are 20 people"):
+        group_folds(people, labels, 21, 0)
+
+
+def test_a_hashed_split_is_that_of_the_name_alone():
+    names = [f"p{i}" for i in range(4000)]
+    split = hashed_split(names, (0.7, 0.2, 0.1), seed=0)
+    assert [round(float((split == s).mean()), 1) for s in ("train", "validation", "test")] == [0.7, 0.2, 0.1]
+    assert (hashed_split(names[7:9], (0.7, 0.2, 0.1), seed=0) == split[7:9]).all()
+    assert (hashed_split(names, (0.7, 0.2, 0.1), seed=1) != split).mean() > 0.3

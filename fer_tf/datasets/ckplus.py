@@ -1,0 +1,196 @@
+"""CK+ (Lucey et al. 2010): its sequences, the 48×48 class folders, or ``ckextended.csv``; folds keep people whole."""
+
+import logging
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fer_tf.datasets import fer2013
+from fer_tf.datasets.faults import Faults
+from fer_tf.datasets.listed import Face, Reading, assemble, first_of, list_tree
+from fer_tf.datasets.pictures import SUFFIXES, resized
+from fer_tf.datasets.splits import group_folds
+from fer_tf.errors import DataError, UserError
+from fer_tf.facetable import FaceTable, converted
+from fer_tf.labels import CKPLUS, CKPLUS8, LabelSet, one_hot
+
+FRAMES, CSV_FILE, CLASS_FOLDERS = "cohn-kanade-images", "ckextended.csv", "CK+48"
+POINTS = 68
+# Half more than the points span, so that the forehead, which has none, is in the picture.
+MARGIN = 1.5
+CSV_LABELS = LabelSet(
+    "ckextended", ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
+)  # fmt: skip
+_NAME = re.compile(r"(S\d+)_\d+_\d+\.\w+")
+
+
+def load(
+    data: Path | str,
+    /,
+    *,
+    skip_bad: bool = False,
+    neutral: bool = False,
+    peak_frames: int = 3,
+    folds: int = 10,
+    fold: int = 0,
+    seed: int = 0,
+    crop: bool = True,
+    size: int = 48,
+    channels: int = 1,
+    in_memory: bool = True,
+    label_set: str | None = None,
+) -> FaceTable:
+    """Read CK+ and deal its people to folds: one fold is test, the next one validation, the rest train.
+
+    Frames of one sequence are nearly the same picture, so a split by pictures tests on what was trained on. The CSV
+    packaging does not say who is who: its ``Usage`` stays, its scores are too good, and there are no folds.
+
+    Args:
+        data: the folder with ``cohn-kanade-images``, ``Emotion`` and ``Landmarks``; or the class folders ``anger`` to
+            ``surprise`` (also below ``CK+48``); or ``ckextended.csv``.
+        skip_bad: leave bad rows out instead of stopping at the first.
+        neutral: an eighth class: the first frame of each labelled sequence (the CSV's neutral rows).
+        peak_frames: how many last frames of a sequence are taken.
+        folds: how many, ≥ 3.
+        fold: the one that is test, 0 to ``folds − 1``.
+        seed: of the folds.
+        crop: cut the sequences' frames to a square around the landmarks (in memory only; with paths, ``boxes`` has it).
+        size: height and width in pixels.
+        channels: 1 (gray) or 3 (RGB).
+        in_memory: read all pictures now; ``False`` checks their headers and keeps paths.
+        label_set: name of the label set wanted, converted by class name; ``None`` for ``ckplus`` or ``ckplus8``.
+
+    Raises:
+        UserError: an option out of range or not for this packaging.
+        DataError: nothing readable at ``data``, or a bad row.
+    """
+    _check_options(peak_frames, folds, fold)
+    root, faults, reading = Path(data), Faults(skip_bad), Reading(size, channels, in_memory, crop)
+    own = CKPLUS8 if neutral else CKPLUS
+    if (root / FRAMES).is_dir():
+        faces = list(_list_sequences(root, neutral, peak_frames, crop, faults))
+    elif (file := root if root.is_file() else root / CSV_FILE).is_file():
+        return converted(_read_csv(file, own, reading, (folds, fold), faults), label_set)
+    else:
+        faces = list(_list_folders(root, neutral, faults))
+    table = assemble(root, faces, own, faults, reading)
+    number = group_folds(table.subject.tolist(), table.labels, folds, seed)
+    split = np.where(number == fold, "test", np.where(number == (fold + 1) % folds, "validation", "train"))
+    return converted(replace(table, split=split), label_set)
+
+
+def _check_options(peak_frames: int, folds: int, fold: int) -> None:
+    for name, value, low in (("peak_frames", peak_frames, 1), ("folds", folds, 3), ("fold", fold, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise UserError(f"{name}={value!r}. Expected a whole number ≥ {low}.")
+    if fold >= folds:
+        raise UserError(f"fold={fold!r} of {folds}. Expected 0 to {folds - 1}.")
+
+
+def _list_sequences(root: Path, neutral: bool, peak_frames: int, crop: bool, faults: Faults) -> Iterator[Face]:
+    """List the labelled sequences: ``Emotion/S005/001/S005_001_00000011_emotion.txt`` and the frames it is of."""
+    labels = first_of([root / "Emotion", root / "Emotion_labels" / "Emotion", root / "Emotion_labels"])
+    if labels is None:
+        raise DataError(f"{root / 'Emotion'}: no such folder. Expected the labels of CK+.")
+    points = first_of([root / "Landmarks" / "Landmarks", root / "Landmarks"])
+    if points is None and crop:
+        raise DataError(f"{root / 'Landmarks'}: no such folder. Give CK+'s landmarks, or crop=False for whole frames.")
+    for file in sorted(labels.glob("*/*/*_emotion.txt")):
+        try:
+            label = _read_label(file)
+            frames = _frames(root / FRAMES / file.parent.relative_to(labels), peak_frames + neutral)
+        except DataError as error:
+            faults.add(file, error)
+            continue
+        chosen = [(frame, label) for frame in frames[-peak_frames:]]
+        for frame, number in [(frames[0], 0), *chosen] if neutral else chosen:
+            try:
+                yield _face(frame, number if neutral else number - 1, points, crop)
+            except DataError as error:
+                faults.add(frame, error)
+
+
+def _read_label(file: Path) -> int:
+    """Read a label such as ``3.0000000e+00``; 1 to 7 in the order of ``CKPLUS``."""
+    text = file.read_text("ascii", "replace").strip()
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if number not in range(1, len(CKPLUS) + 1):
+        raise DataError(f"label {text[:20]!r}, expected a number from 1 to {len(CKPLUS)}.")
+    return int(number)
+
+
+def _frames(folder: Path, wanted: int) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"no frames: {folder} is not there.")
+    frames = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
+    if len(frames) < wanted:
+        raise DataError(f"{len(frames)} frames in {folder}, expected at least {wanted}.")
+    return frames
+
+
+def _face(frame: Path, label: int, points: Path | None, crop: bool) -> Face:
+    name = _NAME.fullmatch(frame.name)
+    if not name:
+        raise DataError("expected a name such as S005_001_00000011.png.")
+    marks = None
+    if points is not None:
+        file = points / frame.parent.parent.name / frame.parent.name / f"{frame.stem}_landmarks.txt"
+        marks = _read_points(file) if file.is_file() else None
+        if marks is None and crop:
+            raise DataError(f"no landmarks: {file} is not there.")
+    box = None if marks is None else _square(marks)
+    return Face(str(frame), frame.stem, label, "train", subject=name[1], landmarks=marks, box=box)
+
+
+def _read_points(file: Path) -> np.ndarray:
+    try:
+        numbers = np.array(file.read_text("ascii", "replace").split(), dtype=np.float32)
+    except ValueError:
+        raise DataError(f"{file}: expected numbers.") from None
+    if numbers.size != 2 * POINTS or not np.isfinite(numbers).all():
+        raise DataError(f"{file}: {numbers.size} numbers, expected x and y of {POINTS} points.")
+    return numbers.reshape(POINTS, 2)
+
+
+def _square(marks: np.ndarray) -> tuple[float, ...]:
+    """Return the square with the points' lower edge near its own, so that the forehead has room above."""
+    low, high = marks.min(axis=0), marks.max(axis=0)
+    side = MARGIN * float((high - low).max())
+    x0, y1 = float(low[0] + high[0] - side) / 2, float(high[1]) + 0.1 * side
+    return x0, y1 - side, x0 + side, y1
+
+
+def _list_folders(root: Path, neutral: bool, faults: Faults) -> Iterator[Face]:
+    place = root / CLASS_FOLDERS if (root / CLASS_FOLDERS).is_dir() else root
+    if not (place / "anger").is_dir():
+        raise DataError(f"{root}: no CK+ there. Looked for {FRAMES}, {CSV_FILE}, {CLASS_FOLDERS}/anger and anger.")
+    if neutral:
+        raise UserError(f"{place}: these class folders have no neutral faces. Leave neutral=True out.")
+    for face in list_tree(place, "", "train", CKPLUS, faults):
+        name = _NAME.fullmatch(Path(face.path).name)
+        if name:
+            yield replace(face, subject=name[1])
+        else:
+            faults.add(face.path, "expected a name such as S010_004_00000017.png.")
+
+
+def _read_csv(file: Path, own: LabelSet, reading: Reading, chosen: Sequence[int], faults: Faults) -> FaceTable:
+    if tuple(chosen) != (10, 0):
+        raise UserError(f"{file}: does not say who is who, so there are no folds. Leave folds and fold out.")
+    if not reading.in_memory:
+        raise UserError(f"{file}: holds the pixels themselves. Leave in_memory=False out.")
+    logging.getLogger(__name__).warning("%s: its splits share people; scores on them are too good.", file)
+    rows = fer2013.read_rows(file, faults, classes=len(CSV_LABELS))
+    images = np.repeat(resized(rows.images, reading.size), reading.channels, axis=-1)
+    table = FaceTable(
+        images=images, targets=one_hot(rows.labels, len(CSV_LABELS)), label_set=CSV_LABELS, split=rows.split,
+        ids=np.array([f"ck{i:04d}" for i in rows.index.tolist()]), skipped=tuple(faults.lines),
+    )  # fmt: skip
+    return converted(table, own)

@@ -1,0 +1,272 @@
+"""From faces that a release lists, one by one, to the table of them."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fer_tf.datasets.cache import cached
+from fer_tf.datasets.faults import Faults
+from fer_tf.datasets.folder import class_index, read_tree
+from fer_tf.datasets.pictures import check_picture, check_shape, counted, read_photograph, read_pictures
+from fer_tf.datasets.splits import carve
+from fer_tf.errors import DataError
+from fer_tf.facetable import FaceTable
+from fer_tf.labels import LabelSet, one_hot
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face as a release lists it.
+
+    Attributes:
+        path: the picture.
+        id: unique name.
+        label: column of the label set.
+        split: ``train``, ``validation`` or ``test``.
+        place: how to call it in a message; empty for the path.
+        subject: who is on the picture (or in which film), empty where unknown.
+        landmarks: float32 (K, 2), x, y in pixels of the file, or ``None``.
+        box: x0, y0, x1, y1 in pixels of the file, or ``None``.
+        affect: valence and arousal in −1..1, NaN where missing, or ``None``.
+    """
+
+    path: str
+    id: str
+    label: int
+    split: str
+    place: str = ""
+    subject: str = ""
+    landmarks: np.ndarray | None = None
+    box: Sequence[float] | None = None
+    affect: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How pictures come into the table.
+
+    Attributes:
+        size: height and width in pixels.
+        channels: 1 (gray) or 3 (RGB).
+        in_memory: read them now; else keep paths, and size, channels and crop are the reader's business.
+        crop: cut faces with a box to it, without distorting them further than to a square.
+        headers: with paths, open each file to look at its header; else only see that it is there.
+    """
+
+    size: int
+    channels: int
+    in_memory: bool = True
+    crop: bool = False
+    headers: bool = True
+
+    def __post_init__(self):
+        check_shape(self.size, self.channels)
+
+
+def assemble(root: Path, faces: Sequence[Face], label_set: LabelSet, faults: Faults, reading: Reading) -> FaceTable:
+    """Read or check the pictures of the listed faces and make the table of those that are good.
+
+    Landmarks and boxes are moved along with pictures that are cropped or resized. A column that no face has is left
+    out of the table; a face that lacks what others have gets NaN.
+
+    Args:
+        root: what to call in a message when no face is left.
+        faces: N rows; one whose id an earlier one has is a bad row.
+        label_set: the meaning of the labels.
+        faults: takes bad rows and pictures.
+        reading: how pictures come into the table.
+
+    Raises:
+        DataError: a bad row and ``faults`` does not skip, or no good one.
+    """
+    faces = list(_unique(faces, faults))
+    places = [face.place or face.path for face in faces]
+    marked = any(face.landmarks is not None or face.box is not None for face in faces)
+    images, frames = None, None
+    if not reading.in_memory:
+        kept = _with_good_files(faces, places, reading.headers, faults)
+    elif marked:
+        images, frames, kept = _read_frames(faces, places, reading, faults)
+    else:
+        paths = [face.path for face in faces]
+        images, kept = read_pictures(paths, places, reading.size, reading.channels, faults)
+    faults.check_any_left(len(kept), root)
+    faces = [faces[i] for i in kept]
+    landmarks, boxes = _column([f.landmarks for f in faces]), _column([f.box for f in faces])
+    if frames is not None:
+        landmarks, boxes = _moved(landmarks, boxes, frames, reading.size)
+    subjects = np.array([face.subject for face in faces])
+    return FaceTable(
+        images=images,
+        paths=None if reading.in_memory else np.array([face.path for face in faces]),
+        targets=one_hot([face.label for face in faces], len(label_set)),
+        label_set=label_set,
+        split=np.array([face.split for face in faces], dtype="U10"),
+        ids=np.array([face.id for face in faces]),
+        landmarks=landmarks,
+        boxes=boxes,
+        valence_arousal=_column([face.affect for face in faces]),
+        subject=subjects if (subjects != "").any() else None,
+        skipped=tuple(faults.lines),
+    )
+
+
+def list_tree(
+    place: Path, id_prefix: str, split: str, label_set: LabelSet, faults: Faults, names: Sequence[str] = ()
+) -> list[Face]:
+    """List the pictures in class folders as faces of one split.
+
+    Args:
+        place: the folder of class folders.
+        id_prefix: goes before ``<class>/<file>`` in the ids.
+        split: of all of them.
+        label_set: what the folders' names mean, in any spelling.
+        faults: takes empty classes and misplaced pictures.
+        names: what the classes are called on disk, in the order of the label set, where not by their names.
+
+    Raises:
+        DataError: a folder that is no class.
+    """
+    entries = read_tree(place, faults)
+    column = {}
+    for name in sorted({e.class_name for e in entries}):
+        column[name] = names.index(name) if name in names else class_index(label_set, name)
+        if column[name] is None:
+            expected = ", ".join([*label_set.classes, *names])
+            raise DataError(f"{place / name}: no class of {label_set.name}. Expected one of {expected}.")
+    return [Face(e.path, f"{id_prefix}{e.id}", column[e.class_name], split) for e in entries]
+
+
+def carve_validation(table: FaceTable, share: float, seed: int, by_subject: bool = False) -> FaceTable:
+    """Take validation out of train where a release has none: a share of every class, or of whole subjects."""
+    groups = table.subject if by_subject else None
+    return replace(table, split=carve(table.split, table.ids, table.labels, (1 - share, share, 0.0), seed, groups))
+
+
+def first_of(places: Sequence[Path]) -> Path | None:
+    """Return the first of these files or folders that is there."""
+    return next((place for place in places if place.exists()), None)
+
+
+def names_in(folder: Path | str) -> frozenset[str]:
+    """Return the names of the files in a folder; none where it is not there."""
+    return (
+        frozenset(entry.name for entry in os.scandir(folder) if entry.is_file())
+        if Path(folder).is_dir()
+        else frozenset()
+    )
+
+
+def _unique(faces: Sequence[Face], faults: Faults) -> Iterator[Face]:
+    seen: dict[str, str] = {}
+    for face in faces:
+        place = face.place or face.path
+        if face.id in seen:
+            faults.add(place, f"face {face.id!r} is already at {seen[face.id]}.")
+        else:
+            seen[face.id] = place
+            yield face
+
+
+def _with_good_files(faces: Sequence[Face], places: Sequence[str], headers: bool, faults: Faults) -> np.ndarray:
+    """See which pictures are there by one listing a folder, since a look at each of 10⁵ files takes minutes."""
+    listings: dict[str, frozenset[str]] = {}
+    kept = []
+    for i, face in enumerate(faces):
+        folder, name = os.path.split(face.path)
+        if folder not in listings:
+            listings[folder] = names_in(folder)
+        try:
+            if name not in listings[folder]:
+                raise DataError(f"no such picture: {face.path}.")
+            if headers:
+                check_picture(face.path)
+            kept.append(i)
+        except DataError as error:
+            faults.add(places[i], error)
+    return np.array(kept, dtype=np.int64)
+
+
+def _read_frames(
+    faces: Sequence[Face], places: Sequence[str], reading: Reading, faults: Faults
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read pictures, cropped where that is wanted; return them, the frames cut out (M, 4), and the rows kept (M,)."""
+    missing = [i for i, face in enumerate(faces) if not Path(face.path).is_file()]
+    for i in missing:
+        faults.add(places[i], f"no such picture: {faces[i].path}.")
+    present = np.setdiff1d(np.arange(len(faces)), missing)
+    boxes = [faces[i].box if reading.crop else None for i in present]
+    digest = hashlib.sha256(repr([None if box is None else tuple(map(float, box)) for box in boxes]).encode())
+    options = {"size": reading.size, "channels": reading.channels, "boxes": digest.hexdigest()}
+
+    def read() -> dict[str, np.ndarray]:
+        return _cut_all([faces[i].path for i in present], [places[i] for i in present], boxes, reading, faults.skip_bad)
+
+    arrays = cached("frames-1", [faces[i].path for i in present], options, read)
+    for i, reason in zip(arrays["bad"], arrays["reasons"], strict=True):
+        faults.add(places[present[i]], reason)
+    return arrays["images"], arrays["frames"], np.delete(present, arrays["bad"])
+
+
+def _cut_all(
+    paths: Sequence[str], places: Sequence[str], boxes: Sequence, reading: Reading, skip_bad: bool
+) -> dict[str, np.ndarray]:
+    images = np.empty((len(paths), reading.size, reading.size, reading.channels), np.uint8)
+    frames, bad, reasons = np.zeros((len(paths), 4)), [], []
+    for i in counted(range(len(paths))):
+        try:
+            images[i], frames[i] = _cut(paths[i], boxes[i], reading)
+        except DataError as error:
+            if not skip_bad:
+                raise DataError(f"{places[i]}: {error}") from None
+            bad.append(i)
+            reasons.append(str(error))
+    return {
+        "images": np.delete(images, bad, axis=0) if bad else images,
+        "frames": np.delete(frames, bad, axis=0),
+        "bad": np.array(bad, dtype=np.int64),
+        "reasons": np.array(reasons, dtype=str),
+    }
+
+
+def _cut(path: str, box: Sequence[float] | None, reading: Reading) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Read one picture, or its box (black where that reaches beyond the picture), and the frame that was taken."""
+    whole = Image.fromarray(read_photograph(path))
+    frame = (0, 0, *whole.size) if box is None or not np.isfinite(box).all() else tuple(round(float(b)) for b in box)
+    if frame[2] <= frame[0] or frame[3] <= frame[1]:
+        raise DataError(f"box {tuple(box)} is empty. Expected x0 < x1 and y0 < y1.")
+    picture = whole.crop(frame).convert("L" if reading.channels == 1 else "RGB")
+    picture = picture.resize((reading.size, reading.size), Image.Resampling.BILINEAR)
+    return np.asarray(picture).reshape(reading.size, reading.size, reading.channels), frame
+
+
+def _moved(
+    landmarks: np.ndarray | None, boxes: np.ndarray | None, frames: np.ndarray, size: int
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Bring points and boxes from pixels of the files to pixels of the ``size`` × ``size`` images."""
+    corner, side = frames[:, None, :2], frames[:, None, 2:] - frames[:, None, :2]
+
+    def move(points: np.ndarray) -> np.ndarray:
+        return ((points - corner) * size / side).astype(np.float32)
+
+    return (
+        None if landmarks is None else move(landmarks),
+        None if boxes is None else move(boxes.reshape(-1, 2, 2)).reshape(-1, 4),
+    )
+
+
+def _column(values: Sequence) -> np.ndarray | None:
+    """Stack what is there, NaN for ``None``; ``None`` when nothing is."""
+    shape = next((np.shape(value) for value in values if value is not None), None)
+    if shape is None:
+        return None
+    column = np.full((len(values), *shape), np.nan, np.float32)
+    for i, value in enumerate(values):
+        if value is not None:
+            column[i] = value
+    return column

@@ -1,0 +1,81 @@
+"""SFEW 2.0 (Dhall et al. 2011 and 2015): stills of films, whole or as aligned faces."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from fer_tf.datasets.faults import Faults
+from fer_tf.datasets.listed import Face, Reading, assemble, carve_validation, list_tree
+from fer_tf.datasets.splits import check_share
+from fer_tf.errors import DataError
+from fer_tf.facetable import FaceTable, converted
+from fer_tf.labels import SFEW
+
+# <film>_<time>_<frame>; a film's name may itself have underscores and numbers.
+_NAME = re.compile(r"(.+?)_\d+_\d+\.\w+")
+_SPLITS = {"Train": "train", "Val": "test"}
+
+
+def load(
+    data: Path | str,
+    /,
+    *,
+    skip_bad: bool = False,
+    size: int = 112,
+    channels: int = 3,
+    aligned: bool | None = None,
+    validation: float = 0.1,
+    seed: int = 0,
+    in_memory: bool = True,
+    label_set: str | None = None,
+) -> FaceTable:
+    """Read SFEW: Train is train, and Val is test, as in most papers, since the labels of Test are not public.
+
+    Validation is a share of train in whole films, so that no actor is in both; ``subject`` holds the film, the part
+    of the file's name before time and frame. ``Test`` is not read.
+
+    Args:
+        data: the folder with ``Train/<class>`` and ``Val/<class>``, or with ``Train_Aligned_Faces`` and
+            ``Val_Aligned_Faces`` (also inside ``Train`` and ``Val``).
+        skip_bad: leave bad pictures out instead of stopping at the first.
+        size: height and width in pixels; aligned faces have 143×181, stills 720×576, and are stretched to a square.
+        channels: 1 (gray) or 3 (RGB).
+        aligned: ``True`` for aligned faces, ``False`` for whole stills, ``None`` for aligned faces where they are.
+        validation: share of the training faces, 0 to below 1.
+        seed: of that split.
+        in_memory: read all pictures now; ``False`` checks their headers and keeps paths.
+        label_set: name of the label set wanted, converted by class name; ``None`` for SFEW's own.
+
+    Raises:
+        DataError: nothing readable at ``data``, or a bad picture.
+    """
+    root, faults = Path(data), Faults(skip_bad)
+    reading, share = Reading(size, channels, in_memory), check_share(validation)
+    faces = [face for part in _SPLITS for face in _list(root, part, aligned, faults)]
+    table = assemble(root, faces, SFEW, faults, reading)
+    return converted(carve_validation(table, share, seed, by_subject=True), label_set)
+
+
+def _list(root: Path, part: str, aligned: bool | None, faults: Faults) -> Iterator[Face]:
+    place = _find(root, part, aligned)
+    for face in list_tree(place, f"{place.relative_to(root).as_posix()}/", _SPLITS[part], SFEW, faults):
+        film = _NAME.fullmatch(Path(face.path).name)
+        if film:
+            yield replace(face, subject=film[1])
+        else:
+            faults.add(face.path, "expected a name of film, time and frame, such as Airheads_000519240_00000005.png.")
+
+
+def _find(root: Path, part: str, aligned: bool | None) -> Path:
+    faces = [f"{part}_Aligned_Faces", f"{part}_Aligned_Faces_new"]
+    places = {
+        True: [root / name for name in faces] + [root / part / name for name in faces],
+        False: [root / part],
+    }
+    wanted: Sequence[Path] = places[True] + places[False] if aligned is None else places[bool(aligned)]
+    found = next((place for place in wanted if place.is_dir()), None)
+    if found is None:
+        looked = ", ".join(place.relative_to(root).as_posix() for place in wanted)
+        raise DataError(f"{root}: no SFEW there. Looked for {looked}, with Angry and six more in it.")
+    return found
