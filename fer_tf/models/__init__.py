@@ -63,6 +63,22 @@ MODELS.add(
     small="scn(depth=1, stem='strided')", reference="arXiv 2002.10392",
 )  # fmt: skip
 MODELS.add(
+    "landmark_scn", "fer_tf.models.landmark_scn:landmark_scn",
+    image_shape=(48, 48, 3), num_classes=7, parameters=11_242_704, gradcam_layer="features",
+    small="landmark_scn(depth=1, stem='strided')",
+    reference="github.com/RainbowRui/Landmark-Driven-Facial-Expression-Recognition",
+)  # fmt: skip
+MODELS.add(
+    "dan", "fer_tf.models.dan:dan",
+    image_shape=(224, 224, 3), num_classes=7, parameters=19_723_733, gradcam_layer="features",
+    small="dan(width=0.5, depth=1, stem='strided')", reference="arXiv 2109.07270",
+)  # fmt: skip
+MODELS.add(
+    "ran", "fer_tf.models.ran:ran",
+    image_shape=(224, 224, 3), num_classes=8, parameters=11_186_250, gradcam_layer="features",
+    small="ran(width=0.5, depth=1, stem='strided', region_size=32)", reference="arXiv 1905.04075",
+)  # fmt: skip
+MODELS.add(
     "resnet18_imagenet", "fer_tf.models.resnet:resnet",
     keywords={"stem": "imagenet"},
     image_shape=(224, 224, 3), num_classes=7, parameters=11_180_103, gradcam_layer="features",

@@ -8,6 +8,7 @@ Facts of a row: ``columns`` (what a batch must have besides targets, see ``fer_t
 from typing import TYPE_CHECKING
 
 from fer_tf.errors import UserError
+from fer_tf.readers.batches import check_columns
 from fer_tf.registry import Registry
 
 if TYPE_CHECKING:
@@ -25,6 +26,24 @@ OBJECTIVES.add(
     "scn", "fer_tf.training.objectives.scn:SelfCure",
     columns=("index",), layers=("alpha",), outputs=(), models=("scn", "landmark_scn"), reference="arXiv 2002.10392",
 )  # fmt: skip
+OBJECTIVES.add(
+    "dan", "fer_tf.training.objectives.dan:Distract",
+    columns=(), layers=("features", "heads"), outputs=(), models=("dan",), reference="arXiv 2109.07270",
+)  # fmt: skip
+OBJECTIVES.add(
+    "ran", "fer_tf.training.objectives.ran:RegionAttention",
+    columns=(), layers=("region_weights",), outputs=(), models=("ran",), reference="arXiv 1905.04075",
+)  # fmt: skip
+OBJECTIVES.add(
+    "landmarks", "fer_tf.training.objectives.landmarks:Landmarks",
+    columns=("index", "landmarks"), layers=("alpha",), outputs=("landmarks",), models=("landmark_scn",),
+    reference="arXiv 2002.10392",
+)  # fmt: skip
+OBJECTIVES.add(
+    "multitask", "fer_tf.training.objectives.multitask:Multitask",
+    columns=("valence_arousal",), layers=(), outputs=("valence_arousal",),
+    models=("efficientnet_b0(valence_arousal=True)",), reference="arXiv 2103.17107",
+)  # fmt: skip
 
 
 def build(text: str, network: "keras.Model", table: "FaceTable") -> "Objective":
@@ -39,9 +58,11 @@ def build(text: str, network: "keras.Model", table: "FaceTable") -> "Objective":
         A Keras model for ``compile`` and ``fit``.
 
     Raises:
-        UserError: an unknown name or keyword, a value out of range, or a network without what the objective needs.
+        UserError: an unknown name or keyword, a value out of range, or a network or table without what the objective
+            needs.
     """
     check_network(text, network)
+    check_columns(table, OBJECTIVES.resolve(text)[0].facts["columns"])
     objective = OBJECTIVES.make(text, network, table)
     if not objective.built:
         objective.build(network.input_shape)

@@ -44,7 +44,7 @@ def rank_loss(alpha: Any, beta: float, margin: float) -> Any:
         Float scalar.
 
     References:
-        arXiv 2002.10392, equation 3.
+        arXiv 2002.10392.
     """
     high = ops.cast(is_high(alpha, beta), alpha.dtype)
     low = 1 - high
