@@ -51,6 +51,21 @@ def test_digest_changes_with_pictures_targets_and_ids(table):
     assert len({t.digest() for t in [table, *changed]}) == 4
 
 
+def test_digest_changes_with_further_columns_only_when_asked(table):
+    one, other = (replace(table, landmarks=np.full((4, 5, 2), v, np.float32)) for v in (1, 2))
+    assert table.digest() == one.digest() == table.digest(["landmarks"])
+    assert len({t.digest(["landmarks"]) for t in (table, one, other)}) == 3
+
+
+def test_landmarks_and_boxes_are_scaled_with_the_images(table):
+    marks, boxes = np.array([[[1.0, 6.0], [np.nan, 2.0]]] * 4), np.array([[0.0, 2.0, 4.0, 8.0]] * 4)
+    table = replace(table, landmarks=marks.astype(np.float32), boxes=boxes.astype(np.float32))
+    wide = table.with_images(np.zeros((4, 4, 24, 1), np.uint8))  # 8×8 to height 4 and width 24
+    np.testing.assert_array_equal(wide.landmarks[0], [[3, 3], [np.nan, 1]])
+    np.testing.assert_array_equal(wide.boxes[0], [0, 1, 12, 4])
+    assert table.with_images(table.images).landmarks.dtype == np.float32
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -139,6 +139,55 @@ def test_faces_in_memory_are_resized_as_pillow_does(side):
     np.testing.assert_allclose(source.batch(0, 0)[0][0, ..., 0], wanted, atol=1.01)  # Pillow rounds twice
 
 
+def face_columns():
+    marks = np.random.default_rng(1).uniform(2, 10, (23, 5, 2)).astype(np.float32)
+    marks[3] = np.nan
+    return {"landmarks": marks, "valence_arousal": np.linspace(-1, 1, 46).reshape(23, 2)}
+
+
+def test_a_batch_brings_the_columns_of_its_faces():
+    columns = ("index", "valence_arousal")
+    source = BatchSource(table(**face_columns()), 5, columns=columns)
+    images, labels = source.batch(2, 1)
+    assert list(labels) == ["targets", *columns]
+    rows = source.indices(2, 1)
+    np.testing.assert_array_equal(labels["index"], rows)
+    np.testing.assert_array_equal(labels["valence_arousal"], face_columns()["valence_arousal"][rows].astype(np.float32))
+    np.testing.assert_array_equal(labels["targets"], source.table.targets[rows])
+    plain = BatchSource(table(), 5)
+    np.testing.assert_array_equal(images, plain.batch(2, 1)[0])
+    assert {n: (v.shape[1:], str(v.dtype)) for n, v in labels.items()} == source.label_shapes
+
+
+def test_landmarks_move_with_the_pixels():
+    source = BatchSource(table(**face_columns()), 5, ["flip(p=1.0)"], crop=8, columns=("landmarks",), shuffle=False)
+    _, labels = source.batch(0, 0)
+    # Mirrored in 12 pixels, then the central 8: x → 12 − x − 2, y → y − 2, and the eyes change places.
+    wanted = face_columns()["landmarks"][:5, [1, 0, 2, 4, 3]]
+    np.testing.assert_allclose(labels["landmarks"], wanted * (-1, 1) + (10, -2), atol=1e-5)
+    assert np.isnan(labels["landmarks"][3]).all()
+
+
+@pytest.mark.parametrize("side", [6, 24])
+def test_landmarks_are_scaled_with_the_faces(side):
+    source = BatchSource(table(**face_columns()), 5, image_size=side, columns=("landmarks",), shuffle=False)
+    wanted = face_columns()["landmarks"][:5] * (side / 12)
+    np.testing.assert_allclose(source.batch(0, 0)[1]["landmarks"], wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("columns", "calls", "message"),
+    [
+        (("landmarks",), (), "The dataset has no landmarks"),
+        (("pose",), (), "Unknown column 'pose'. Available: index, landmarks, valence_arousal"),
+        (("index",), ("mixup()",), "mixes faces"),
+    ],
+)
+def test_columns_that_cannot_be_had(columns, calls, message):
+    with pytest.raises(UserError, match=message):
+        BatchSource(table(), 5, calls, columns=columns)
+
+
 def picture_table(folder, count=4):
     rng = np.random.default_rng(0)
     paths = [folder / f"{i}.png" for i in range(count)]

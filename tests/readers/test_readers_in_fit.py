@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -115,6 +116,20 @@ def test_both_readers_yield_the_same_bytes_with_any_number_of_threads(workers):
     assert_same([array[i] for i in range(len(expected))], expected)
     array.close()
     assert_same([(x.numpy(), y.numpy()) for x, y in on_tensorflow(source(repeats=2), 1, 2, workers)], expected)
+
+
+def test_both_readers_yield_columns():
+    marks = np.random.default_rng(1).uniform(0, 12, (23, 5, 2)).astype(np.float32)
+    faces = replace(source().table, landmarks=marks)
+    batches = BatchSource(faces, 5, ["flip()"], crop=8, columns=("index", "landmarks"))
+    images, labels = batches.batch(1, 2)
+    streams = (ArrayReader(batches, 1, 1)[2], list(on_tensorflow(batches, 1, 1).as_numpy_iterator())[2])
+    for got_images, got in streams:
+        np.testing.assert_array_equal(got_images, images)
+        assert list(got) == list(labels) == ["targets", "index", "landmarks"]
+        for name, values in labels.items():
+            assert got[name].dtype == values.dtype
+            np.testing.assert_array_equal(got[name], values)
 
 
 def test_array_reader_answers_in_any_order_and_beyond_its_end():

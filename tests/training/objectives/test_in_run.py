@@ -31,7 +31,8 @@ RUNS = {
     "ran": ("ran", f"ran({TRUNK}, region_size=16)", ("rank_biased",)),
     "landmarks": ("landmarks", f"landmark_scn({TRUNK})", ("weighted_ce", "rank", "relabelled", "landmark")),
     "multitask": (
-        "multitask", "efficientnet_b0(width=0.1, depth=1, valence_arousal=True)",
+        "multitask",
+        "efficientnet_b0(width=0.1, depth=1, valence_arousal=True)",
         ("weighted_ce", "ccc_valence", "ccc_arousal"),
     ),
 }
