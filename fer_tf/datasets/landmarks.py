@@ -1,0 +1,134 @@
+"""Tables of landmarks, as ``python -m fer_tf.faces landmarks`` writes them, and how a dataset's faces get theirs."""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from fer_tf.errors import DataError, UserError
+from fer_tf.facetable import FaceTable
+
+# Then x0, y0, x1, y1 and so on, the points. A face without points has found 0, no points, and the reason.
+COLUMNS = (
+    "source", "face", "found", "reason", "score", "width", "height", "box_x0", "box_y0", "box_x1", "box_y1",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """The landmarks of pictures, one face of each.
+
+    Attributes:
+        ids: str (N,), unique; the names of the pictures or samples.
+        points: float32 (N, K, 2), x, y in pixels of the picture; NaN where no face was found.
+        sizes: float32 (N, 2), width and height of the picture; NaN where it could not be read.
+    """
+
+    ids: np.ndarray
+    points: np.ndarray
+    sizes: np.ndarray
+
+
+def point_columns(count: int) -> list[str]:
+    """Return the names of the columns of ``count`` points."""
+    return [f"{axis}{i}" for i in range(count) for axis in "xy"]
+
+
+def read_landmarks(path: Path | str) -> Landmarks:
+    """Read a table of landmarks; of a picture's faces the one with number 0.
+
+    Raises:
+        DataError: no such file, other columns, a bad row, a picture that has two such rows.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            count = _count_points(path, next(reader, []))
+            rows, lines = {}, {}
+            for fields in reader:
+                try:
+                    row = _parse(fields, count)
+                    if row and row[0] in lines:
+                        raise DataError(f"face 0 of {row[0]!r} is already on line {lines[row[0]]}.")
+                except DataError as error:
+                    raise DataError(f"{path}:{reader.line_num}: {error}") from None
+                if row:
+                    rows[row[0]], lines[row[0]] = row[1], reader.line_num
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}).") from None
+    numbers = np.array(list(rows.values()), np.float32).reshape(len(rows), 2 + 2 * count)
+    return Landmarks(np.array(list(rows), dtype=str), numbers[:, 2:].reshape(-1, count, 2), numbers[:, :2])
+
+
+def with_landmarks(table: FaceTable, path: Path | str) -> FaceTable:
+    """Give faces the landmarks of a table, matched by id.
+
+    Where the pictures in memory have another size than those in which the landmarks were found, these are scaled as
+    the pictures were; landmarks of pictures that stay on disk stay in their pixels.
+
+    Args:
+        table: faces; what landmarks they have is replaced.
+        path: the file.
+
+    Returns:
+        The faces, ``landmarks`` NaN for those that are not in the file.
+
+    Raises:
+        UserError: no face of ``table`` is in the file.
+        DataError: see ``read_landmarks``.
+    """
+    found = read_landmarks(path)
+    row_of = {name: row for row, name in enumerate(found.ids.tolist())}
+    rows = np.array([row_of.get(name, -1) for name in table.ids.tolist()], dtype=np.int64)
+    known = rows >= 0
+    if not known.any():
+        theirs, ours = (f"{ids[0]!r}" if len(ids) else "none" for ids in (found.ids.tolist(), table.ids.tolist()))
+        raise UserError(f"{path}: none of the {len(table)} faces is in it. Its first is {theirs}, theirs is {ours}.")
+    points = np.full((len(table), *found.points.shape[1:]), np.nan, np.float32)
+    points[known] = found.points[rows[known]]
+    if table.images is not None:
+        height, width = table.image_shape[:2]
+        points[known] *= ((width, height) / found.sizes[rows[known]])[:, None]
+    return replace(table, landmarks=points)
+
+
+def _count_points(path: Path, header: Sequence[str]) -> int:
+    count = (len(header) - len(COLUMNS)) // 2
+    if count < 1 or list(header) != [*COLUMNS, *point_columns(count)]:
+        found = ", ".join(header)[:120] or "an empty file"
+        raise DataError(f"{path}:1: no table of landmarks. Expected {', '.join(COLUMNS)}, x0, y0, …; found {found}.")
+    return count
+
+
+def _parse(fields: Sequence[str], count: int) -> tuple[str, list[float]] | None:
+    """Return the id of a row, and its width, height and points; ``None`` for another than a picture's first face."""
+    if len(fields) != len(COLUMNS) + 2 * count:
+        raise DataError(f"{len(fields)} fields, expected {len(COLUMNS) + 2 * count}.")
+    row = dict(zip(COLUMNS, fields, strict=False))
+    if row["found"] not in ("0", "1"):
+        raise DataError(f"found {row['found']!r}, expected 0 or 1.")
+    if not row["face"].isdecimal():
+        raise DataError(f"face {row['face']!r}, expected a number from 0.")
+    if int(row["face"]):
+        return None
+    found = row["found"] == "1"
+    size = [_number(row[name], required=found) for name in ("width", "height")]
+    return row["source"], size + [_number(f, required=True) if found else math.nan for f in fields[len(COLUMNS) :]]
+
+
+def _number(text: str, required: bool) -> float:
+    if not text and not required:
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"{text[:20]!r} is no number.")
+    return value

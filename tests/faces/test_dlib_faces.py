@@ -1,0 +1,371 @@
+import builtins
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_tf import datasets
+from fer_tf.errors import UserError
+from fer_tf.faces import detectors, dlib_faces
+from fer_tf.faces.detectors import Detections
+from fer_tf.faces.dlib_faces import HogDetector, PointFinder, five_points, landmarks68, landmarks68_from_five
+
+installed = all(importlib.util.find_spec(name) for name in ("dlib", "face_recognition_models"))
+needs_dlib = pytest.mark.skipif(not installed, reason="needs the extra: pip install 'fer-tf[landmarks]'")
+
+# By eye, in the photograph itself: pupils, tip of the nose, corners of the mouth.
+ASTRONAUT = [[205, 102], [247, 104], [224, 128], [202, 139], [245, 141]]
+BOX = [[180, 80, 270, 170]]
+
+
+@pytest.fixture
+def brightest(monkeypatch):
+    """Put in place of the predictor one whose points are all the middle of what is brightest in the patch."""
+
+    def predict(patch):
+        assert patch.shape == (dlib_faces.PATCH, dlib_faces.PATCH) and patch.dtype == np.uint8
+        weights = np.where(patch > 0.6 * patch.max(), patch.astype(float), 0)
+        y, x = (np.indices(patch.shape).reshape(2, -1) + 0.5) @ weights.ravel() / weights.sum()
+        return np.tile([x, y], (68, 1))
+
+    monkeypatch.setattr(dlib_faces, "_predict", predict)
+
+
+def spot(x, y, shape=(100, 120), side=3):
+    """Make a black picture with a bright square of odd side around the pixel whose middle is (x, y)."""
+    picture = np.zeros(shape, np.uint8)
+    x, y, half = int(x - 0.5), int(y - 0.5), side // 2
+    picture[y - half : y + half + 1, x - half : x + half + 1] = 255
+    return picture
+
+
+def test_five_points_are_means_of_the_eyes_the_tip_of_the_nose_and_corners_of_the_mouth():
+    points = np.zeros((2, 68, 2), np.float32)
+    points[0, :, 0] = np.arange(68)
+    points[1, :, 1] = np.arange(68) ** 2
+    five = five_points(points)
+    np.testing.assert_allclose(five[0, :, 0], [(36 + 41) / 2, (42 + 47) / 2, 30, 48, 54])
+    eyes = [np.mean([k * k for k in range(first, first + 6)]) for first in (36, 42)]
+    np.testing.assert_allclose(five[1, :, 1], [*eyes, 900, 48**2, 54**2], rtol=1e-6)
+    assert five.dtype == np.float32 and (five[0, :, 1] == 0).all()
+
+
+def test_points_of_an_upright_box_come_back_to_the_photograph(brightest):
+    points = landmarks68(spot(40.5, 60.5), [[10, 30, 90, 110], [30, 50, 62, 82]])
+    np.testing.assert_allclose(points, np.broadcast_to([40.5, 60.5], (2, 68, 2)), atol=0.15)
+    assert points.dtype == np.float32
+
+
+def test_the_patch_of_a_box_is_the_box_enlarged_to_its_place(monkeypatch):
+    seen = []
+
+    def predict(patch):
+        seen.append(patch)
+        return np.array([[40, 40]] * 34 + [[200, 120]] * 34, float)
+
+    monkeypatch.setattr(dlib_faces, "_predict", predict)
+    photograph = np.tile(2 * np.arange(100, dtype=np.uint8), (100, 1))
+    # The box begins 40 pixels inside the patch and is 160 wide there: 4 pixels of the patch are one of the photograph.
+    points = landmarks68(photograph, [[20, 10, 60, 50]])[0]
+    np.testing.assert_allclose(points[[0, -1]], [[20, 10], [60, 30]], atol=1e-5)
+    # A pixel x has its middle at x + ½ and the level 2x; patch pixel u has its middle at 20 + (u + ½ − 40) / 4.
+    expected = 2 * (20 + (np.arange(240) + 0.5 - 40) / 4 - 0.5)
+    # Pillow cuts fractions of levels off.
+    below = expected - seen[0][120]
+    assert below.min() > -0.01 and below.max() < 1
+
+
+def test_a_patch_beyond_the_photograph_repeats_its_edges(monkeypatch):
+    seen = []
+    monkeypatch.setattr(dlib_faces, "_predict", lambda patch: seen.append(patch) or np.zeros((68, 2)))
+    picture = np.full((30, 30), 90, np.uint8)
+    picture[:, -1] = 200
+    landmarks68(picture, [[0, 0, 40, 40]])
+    assert set(np.unique(seen[0][:, :100])) == {90} and set(np.unique(seen[0][:, 165:])) == {200}
+
+
+def test_a_box_that_is_no_square_counts_as_the_square_of_its_area(brightest, monkeypatch):
+    frames = []
+    monkeypatch.setattr(dlib_faces, "_in_frame", lambda picture, frame: frames.append(frame) or np.zeros((68, 2)))
+    landmarks68(spot(40.5, 60.5), [[0, 10, 20, 90]])
+    np.testing.assert_allclose(frames, [[10, 50, 40, 0]])
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        [10, 10, 10, 30],
+        [30, 30, 10, 10],
+        [np.nan, 0, 9, 9],
+        [500, 0, 540, 40],
+        [-90, -90, -50, -50],
+        [1e30, 1e30, 2e30, 2e30],
+    ],
+)
+def test_a_box_that_is_empty_or_elsewhere_has_no_points(brightest, box):
+    assert np.isnan(landmarks68(spot(40.5, 60.5), [box])).all()
+
+
+def test_no_boxes_give_no_points(brightest):
+    assert landmarks68(spot(40.5, 60.5), np.empty((0, 4))).shape == (0, 68, 2)
+    assert landmarks68_from_five(spot(40.5, 60.5), np.empty((0, 5, 2))).shape == (0, 68, 2)
+
+
+@pytest.mark.parametrize("degrees", [0, 30, -75, 180])
+def test_five_points_give_the_predictors_frame(degrees):
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    # Eyes 8 apart, mouth 18 below them: the unit is 12. The middle between eyes and mouth is (50, 40).
+    upright = np.array([[-4, -9], [4, -9], [0, 0], [-3, 9], [3, 9]])
+    (frame,) = dlib_faces._five_frames((upright @ turn.T + (50, 40))[None])
+    np.testing.assert_allclose(frame[:3], [50, 40, 2.3 * 12], atol=1e-5)
+    assert abs((frame[3] - angle + np.pi) % (2 * np.pi) - np.pi) < 1e-6
+
+
+def test_points_that_do_not_fit_the_five_are_missing(monkeypatch):
+    five = np.array([[[-4, -9], [4, -9], [0, 0], [-3, 9], [3, 9]]], float) + 50
+    points = np.zeros((1, 68, 2))
+    for rows, point in zip((slice(36, 42), slice(42, 48), 30, 48, 54), five[0], strict=True):
+        points[0, rows] = point
+    found, moved = {}, {shift: points + np.array([shift, 0]) for shift in (2.3, 2.5)}
+    # The unit is 12, and 0.2 of it 2.4 pixels.
+    for shift, there in moved.items():
+        monkeypatch.setattr(dlib_faces, "_in_frames", lambda picture, frames, there=there: there.copy())
+        found[shift] = landmarks68_from_five(np.zeros((99, 99), np.uint8), five)
+    np.testing.assert_array_equal(found[2.3], moved[2.3])
+    assert np.isnan(found[2.5]).all()
+
+
+@pytest.mark.parametrize("five", [np.full((1, 5, 2), np.nan), np.full((1, 5, 2), 7.0)])
+def test_five_points_that_are_none_give_none(brightest, five):
+    assert np.isnan(landmarks68_from_five(spot(40.5, 60.5), five)).all()
+
+
+class _OneFace:
+    """Finds a face in pictures that are not black; its five points are where FERs' usually are."""
+
+    five = np.array([[16, 20], [32, 20], [24, 28], [18, 36], [30, 36]], np.float32)
+
+    def detect(self, photographs):
+        assert all(p.shape[2] == 3 for p in photographs)
+        counts = [int(p.any()) for p in photographs]
+        return [Detections(np.ones(n, np.float32), np.ones((n, 4), np.float32), self.five[None][:n]) for n in counts]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_faces_without_a_detection_get_nan_and_others_keep_their_rows(monkeypatch, channels):
+    monkeypatch.setattr(dlib_faces, "find_model", lambda: None)
+    monkeypatch.setattr(dlib_faces, "_in_frames", lambda picture, frames: np.full((1, 68, 2), float(picture.max())))
+    monkeypatch.setattr(dlib_faces, "FARTHEST", 1e9)
+    images = np.zeros((70, 48, 48, channels), np.uint8)
+    images[[1, 65, 69]] = np.array([5, 6, 7], np.uint8)[:, None, None, None]
+    points = dlib_faces.landmarks_of_faces(images, _OneFace())
+    assert points.shape == (70, 68, 2) and points.dtype == np.float32
+    assert np.flatnonzero(np.isfinite(points).all(axis=(1, 2))).tolist() == [1, 65, 69]
+    assert points[[1, 65, 69], 9, 1].tolist() == [5, 6, 7]
+
+
+def test_a_finder_of_five_points_needs_no_dlib(monkeypatch):
+    monkeypatch.setattr(dlib_faces, "find_model", lambda: pytest.fail("looked for the model"))
+    finder, picture = PointFinder(_OneFace(), 5), np.ones((48, 48, 3), np.uint8)
+    (found,) = finder.detect([picture])
+    np.testing.assert_array_equal(finder.points(picture, found), _OneFace.five[None])
+
+
+class _Hidden:
+    """A finder that refuses the extra's modules, as if they were not installed."""
+
+    def __init__(self, *names):
+        self.names = names
+
+    def find_spec(self, name, *rest):
+        if name in self.names:
+            raise ModuleNotFoundError(name)
+
+
+@pytest.fixture
+def without_extra(monkeypatch):
+    hidden = _Hidden("dlib", "_dlib_pybind11")
+    monkeypatch.setattr(sys, "meta_path", [hidden, *sys.meta_path])
+    for name in ("dlib", "_dlib_pybind11"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name.startswith("face_rec") else found(name, *a)
+    )
+    dlib_faces._predictor.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        HogDetector,
+        lambda: detectors.build("hog(threshold=-0.2)"),
+        lambda: PointFinder("retinaface"),
+        lambda: landmarks68(np.zeros((60, 60), np.uint8), [[0, 0, 40, 40]]),
+        dlib_faces._import_dlib,
+        dlib_faces.find_model,
+    ],
+)
+def test_without_the_extra_the_error_says_what_to_install(without_extra, use):
+    with pytest.raises(UserError, match=r"pip install 'fer-tf\[landmarks\]'"):
+        use()
+
+
+def test_importing_the_module_imports_no_dlib(without_extra, monkeypatch):
+    monkeypatch.delitem(sys.modules, "fer_tf.faces.dlib_faces")
+    importlib.import_module("fer_tf.faces.dlib_faces")
+    assert "dlib" not in sys.modules
+
+
+@needs_dlib
+def test_the_model_is_found_without_importing_its_package(monkeypatch):
+    monkeypatch.delitem(sys.modules, "face_recognition_models", raising=False)
+    real = builtins.__import__
+
+    def refuse(name, *rest):
+        assert name.partition(".")[0] not in ("face_recognition_models", "pkg_resources")
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    assert dlib_faces.find_model().stat().st_size == 99_693_937
+    assert "face_recognition_models" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "keywords", [{"upsample": 4}, {"upsample": -1}, {"threshold": 9}, {"size": 50}, {"smallest": 0}, {"size": 9999}]
+)
+def test_values_out_of_range_are_refused(keywords):
+    with pytest.raises(UserError, match=f"{next(iter(keywords))}={next(iter(keywords.values()))}"):
+        HogDetector(**keywords)
+
+
+def test_another_number_of_points_is_refused():
+    with pytest.raises(UserError, match=r"points=21.*68 or 5"):
+        PointFinder(_OneFace(), 21)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((9, 9, 3)), np.zeros((9, 9, 4), np.uint8), np.zeros((0, 9, 3), np.uint8), np.zeros(9, np.uint8)]
+)
+def test_arrays_of_another_kind_are_refused(array):
+    with pytest.raises(UserError, match="uint8"):
+        landmarks68(array, [[0, 0, 4, 4]])
+
+
+@pytest.mark.parametrize("shape", [(9, 9, 3), (1, 9, 9, 4), (1, 9, 9)])
+def test_faces_of_another_kind_are_refused(shape):
+    with pytest.raises(UserError, match="uint8"):
+        dlib_faces.in_colour(np.zeros(shape, np.uint8))
+
+
+@needs_dlib
+def test_hog_finds_the_face_and_its_five_points(photographs):
+    (found, none) = HogDetector(threshold=0.5).detect([photographs["astronaut"], photographs["coffee"]])
+    assert len(found) == 1 and len(none) == 0
+    assert none.boxes.shape == (0, 4) and none.landmarks.shape == (0, 5, 2)
+    np.testing.assert_allclose(found.boxes, BOX, atol=8)
+    np.testing.assert_allclose(found.landmarks[0], ASTRONAUT, atol=3)
+    assert {a.dtype for a in (found.scores, found.boxes, found.landmarks)} == {np.dtype("float32")}
+
+
+@needs_dlib
+def test_hog_sorts_by_score_and_takes_the_threshold(photographs):
+    (many,) = HogDetector(threshold=-0.5).detect([photographs["astronaut"]])
+    (few,) = HogDetector(threshold=0.5).detect([photographs["astronaut"]])
+    assert len(many) > len(few) == 1
+    assert (np.diff(many.scores) <= 0).all() and -0.5 <= many.scores.min() < 0.5 < few.scores[0]
+
+
+@needs_dlib
+def test_boxes_and_points_are_in_the_photographs_own_pixels(photographs):
+    face = Image.fromarray(photographs["astronaut"][:300, 60:360])
+    for scale, size in ((0.25, 640), (2.0, 300)):
+        scaled = np.asarray(face.resize((round(300 * scale),) * 2, Image.Resampling.LANCZOS))
+        (found,) = HogDetector(size=size).detect([scaled])
+        expected = (np.array(ASTRONAUT) - (60, 0)) * scale
+        np.testing.assert_allclose(found.landmarks[0], expected, atol=max(1.5, 4 * scale))
+        np.testing.assert_allclose(found.boxes[0], (np.array(BOX[0]) - (60, 0, 60, 0)) * scale, atol=18 * scale)
+
+
+@needs_dlib
+def test_detection_is_deterministic_and_one_photograph_does_not_change_another(photographs):
+    first, second = photographs["astronaut"][:240:2, 100:340:2], photographs["hopper"][::4, ::4]
+    together = HogDetector().detect([first, second])
+    apart = [HogDetector().detect([p])[0] for p in (first, second)]
+    for a, b in zip(together, apart, strict=True):
+        assert len(a)
+        for column in ("scores", "boxes", "landmarks"):
+            np.testing.assert_array_equal(getattr(a, column), getattr(b, column))
+
+
+@needs_dlib
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 1), (20, 2000, 3), (3, 96)])
+def test_odd_photographs_have_no_face(shape):
+    (found,) = HogDetector().detect([np.full(shape, 128, np.uint8)])
+    assert len(found) == 0 and found.landmarks.shape == (0, 5, 2)
+
+
+@needs_dlib
+def test_points_equal_those_of_dlib_itself(photographs):
+    import dlib
+
+    shape = dlib.shape_predictor(str(dlib_faces.find_model()))(
+        photographs["astronaut"], dlib.rectangle(180, 80, 269, 169)
+    )
+    expected = np.array([(p.x, p.y) for p in shape.parts()]) + 0.5
+    apart = np.linalg.norm(landmarks68(photographs["astronaut"], BOX)[0] - expected, axis=1)
+    # dlib reads single pixels and gives whole ones; here they are smoothed, and in the patch finer.
+    assert apart.mean() < 0.02 * 90 and apart.max() < 0.05 * 90
+
+
+@needs_dlib
+def test_points_lie_as_in_the_order_of_ibug(photographs):
+    x, y = landmarks68(photographs["astronaut"], BOX)[0].T
+    assert (np.diff(x[:17]) > 0).all() and y[8] > y[[0, 16]].max() and y[8] > y[48:].max()
+    assert (np.diff(x[17:27]) > 0).all() and y[17:27].max() < y[36:48].mean()
+    assert (np.diff(y[27:31]) > 0).all() and x[36] < x[39] < x[42] < x[45] and x[48] < x[54]
+    assert y[51] < y[57] and y[37] < y[41]
+
+
+@needs_dlib
+@pytest.mark.parametrize("degrees", [0, 50, 180])
+def test_five_points_find_the_others_on_turned_heads(photographs, degrees):
+    """The points of a turned photograph are the turned points of the upright one."""
+    photograph, middle = Image.fromarray(photographs["astronaut"][:300, 80:380]), 150
+    turned = np.asarray(photograph.rotate(-degrees, Image.Resampling.BICUBIC))
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    five = np.array(ASTRONAUT) - (80, 0) + 0.5
+    upright = landmarks68_from_five(np.asarray(photograph), five[None])[0]
+    points = landmarks68_from_five(turned, ((five - middle) @ turn.T + middle)[None])[0]
+    apart = np.linalg.norm(points - ((upright - middle) @ turn.T + middle), axis=1)
+    assert apart.mean() < 1.5 and apart.max() < 5
+
+
+@needs_dlib
+@pytest.mark.parametrize("detector", ["hog", "retinaface"])
+def test_faces_of_48_pixels_get_their_points(photographs, detector):
+    left, top, side = 165, 50, 130
+    face = photographs["astronaut"][top : top + side, left : left + side]
+    small = np.asarray(Image.fromarray(face).convert("L").resize((48, 48), Image.Resampling.LANCZOS))
+    images = np.stack([small, np.full_like(small, 99), small])[..., None]
+    points = dlib_faces.landmarks_of_faces(images, detector)
+    assert np.isnan(points[1]).all() and np.isfinite(points[[0, 2]]).all()
+    np.testing.assert_array_equal(points[0], points[2])
+    expected = (np.array(ASTRONAUT) - (left, top)) * 48 / side
+    np.testing.assert_allclose(five_points(points[:1])[0], expected, atol=1.5)
+
+
+@needs_dlib
+@pytest.mark.real
+@pytest.mark.slow
+def test_shares_of_fer2013_that_get_points(real_data):
+    table = datasets.load("fer2013", real_data)
+    images = table.images[np.linspace(0, len(table) - 1, 500).round().astype(int)]
+    shares = {}
+    for detector in ("hog", "retinaface"):
+        shares[detector] = np.isfinite(dlib_faces.landmarks_of_faces(images, detector)).all(axis=(1, 2)).mean()
+    assert shares["hog"] == pytest.approx(0.758, abs=0.02) and shares["retinaface"] == pytest.approx(0.96, abs=0.01)
