@@ -22,11 +22,14 @@ _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 
 def write_record(file: BinaryIO, data: bytes) -> None:
-    """Append one record."""
+    """Append one record to a file."""
+    file.write(framed(data))
+
+
+def framed(data: bytes) -> bytes:
+    """Return one record as it stands in a file; records are appended to each other."""
     length = struct.pack("<Q", len(data))
-    file.write(length + struct.pack("<I", masked_crc32c(length)))
-    file.write(data)
-    file.write(struct.pack("<I", masked_crc32c(data)))
+    return b"".join((length, struct.pack("<I", masked_crc32c(length)), data, struct.pack("<I", masked_crc32c(data))))
 
 
 def read_records(path: Path | str) -> Iterator[bytes]:

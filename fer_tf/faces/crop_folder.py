@@ -60,7 +60,8 @@ def open_journal(src: Path, dst: Path, options: "CropOptions", overwrite: bool) 
     Raises:
         UserError: the folder holds something else, or another job's faces.
     """
-    path, wanted = dst / OPTIONS, {"source": str(src.resolve()), **asdict(options)}
+    source = str(src.resolve()).encode("utf-8", "backslashreplace").decode()
+    path, wanted = dst / OPTIONS, {"source": source, **asdict(options)}
     if not path.exists() and any(not is_litter(p.name) for p in dst.iterdir()):
         raise UserError(f"{dst} is not empty and holds no {OPTIONS} of an earlier job. Give an empty or new folder.")
     if path.exists() and overwrite:

@@ -111,6 +111,8 @@ def crop(
     crop_folder.check_places(src, dst)
     if any(photographs.is_video(name) for _, name in sources):
         photographs.import_av()
+    if overwrite:  # A mistake in its name must not cost the faces that are there.
+        detector = detector or build(options.detector)
     with atomic.alone_in(dst):
         journal = crop_folder.open_journal(src, dst, options, overwrite)
         stamps = crop_folder.check_sources(journal, sources)
@@ -159,8 +161,10 @@ class _Job:
         pictures = [r.picture for r in batch if r.picture is not None]
         detected = iter(self.detector.detect(pictures) if pictures else [])
         found = [self._chosen(next(detected), r.picture) if r.picture is not None else None for r in batch]
-        frames = iter(_frames([f for f in found if f is not None], self.options))
-        return [self._cut_out(r, f, next(frames) if f is not None else None) for r, f in zip(batch, found, strict=True)]
+        squares = _squares([f for f in found if f is not None], self.options)
+        return [
+            self._cut_out(r, f, next(squares) if f is not None else None) for r, f in zip(batch, found, strict=True)
+        ]
 
     def _chosen(self, found: Detections, picture: np.ndarray) -> Detections:
         if not len(found) and self.options.fallback == "whole":
@@ -170,7 +174,7 @@ class _Job:
         return choose(found, self.options.faces, picture.shape)
 
     def _cut_out(
-        self, read: Reading, found: Detections | None, frames: np.ndarray | None
+        self, read: Reading, found: Detections | None, squares: tuple[np.ndarray, np.ndarray] | None
     ) -> tuple[Entry, list[NewFace]]:
         source, reason = read.source, read.reason
         if found is not None and not len(found):
@@ -178,46 +182,41 @@ class _Job:
         entry = Entry(source, read.video_frame, self.names[source], self.stamps[source], reason)
         if not found:
             return entry, []
-        images = self.cut(read.picture, frames, self.options.size)
-        inside = _to_frame(found.landmarks, frames, self.options)
-        columns = zip(images, found.scores, found.boxes, found.landmarks, inside, frames, strict=True)
+        images = self.cut(read.picture, squares[0], self.options.size)
+        columns = zip(images, found.scores, found.boxes, found.landmarks, *squares, strict=True)
         return entry, [
             NewFace(
                 image, naming.face_name(entry.name, read.video_frame, number, "/" in source), number, float(score),
                 box, landmarks, face_landmarks, frame,
             )
-            for number, (image, score, box, landmarks, face_landmarks, frame) in enumerate(columns)
+            for number, (image, score, box, landmarks, frame, face_landmarks) in enumerate(columns)
         ]  # fmt: skip
 
 
-def _frames(found: Sequence[Detections], options: CropOptions) -> Iterator[np.ndarray]:
-    """Yield the frames (F, 4) of each photograph; computed for all at once, since each call costs a millisecond."""
+def _squares(found: Sequence[Detections], options: CropOptions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield each photograph's frames (F, 4), and its landmarks (F, 5, 2) in the pixels of the faces.
+
+    They are computed for all photographs at once, since each call costs a millisecond.
+    """
     from fer_tf.faces import frames as geometry
 
-    boxes = np.concatenate([f.boxes for f in found]) if found else np.empty((0, 4), np.float32)
-    if len(boxes):
-        scores = np.concatenate([f.scores for f in found])
-        landmarks = np.concatenate([f.landmarks for f in found])
-        # A whole picture gets no margin: all that it could add is repeated edges.
-        margin = np.where(np.isnan(scores), 0.0, options.margin).astype(np.float32)
-        frames = np.asarray(geometry.square_frames(boxes, margin))
-        pointed = np.isfinite(landmarks).all(axis=(1, 2))
-        if options.align and pointed.any():
-            aligned = np.asarray(
-                geometry.aligned_frames(np.where(pointed[:, None, None], landmarks, 0), options.margin)
-            )
-            frames = np.where(pointed[:, None], aligned, frames)
-    else:
-        frames = boxes
-    yield from np.split(frames, np.cumsum([len(f) for f in found])[:-1])
-
-
-def _to_frame(landmarks: np.ndarray, frames: np.ndarray, options: CropOptions) -> np.ndarray:
-    if options.format != "tfrecord":
-        return landmarks
-    from fer_tf.faces import frames as geometry
-
-    return np.asarray(geometry.to_frame(landmarks, frames, options.size))
+    counts = [len(f) for f in found]
+    if not sum(counts):
+        yield from ((f.boxes, f.landmarks) for f in found)
+        return
+    scores, boxes, landmarks = (
+        np.concatenate([getattr(f, name) for f in found]) for name in ("scores", "boxes", "landmarks")
+    )
+    # A whole picture gets no margin: all that it could add is repeated edges.
+    margin = np.where(np.isnan(scores), 0.0, options.margin).astype(np.float32)
+    frames = np.asarray(geometry.square_frames(boxes, margin))
+    pointed = np.isfinite(landmarks).all(axis=(1, 2))
+    if options.align and pointed.any():
+        aligned = geometry.aligned_frames(np.where(pointed[:, None, None], landmarks, 0), options.margin)
+        frames = np.where(pointed[:, None], np.asarray(aligned), frames)
+    inside = np.asarray(geometry.to_frame(landmarks, frames, options.size))
+    ends = np.cumsum(counts)[:-1]
+    yield from zip(np.split(frames, ends), np.split(inside, ends), strict=True)
 
 
 def _work(job: _Job, left: Sequence[tuple[Path, str]], total: int, journal: Journal, writer: FaceWriter) -> None:

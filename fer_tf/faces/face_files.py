@@ -14,7 +14,7 @@ from PIL import Image
 from fer_tf import atomic
 from fer_tf.datasets.records import SHARD, shard_name
 from fer_tf.datasets.splits import split_of
-from fer_tf.datasets.tfrecord import encode_example, write_record
+from fer_tf.datasets.tfrecord import encode_example, framed
 from fer_tf.faces.journal import Entry, Face, Journal
 
 SHARD_FACES = 1024
@@ -143,7 +143,7 @@ class ShardWriter:
             if futures and self._file is None:
                 self._file = self._part.open("wb")
             for future in futures:
-                write_record(self._file, future.result())
+                self._file.write(future.result())
             self._faces += len(futures)
             written = tuple(face.entry(self._journal.shards) for face in faces)
             self._entries.append(replace(entry, faces=written))
@@ -190,7 +190,7 @@ def name_shards(folder: Path, total: int) -> None:
 def _record(entry: Entry, face: NewFace) -> bytes:
     folders = entry.source.split("/")[:-1]
     split = folders.pop(0) if folders and split_of(folders[0]) else ""
-    return encode_example(
+    example = encode_example(
         {
             "image": encoded(face.image, "png"),
             "size": [len(face.image)],
@@ -207,6 +207,7 @@ def _record(entry: Entry, face: NewFace) -> bytes:
             "frame": face.frame,
         }
     )
+    return framed(example)
 
 
 def _numbers(values: np.ndarray) -> list[float] | None:

@@ -273,6 +273,14 @@ def test_other_options_and_changed_sources_are_refused(src, tmp_path):
     assert (dst / "b" / "mine.txt").read_text() == "keep"
 
 
+def test_a_mistake_in_the_detector_does_not_cost_the_old_faces(src, tmp_path):
+    run(src, tmp_path / "dst")
+    before = tree(tmp_path / "dst")
+    with pytest.raises(UserError, match="threshold=5"):
+        crop(src, tmp_path / "dst", replace(SMALL, detector="retinaface(threshold=5)"), overwrite=True)
+    assert tree(tmp_path / "dst") == before
+
+
 def test_overwriting_removes_shards(src, tmp_path):
     run(src, tmp_path / "dst", replace(SMALL, format="tfrecord"), shard_faces=7)
     assert len(list((tmp_path / "dst").glob("*.tfrecord"))) == 4
