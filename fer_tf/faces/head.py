@@ -22,8 +22,10 @@ JAW = np.concatenate([_HALF_JAW, _HALF_JAW[-2::-1] * (-1, 1, 1)])
 _CENTRE, _CORE = np.array([0, 0.5]), 0.3
 _SOLVE = np.linalg.pinv(np.column_stack([FIVE, np.ones(5)]))
 _SOLVE_FLAT = np.linalg.pinv(np.column_stack([FIVE[:, :2], np.ones(5)]))
-# Share of the nod in the fit that is believed. A nose a tenth too low looks like a nod of 15 degrees, and would pull
-# the chin up: on 160 FER2013 faces this share places the jaw best.
+# How far the fit is believed where an expression looks like another pose. Both numbers are those that place the jaw
+# best on 147 FER2013 faces, as dlib's 68 points show it. A nose a tenth too low passes for a nod of 15 degrees, so a
+# third of the nod is taken. A smile draws the mouth up, which passes for a short face: its length is brought a third of
+# the way to what its width tells (mean error of the chin 0.13 eye distances, 0.15 without).
 _NOD = 0.35
 _WIDE = 0.35
 
@@ -42,7 +44,7 @@ class Head:
 
     @property
     def towards(self) -> np.ndarray:
-        """Unit vector from the head to the camera, (3,), in the head's units; (0, 0, 1) for a head seen from the front."""
+        """Unit vector from the head to the camera, (3,) in its units; (0, 0, 1) for one seen from the front."""
         normal = np.cross(self.camera[0, :3], self.camera[1, :3])
         return normal / np.linalg.norm(normal)
 
@@ -94,6 +96,7 @@ def find_head(landmarks: np.ndarray) -> Head:
 
 
 def _camera(five: np.ndarray) -> np.ndarray:
+    """Fit ``Head.camera``, (2, 4), to five points (5, 2)."""
     camera = (_SOLVE @ five).T
     down = float(np.linalg.norm(camera[:, 1]))
     if np.linalg.norm(np.cross(camera[0, :3], camera[1, :3])) <= 1e-3 * down**2 or not down > 1e-3:

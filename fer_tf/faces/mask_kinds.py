@@ -68,13 +68,14 @@ def surgical(rng: np.random.Generator, ink: Ink = None, pleats: int = 3) -> Mask
     ink = _ink(
         rng, ink, [(126, 178, 214), (138, 190, 222), (118, 186, 190), (228, 233, 236), (232, 186, 200), (48, 50, 56)]
     )
-    folds = 0.3 + 0.42 * (np.arange(pleats) + 0.5) / max(pleats, 1) + rng.uniform(-0.015, 0.015, pleats)
-    slopes = rng.uniform(-0.012, 0.012, pleats)
+    places = 0.3 + 0.42 * (np.arange(pleats) + 0.5) / max(pleats, 1) + rng.uniform(-0.015, 0.015, pleats)
+    # Plain numbers: those of NumPy would make every picture float64.
+    folds = list(zip(places.tolist(), rng.uniform(-0.012, 0.012, pleats).tolist(), strict=True))
     creases = _Creases(rng, 0.035)
 
     def paint(u: np.ndarray, v: np.ndarray, pixel: float) -> np.ndarray:
         shade = 1 + creases(u, v)
-        for fold, slope in zip(folds, slopes, strict=True):
+        for fold, slope in folds:
             # Each pleat laps over the next one: brightest at its lip, a dark line under the lip, then slowly out of it.
             below = v - fold - slope * u
             shade += 0.07 * np.exp(-np.square((below + 0.035) / 0.03)) - 0.2 * _line(below, 0.007, pixel)
@@ -102,7 +103,7 @@ def cloth(rng: np.random.Generator, ink: Ink = None, seam: bool = True) -> Mask:
         ink,
         [(38, 38, 42), (42, 54, 86), (122, 124, 130), (150, 48, 54), (74, 98, 82), (206, 196, 178), (104, 122, 158)],
     )
-    creases, weave = _Creases(rng, 0.09), rng.uniform(90, 120)
+    creases, weave = _Creases(rng, 0.09), float(rng.uniform(90, 120))
 
     def paint(u: np.ndarray, v: np.ndarray, pixel: float) -> np.ndarray:
         shade = 1 + creases(u, v) + 0.02 * np.sin(weave * u) * np.sin(1.8 * weave * v) * (pixel < 0.012)
@@ -149,7 +150,7 @@ def n95(rng: np.random.Generator, ink: Ink = None, valve: bool | None = None) ->
 def _ink(rng: np.random.Generator, ink: Ink, palette: list[tuple[int, int, int]]) -> np.ndarray:
     """Draw a colour near one of the palette; the draws are made also where the colour is given."""
     drawn = np.array(palette[rng.integers(len(palette))]) + rng.uniform(-8, 8) + rng.uniform(-4, 4, 3)
-    return np.clip(drawn if ink is None else ink, 0, 255).astype(float)
+    return np.clip(drawn if ink is None else ink, 0, 255).astype(np.float32)
 
 
 def _loops(upper: float, lower: float, thickness: float, ink: np.ndarray) -> tuple[Band, ...]:
@@ -192,21 +193,17 @@ def _valve(colours: np.ndarray, x: np.ndarray, y: np.ndarray, pixel: float) -> N
 class _Creases:
     """Soft folds at random places and angles, of strength about ``depth``; the same at every size."""
 
-    def __init__(self, rng: np.random.Generator, depth: float, count: int = 7):
-        self._depth = depth
+    def __init__(self, rng: np.random.Generator, depth: float, count: int = 6):
         angle = rng.uniform(-0.9, 0.9, count)
-        self._normal = np.stack([np.sin(angle), np.cos(angle)], axis=1)
-        self._centre = np.stack([rng.uniform(-0.9, 0.9, count), rng.uniform(0.15, 1.3, count)], axis=1)
-        self._width = rng.uniform(0.03, 0.09, count)
-        self._reach = rng.uniform(0.2, 0.5, count)
-        self._sign = rng.uniform(0.5, 1, count) * np.where(rng.random(count) < 0.6, -1, 1)
+        width, reach = rng.uniform(0.03, 0.09, count), rng.uniform(0.2, 0.5, count)
+        strength = depth * rng.uniform(0.5, 1, count) * np.where(rng.random(count) < 0.6, -1, 1)
+        centre = rng.uniform(-0.9, 0.9, count), rng.uniform(0.15, 1.3, count)
+        self._folds = np.stack([np.sin(angle), np.cos(angle), width, reach, strength, *centre], axis=1).tolist()
 
     def __call__(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         total = np.zeros_like(u)
-        for (nx, ny), (cx, cy), width, reach, sign in zip(
-            self._normal, self._centre, self._width, self._reach, self._sign, strict=True
-        ):
-            dx, dy = u - cx, 1.6 * v - cy
-            across, along = nx * dx + ny * dy, ny * dx - nx * dy
-            total += sign * np.exp(-np.square(across / width) - np.square(along / reach))
-        return self._depth * total
+        for sin, cos, width, reach, strength, cu, cv in self._folds:
+            across = (u - cu) * (sin / width) + (v - cv / 1.6) * (1.6 * cos / width)
+            along = (u - cu) * (cos / reach) - (v - cv / 1.6) * (1.6 * sin / reach)
+            total += strength * np.exp(-across * across - along * along)
+        return total

@@ -5,7 +5,7 @@ import numpy as np
 from fer_tf.faces.head import Head
 from fer_tf.faces.mask_kinds import Cut
 
-ROWS, COLUMNS = 33, 41
+ROWS, COLUMNS = 25, 33
 # From above and in front, in the head's units; the side that the light comes from is taken from the face itself.
 _LIGHT = np.array([0.0, -0.62, 0.78])
 _BACK = -0.6
