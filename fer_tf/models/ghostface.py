@@ -69,7 +69,7 @@ def ghostface(
         raise unknown_name("variant", variant, VARIANTS)
     if len(strides) != len(filters) or not {*strides, stem_stride} <= {1, 2}:
         raise UserError(f"strides must be {len(filters)} of 1 or 2, stem_stride 1 or 2; got {strides}, {stem_stride}.")
-    penalty = regularizer(kernel_regularizer)
+    rate, penalty = check_rate("dropout", dropout), regularizer(kernel_regularizer)
     # Stages 5 to 7 may end at 1×1, as they do at 224 pixels; heat maps read stage 4.
     halvings = sum(s == 2 for s in (stem_stride, *strides[:4], *strides[:FUSED_STAGES]))
     images = keras.Input(check_image_shape(image_shape, halvings), name="images")
@@ -79,7 +79,7 @@ def ghostface(
     x = _stages(x, filters, per_block(depth, len(filters)), strides, VARIANTS[variant], penalty)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dense(filters[-1], kernel_regularizer=penalty, name="embedding")(x)
-    x = layers.Dropout(check_rate("dropout", dropout), name="dropout")(x)
+    x = layers.Dropout(rate, name="dropout")(x)
     return keras.Model(images, logits_layer(num_classes, penalty)(x), name=name)
 
 

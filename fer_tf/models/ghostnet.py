@@ -57,7 +57,7 @@ def ghostnet(
     """
     if not width > 0 or stem_stride not in (1, 2):
         raise UserError(f"width must be above 0 and stem_stride 1 or 2, got {width!r} and {stem_stride!r}.")
-    penalty = regularizer(kernel_regularizer)
+    rate, penalty = check_rate("dropout", dropout), regularizer(kernel_regularizer)
     images = keras.Input(check_image_shape(image_shape, 3 + stem_stride), name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(images)
     x = _convolution(x, _in_fours(16 * width), 3, stem_stride, penalty, "stem")
@@ -71,7 +71,7 @@ def ghostnet(
     x = layers.ReLU(name="features")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dense(EMBEDDING, activation="relu", kernel_regularizer=penalty, name="embedding")(x)
-    x = layers.Dropout(check_rate("dropout", dropout), name="dropout")(x)
+    x = layers.Dropout(rate, name="dropout")(x)
     return keras.Model(images, logits_layer(num_classes, penalty)(x), name=name)
 
 

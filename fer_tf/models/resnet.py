@@ -49,11 +49,11 @@ def resnet(
     References:
         arXiv 1512.03385.
     """
-    penalty = regularizer(kernel_regularizer)
+    rate, penalty = check_rate("dropout", dropout), regularizer(kernel_regularizer)
     images = keras.Input(check_image_shape(image_shape, halvings(stem, filters)), name="images")
     x = trunk(images, scaled(filters, width), depth, stem, penalty)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = layers.Dropout(check_rate("dropout", dropout), name="dropout")(x)
+    x = layers.Dropout(rate, name="dropout")(x)
     return keras.Model(images, logits_layer(num_classes, penalty)(x), name=name)
 
 

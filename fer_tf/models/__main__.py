@@ -1,0 +1,98 @@
+"""The models and their sizes: `python -m fer_tf.models`.
+
+Examples:
+  python -m fer_tf.models                                  all, as published
+  python -m fer_tf.models --small                          all, for 48×48 gray faces such as FER2013's
+  python -m fer_tf.models --names vgg19 ghostface          two of them
+  python -m fer_tf.models --names "ghostface(variant='public')" "efficientnet_b0(valence_arousal=True)"
+
+MACs are the multiplications with addition of convolutions and dense layers for one image; MB are of float32 weights.
+"""
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from fer_tf import callstring, models
+from fer_tf.errors import exit_on_user_error
+from fer_tf.progress import bar
+
+
+def table(texts: Sequence[str] | None = None, small: bool = False) -> pd.DataFrame:
+    """Build each model once and measure it.
+
+    Args:
+        texts: call strings; ``None`` means every name of ``MODELS``.
+        small: the small configurations, with 7 classes and images of ``SMALL_SHAPE``, not the published ones.
+
+    Returns:
+        A row a model: model, input, classes, parameters, non_trainable, macs, mb, reference.
+
+    Raises:
+        UserError: an unknown model, or a value out of range.
+    """
+    texts = list(models.MODELS) if texts is None else list(texts)
+    for text in texts:
+        models.MODELS.resolve(text)
+    with bar(len(texts), "models", "model") as ticks:
+        return pd.DataFrame(list(_rows(texts, small, ticks)))
+
+
+def _rows(texts: Sequence[str], small: bool, ticks) -> Iterator[dict]:
+    import keras
+
+    from fer_tf.models.complexity import measure
+
+    for text in texts:
+        name, keywords = callstring.parse(text)
+        facts, classes, shape = models.MODELS[name].facts, None, None
+        if small:
+            keywords = {**callstring.parse(facts["small"])[1], **keywords}
+            classes, shape = 7, models.SMALL_SHAPE
+        text = callstring.render(name, keywords)
+        network = models.build(text, classes or facts["num_classes"], shape)
+        size = measure(network)
+        yield {
+            "model": text,
+            "input": "×".join(str(n) for n in network.input_shape[1:]),
+            "classes": classes or facts["num_classes"],
+            "parameters": size.parameters,
+            "non_trainable": size.non_trainable,
+            "macs": size.macs,
+            "mb": size.megabytes,
+            "reference": facts["reference"],
+        }
+        del network
+        keras.utils.clear_session()
+        ticks.update()
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    p = argparse.ArgumentParser(
+        prog="python -m fer_tf.models", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--small", action="store_true", help="the configurations for 48×48×1 and 7 classes")
+    p.add_argument("--names", nargs="+", metavar="NAME", help="names or call strings (default: all)")
+    return p.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> None:
+    rows = table(options.names, options.small)
+    for column in ("parameters", "non_trainable"):
+        rows[column] = rows[column].map("{:,}".format)
+    rows["macs"] = (rows["macs"] / 1e6).map("{:,.1f} M".format)
+    rows["mb"] = rows["mb"].map("{:.1f}".format)
+    print(rows.to_string(index=False))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table of models and end the process."""
+    options = _parse(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    exit_on_user_error(_run, options)
+
+
+if __name__ == "__main__":
+    main()
