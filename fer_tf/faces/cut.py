@@ -9,8 +9,9 @@ from fer_tf.faces.masks import check_image
 
 # Where a mask begins: half way from the eyes to the nose tip, in eye distances below the eyes.
 LEVEL = 0.3
-# What is enlarged: so far to each side of the nose and above the eyes; ears and forehead are in it.
-_ASIDE, _ABOVE = 1.15, 1.0
+# What is enlarged: so far to each side of the nose and above the eyes: temples and forehead are in it.
+_ASIDE, _ABOVE = 1.0, 1.1
+_MOST_FINE = 8
 
 
 def cut_face(
@@ -22,8 +23,8 @@ def cut_face(
         image: uint8 (H, W, 3) or (H, W, 1).
         landmarks: (5, 2) or (68, 2), x and y in pixels, (0, 0) the corner of the first pixel.
         fill: level of the removed pixels, 0 to 255.
-        enlarge: in place of filling, turn the upper face upright and stretch it over the whole picture: 2.3 eye
-            distances across and 1.3 down, so that in a square picture faces look taller; edges are repeated outside.
+        enlarge: in place of filling, turn the upper face upright and stretch it over the whole picture: 2 eye
+            distances across and 1.4 down, so that in a square picture faces look taller; edges are repeated outside.
         level: where the line is, in eye distances below the eyes.
 
     Returns:
@@ -53,7 +54,8 @@ def _enlarged(image: np.ndarray, head: Head, level: float) -> np.ndarray:
     right, below = 2 * _ASIDE * across, (_ABOVE + level) * down
     corner = head.camera[:, 3] - right / 2 - _ABOVE * down
     # Finer than the picture where that has more pixels than the result, so that nothing is left out.
-    fine = int(np.ceil(max(1.0, np.linalg.norm(right) / width, np.linalg.norm(below) / height)))
+    larger = max(1.0, np.linalg.norm(right) / max(width, 1), np.linalg.norm(below) / max(height, 1))
+    fine = int(np.ceil(min(larger, _MOST_FINE)))
     size = height * fine, width * fine
     matrix = np.eye(3)
     matrix[:2, 0], matrix[:2, 1] = right / size[1], below / size[0]
