@@ -140,12 +140,13 @@ def _show(configs: Sequence[RunConfig]) -> None:
 
 def _check(configs: Sequence[RunConfig], load: "TableCache") -> None:
     """Fail before the first run for what would end any of them: paths, crops, values, networks."""
+    from fer_tf.training import objectives
     from fer_tf.training.run import build_network, check
 
     for config in configs:
         check(config, load(config))
-    for config in {c.model: c for c in configs}.values():
-        build_network(config, load(config))
+    for config in {(c.model, c.objective): c for c in configs}.values():
+        objectives.build(config.objective, build_network(config, load(config)), load(config)["train"])
 
 
 def _tell_skipped(skipped: Sequence[str], out: Path) -> None:
