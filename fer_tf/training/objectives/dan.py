@@ -56,7 +56,8 @@ def _unbiased(count: int) -> float:
 class Distract(Objective):
     """The compiled loss, the affinity loss and the partition loss.
 
-    The centres, N(0, 1) at the start, are trained by the same optimiser. History: ``affinity``, ``partition``.
+    The centres, N(0, 1) at the start, are trained by the same optimiser. History: ``class_loss`` (the
+    compiled one), ``affinity``, ``partition``.
 
     Args:
         network, table: see ``Objective``; the network has layers ``features`` (B, h, w, D) and ``heads`` (B, D, K).
@@ -69,7 +70,7 @@ class Distract(Objective):
 
     def __init__(self, network: keras.Model, table: FaceTable, /, affinity: float = 1.0, partition: float = 1.0):
         tensors = {"features": "features", "heads": "heads"}
-        super().__init__(network, table, tensors=tensors, parts=("affinity", "partition"))
+        super().__init__(network, table, tensors=tensors, parts=("class_loss", "affinity", "partition"))
         for name, value in (("affinity", affinity), ("partition", partition)):
             if not value >= 0:
                 raise UserError(f"{name} is {value!r}. Expected a number of at least 0.")
@@ -86,6 +87,6 @@ class Distract(Objective):
         pooled = ops.mean(outputs["features"], axis=(1, 2))
         affinity = affinity_loss(pooled, labels["targets"], self.centres)
         partition = partition_loss(outputs["heads"])
-        self.note(affinity=affinity, partition=partition)
         classes = self.class_loss(labels["targets"], logits_of(outputs))
+        self.note(class_loss=classes, affinity=affinity, partition=partition)
         return classes + self.affinity * affinity + self.partition * partition

@@ -31,7 +31,7 @@ def rank_biased_loss(weights: Any, margin: float) -> Any:
 
 
 class RegionAttention(Objective):
-    """The compiled loss and the rank-biased loss. History: ``rank_biased``.
+    """The compiled loss and the rank-biased loss. History: ``class_loss`` (the compiled one), ``rank_biased``.
 
     Args:
         network, table: see ``Objective``; the network has a layer ``region_weights`` (B, K, 1), the whole face last.
@@ -42,7 +42,7 @@ class RegionAttention(Objective):
     """
 
     def __init__(self, network: keras.Model, table: FaceTable, /, margin: float | None = None):
-        super().__init__(network, table, tensors={"weights": "region_weights"}, parts=("rank_biased",))
+        super().__init__(network, table, tensors={"weights": "region_weights"}, parts=("class_loss", "rank_biased"))
         if margin is not None and not margin >= 0:
             raise UserError(f"margin is {margin!r}. Expected a number of at least 0.")
         softmaxed = isinstance(network.get_layer("region_weights"), keras.layers.Softmax)
@@ -51,5 +51,6 @@ class RegionAttention(Objective):
     def loss_of(self, labels: dict[str, Any], outputs: Any, training: bool) -> Any:
         """Return the scalar loss; see ``Objective``."""
         biased = rank_biased_loss(outputs["weights"][..., 0], self.margin)
-        self.note(rank_biased=biased)
-        return self.class_loss(labels["targets"], logits_of(outputs)) + biased
+        classes = self.class_loss(labels["targets"], logits_of(outputs))
+        self.note(class_loss=classes, rank_biased=biased)
+        return classes + biased

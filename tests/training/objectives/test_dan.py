@@ -84,7 +84,10 @@ def test_total_and_history():
     total = made.compute_loss(None, targets, {"logits": logits, "features": features, "heads": heads})
     assert float(total) == pytest.approx(math.log(3) + 0.5 * 1.25 + 2 * math.log(1 + 3 / 7), rel=1e-5)
     noted = {name: float(metric.result()) for name, metric in made.parts.items()}
-    assert noted == {"affinity": pytest.approx(1.25), "partition": pytest.approx(math.log(1 + 3 / 7), rel=1e-5)}
+    assert noted == {
+        "class_loss": pytest.approx(math.log(3)), "affinity": pytest.approx(1.25),
+        "partition": pytest.approx(math.log(1 + 3 / 7), rel=1e-5),
+    }  # fmt: skip
 
 
 def test_the_centres_are_trained_and_are_not_the_networks():
