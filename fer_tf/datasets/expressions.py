@@ -50,6 +50,12 @@ PROTOTYPES: Mapping[str, tuple[Mapping[str, float], ...]] = {
     ),
 }  # fmt: skip
 
+# Valence and arousal in −1 to 1, about where the circumplex of affect (Russell 1980) has each expression.
+CIRCUMPLEX: Mapping[str, tuple[float, float]] = {
+    "angry": (-0.55, 0.65), "disgust": (-0.65, 0.4), "fear": (-0.45, 0.8), "happy": (0.8, 0.35), "sad": (-0.7, -0.3),
+    "surprise": (0.2, 0.8), "neutral": (0.0, 0.0), "contempt": (-0.55, 0.2),
+}  # fmt: skip
+
 # Taggers expect a clear expression; a weak one looks neutral to some of them.
 INTENSITIES = (0.55, 1.15)
 EXPECTED_INTENSITIES = (0.75, 1.15)
@@ -75,6 +81,12 @@ class Blends:
     second: np.ndarray
     share: np.ndarray
     actions: np.ndarray
+
+
+def valence_arousal(shares: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Return the mean place on the circumplex, float32 (N, 2), of the shares (N, C) of expressions."""
+    places = np.array([CIRCUMPLEX[SYNONYMS.get(name, name)] for name in classes])
+    return (shares @ places).astype(np.float32)
 
 
 def can_show(classes: Sequence[str]) -> bool:

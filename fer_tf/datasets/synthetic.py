@@ -6,7 +6,7 @@ import numpy as np
 
 from fer_tf.datasets.drawing import CLEAR, Painter, Scenes, draw_scenes, to_pixels
 from fer_tf.datasets.draws import RowDraws, take_rows
-from fer_tf.datasets.expressions import Blends, Expressions, action_weights, can_show
+from fer_tf.datasets.expressions import Blends, Expressions, action_weights, can_show, valence_arousal
 from fer_tf.datasets.geometry import Poses, acts, draw_poses, face_shapes, keep_inside, landmarks
 from fer_tf.datasets.people import People, draw_people
 from fer_tf.errors import UserError, unknown_name
@@ -80,7 +80,8 @@ def load(
         skip_bad: taken for the adapters' common signature; no drawn face is bad.
 
     Returns:
-        A table with images, votes, landmarks (68, iBUG order), boxes and subjects. ``votes`` has a column a class;
+        A table with images, votes, landmarks (68, iBUG order), boxes, subjects, and valence and arousal: the mean
+        place of the votes on the circumplex, made up and not measured. ``votes`` has a column a class;
         for FER+ two more, ``unknown`` and ``NF`` (not a face), as in its label file, so that its rules can be applied
         (arXiv 1608.01041). Votes for those two never enter ``targets``.
 
@@ -105,12 +106,13 @@ def load(
         points, boxes = _paint(who, sitting, painter, draws, images[start : start + GROUP])
         groups.append((sitting.labels, sitting.votes, points, boxes))
     labels, votes, points, boxes = (np.concatenate(column)[:faces] for column in zip(*groups, strict=True))
-    shares = normalise(votes[:, : len(words)]) if targets == "votes" else one_hot(labels, len(words))
+    voted = normalise(votes[:, : len(words)])
+    shares = voted if targets == "votes" else one_hot(labels, len(words))
     subject = np.arange(faces) % identities
     return FaceTable(
         targets=shares, label_set=words, split=np.array(SPLIT_TURNS)[subject % len(SPLIT_TURNS)],
         ids=np.array([f"synthetic{i:06d}" for i in range(faces)]), images=images, votes=votes.astype(np.float32),
-        landmarks=points, boxes=boxes, subject=np.array([f"person{k:04d}" for k in subject]),
+        landmarks=points, boxes=boxes, valence_arousal=valence_arousal(voted, words.classes), subject=np.array([f"person{k:04d}" for k in subject]),
     )  # fmt: skip
 
 

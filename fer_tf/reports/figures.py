@@ -118,6 +118,63 @@ def confusion(matrix: np.ndarray | Sequence[Sequence[int]], classes: Sequence[st
     return figure
 
 
+def pareto(
+    names: Sequence[str], cost: Sequence[float], accuracy: Sequence[float], cost_name: str, accuracy_name: str
+) -> Figure:
+    """Draw accuracy over cost, cost on a log axis; those that nothing beats in both are joined by a line.
+
+    Args:
+        names: one a point.
+        cost: above 0, lower is better.
+        accuracy: values in 0..1.
+        cost_name, accuracy_name: labels of the axes.
+    """
+    cost, points = np.asarray(cost, float), 100 * np.asarray(accuracy, float)
+    order = np.lexsort((-points, cost))
+    front, best = [], -np.inf
+    for i in order:
+        if points[i] > best:
+            front.append(i)
+            best = points[i]
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.step(cost[front], points[front], where="post", color=COLOURS[0], lw=1.2)
+    others = np.setdiff1d(np.arange(len(points)), front)
+    axes.scatter(cost[others], points[others], color=PALE, edgecolor=INK, lw=0.5, s=36, zorder=3)
+    axes.scatter(cost[front], points[front], color=COLOURS[0], s=42, zorder=4)
+    for i, name in enumerate(names):
+        axes.annotate(name, (cost[i], points[i]), xytext=(4, 5), textcoords="offset points", fontsize=7.5, color=INK)
+    axes.set(xlabel=cost_name, ylabel=f"{accuracy_name}, %")
+    axes.margins(x=0.12)
+    _quiet(axes)
+    return figure
+
+
+def lines(
+    values: pd.DataFrame, x_name: str, y_name: str, errors: pd.DataFrame | None = None, title: str = ""
+) -> Figure:
+    """Draw one line a column over the index.
+
+    Args:
+        values: numbers in the unit of ``y_name``; the index is x.
+        x_name, y_name: labels of the axes.
+        errors: half lengths of the error bars, same shape.
+        title: what is shown.
+    """
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for i, column in enumerate(values):
+        bars = None if errors is None else errors[column]
+        axes.errorbar(values.index, values[column], yerr=bars, marker="o", ms=4.5, lw=1.6, capsize=3,
+                      color=COLOURS[i % len(COLOURS)], label=str(column))  # fmt: skip
+    axes.set(xlabel=x_name, ylabel=y_name)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.legend(frameon=False, fontsize=8)
+    _quiet(axes)
+    return figure
+
+
 def _quiet(axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="both", color="#e8eaed", lw=0.7)

@@ -80,6 +80,9 @@ def parser(study: Study) -> argparse.ArgumentParser:
 def main(study: Study, arguments: Sequence[str] | None = None) -> None:
     """Run a study from the command line and end the process.
 
+    A study whose later runs need the networks of earlier ones has ``configs`` give the runs that can start, and is
+    asked again after them, until it gives no new ones.
+
     Exit codes: 0 when every run ended well, 1 when some failed (the others are complete), 2 for a user's mistake,
     130 when interrupted (the same command continues).
     """
@@ -111,10 +114,14 @@ def _run(study: Study, options: argparse.Namespace) -> int:
     from fer_tf.sweeps.runner import TableCache, run_all
     from fer_tf.sweeps.study_page import ranking
 
-    load = TableCache()
-    _check(configs, load)
-    _tell_skipped(load(configs[0])["train"].skipped, options.out)
-    results = run_all(everything, options.out, load, {c.name for c in configs})
+    load, checked = TableCache(), set()
+    while configs:
+        _check(configs, load)
+        _tell_skipped(load(configs[0])["train"].skipped, options.out)
+        checked |= {c.name for c in configs}
+        results = run_all(everything, options.out, load, checked)
+        everything = study.configs(options)
+        configs = [c for c in everything if _wanted(c.name, options.only) and c.name not in checked]
     written = study.report(results, options.out, options)
     print(ranking(results).to_string(index=False))
     for path in written:
@@ -176,6 +183,15 @@ def sized(model: str, width: float) -> str:
     """Return a model's call string with ``width`` set, unless it sets its own."""
     name, keywords = callstring.parse(model)
     return callstring.render(name, {"width": width, **keywords})
+
+
+def finished(config: RunConfig, out: Path) -> Path | None:
+    """Return the absolute path of a run's network, or nothing while it is not there."""
+    from fer_tf.sweeps.runner import run_folder
+    from fer_tf.training.run import METRICS, MODEL
+
+    folder = run_folder(config, out).absolute()
+    return folder / MODEL if (folder / METRICS).is_file() else None
 
 
 def augmentations(text: str) -> tuple[str, ...]:

@@ -42,11 +42,17 @@ class TableCache:
 
     def __call__(self, config: RunConfig) -> Tables:
         """Return the tables of a configuration, read anew only when they are not those of the last call."""
-        key = (config.dataset, config.data, config.skip_bad, config.limit, config.image_size)
+        noise = (config.label_noise, config.seed if config.label_noise else 0)
+        key = (config.dataset, config.data, config.skip_bad, config.limit, config.image_size, config.landmarks, noise)
         if key != self._key:
             self._tables = load_tables(config)
             self._key = key
         return self._tables
+
+
+def run_folder(config: RunConfig, out: Path) -> Path:
+    """Return the folder of a run within a study's."""
+    return Path(out) / "runs" / config.folder()
 
 
 def run_all(
@@ -72,7 +78,7 @@ def run_all(
     Raises:
         UserError: two equal configurations, ``out`` is no folder, or another process is at work in it.
     """
-    folders = {config: Path(out) / "runs" / config.folder() for config in configs}
+    folders = {config: run_folder(config, out) for config in configs}
     if len(set(folders.values())) != len(configs):
         raise UserError("Two runs of the study have the same name and settings.")
     chosen = [c for c in configs if selected is None or c.name in selected]

@@ -16,7 +16,10 @@ RANGES = {
     "seed": (0, 2**32 - 1), "weight_decay": (0, 1e6), "l2": (0, 1e6),
     "kernel_l1": (0, 1e6), "kernel_l2": (0, 1e6), "clipnorm": (0, 1e6), "global_clipnorm": (0, 1e6),
     "clipvalue": (0, 1e6), "sharpness": (0, 1e6), "dropout": (0, 0.999),
+    "label_noise": (0, 1),
 }  # fmt: skip
+# Settings that came later: at their defaults they stay out of the digest, so that older runs keep their folders.
+LATER = {"objective": "classification", "landmarks": None, "label_noise": 0.0}
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class RunConfig:
         data: folder or file of the dataset; ``None`` for built-in ones.
         skip_bad: leave out unreadable rows (recorded) instead of stopping.
         limit: at most so many faces a split, evenly spaced, for quick looks; ``None`` for all.
+        landmarks: a table of landmarks (``fer_tf.datasets.landmarks``) that gives the faces theirs, by id.
+        label_noise: share of the training faces that get a wrong label (``fer_tf.datasets.noise``).
         model: call string of the model registry.
         image_size: side in pixels to which faces are brought first; ``None`` keeps the dataset's.
         crop: side in pixels of the square that the network sees: random in training, centred in evaluation;
@@ -57,6 +62,8 @@ class RunConfig:
     data: str | None = None
     skip_bad: bool = False
     limit: int | None = None
+    landmarks: str | None = None
+    label_noise: float = 0.0
     model: str = "vgg"
     image_size: int | None = None
     crop: int | None = 40
@@ -140,8 +147,9 @@ class RunConfig:
         """Return eight hex digits that change with any setting but the name."""
         values = self.to_json()
         del values["name"]
-        if values["objective"] == "classification":
-            del values["objective"]  # so that runs from before there were others keep their folders
+        for key, default in LATER.items():
+            if values[key] == default:
+                del values[key]
         return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=4).hexdigest()
 
     def folder(self) -> str:

@@ -15,6 +15,8 @@ import numpy as np
 
 import fer_tf
 from fer_tf import atomic, datasets, evaluation, losses, models
+from fer_tf.datasets.landmarks import with_landmarks
+from fer_tf.datasets.noise import flip_labels
 from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.progress import bar
 from fer_tf.readers import open_reader
@@ -37,7 +39,12 @@ def load_tables(config: RunConfig) -> Tables:
         UserError: a split without rows.
     """
     table = datasets.load(config.dataset, config.data, skip_bad=config.skip_bad)
-    return {split: _prepared(table.select(split), config) for split in SPLITS}
+    if config.landmarks:
+        table = with_landmarks(table, config.landmarks)
+    tables = {split: _prepared(table.select(split), config) for split in SPLITS}
+    if config.label_noise:
+        tables["train"], _ = flip_labels(tables["train"], config.label_noise, config.seed)
+    return tables
 
 
 def _prepared(table: FaceTable, config: RunConfig) -> FaceTable:

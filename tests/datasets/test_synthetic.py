@@ -173,3 +173,13 @@ def test_a_linear_classifier_learns_something_but_not_everything(table):
 def test_options_out_of_range_are_named(options, message):
     with pytest.raises(UserError, match=message):
         load(**options)
+
+
+def test_valence_and_arousal_are_the_mean_of_what_the_taggers_said():
+    table = load(faces=60)
+    happy, sad = FER2013.classes.index("happy"), FER2013.classes.index("sad")
+    votes = table.votes / table.votes.sum(axis=1, keepdims=True)
+    of_happy = np.flatnonzero(votes[:, happy] == 1)
+    assert of_happy.size and np.allclose(table.valence_arousal[of_happy], (0.8, 0.35))
+    assert (table.valence_arousal[votes[:, sad] > 0.8, 0] < -0.3).all()
+    assert np.abs(table.valence_arousal).max() <= 1

@@ -1,0 +1,69 @@
+"""Expression alone, and with valence and arousal beside it (arXiv 2103.17107), with and without sharpness-aware steps.
+
+  python experiments/multitask.py --quick                               built-in faces
+  python experiments/multitask.py --dataset affectnet --data DIR --model efficientnet_b0 --crop 0 --width 1
+
+Valence and arousal come with AffectNet. The built-in faces have made-up ones, the mean place of their ten votes on the
+circumplex: they show that the path works and say nothing about photographs. Figures: experiments/README.md.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fer_tf import callstring
+from fer_tf.sweeps import commandline
+from fer_tf.training.config import RunConfig
+
+if TYPE_CHECKING:
+    from fer_tf.sweeps.runner import Result
+
+
+def configs(options: argparse.Namespace) -> list[RunConfig]:
+    """Return the single task, both tasks, and both with sharpness-aware minimisation."""
+    settings = commandline.shared_settings(options)
+    alone = commandline.sized(options.model, options.width)
+    name, keywords = callstring.parse(alone)
+    both = callstring.render(name, {**keywords, "valence_arousal": True})
+    ways = {
+        "expression": (alone, "classification(class_weights='max')", 0.0),
+        "expression, valence, arousal": (both, "multitask(class_weights='max')", 0.0),
+        "the same, sharpness-aware": (both, "multitask(class_weights='max')", 0.05),
+    }
+    runs = [
+        RunConfig(
+            name=way, model=model, objective=objective, sharpness=sharpness, optimizer="adam",
+            learning_rate=options.learning_rate, augment=("light",), **settings,
+        )
+        for way, (model, objective, sharpness) in ways.items()
+    ]  # fmt: skip
+    return commandline.over_seeds(runs, options.seeds)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the study's flags."""
+    parser.add_argument("--learning-rate", type=float, default=0.001, help="of Adam (default %(default)s)")
+
+
+def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
+    """Write the study's page and winner."""
+    from fer_tf.sweeps import study_page
+
+    if options.dataset.startswith("synthetic"):
+        sys.stderr.write("valence and arousal of the built-in faces are made up: no finding about photographs\n")
+    return study_page.write(results, out, "Expression, valence and arousal", lambda _: [])
+
+
+STUDY = commandline.Study(
+    name="multitask",
+    description=__doc__,
+    configs=configs,
+    report=report,
+    add_arguments=add_arguments,
+    defaults={"model": "efficientnet_b0(stem_stride=1)", "width": 0.5, "epochs": 4, "crop": 44},
+)
+
+if __name__ == "__main__":
+    commandline.main(STUDY)
