@@ -28,7 +28,7 @@ from fer_tf.faces.detectors import Detections, Detector, build
 
 MODEL = Path("models") / "shape_predictor_68_face_landmarks.dat"
 # Pixels that repeat the edge around a photograph before detection: HOG's window reaches beyond the face, and of faces
-# cut as tightly as FER2013's it finds a fifteenth more with them.
+# cut as tightly as FER2013's it finds a twelfth more with them.
 BORDER = 24
 # The predictor sees every face in a gray patch of this side, in which its box has that side: enough for its points,
 # which are whole pixels there, to be exact to a third of a per cent of the face.
@@ -37,7 +37,7 @@ PATCH, BOX = 240, 160
 # so many units wide and centred between eyes and mouth: the median over FER2013 is 2.3 to 2.4.
 BOX_UNITS = 2.3
 # Mean distance in face units between dlib's and the detector's five points over which dlib's are wrong. The faces of
-# FER2013 for which it is were looked at: profiles, and faces that lie on their side.
+# FER2013 for which it is were looked at: mostly profiles, and faces that lie on their side.
 FARTHEST = 0.2
 FACES_AT_ONCE = 64
 

@@ -346,7 +346,7 @@ def test_five_points_find_the_others_on_turned_heads(photographs, degrees):
 
 
 @needs_dlib
-@pytest.mark.parametrize("detector", ["hog", "retinaface"])
+@pytest.mark.parametrize("detector", ["hog", pytest.param("retinaface", marks=pytest.mark.slow)])
 def test_faces_of_48_pixels_get_their_points(photographs, detector):
     left, top, side = 165, 50, 130
     face = photographs["astronaut"][top : top + side, left : left + side]
