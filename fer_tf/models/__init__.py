@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from fer_tf import layers
 from fer_tf.errors import UserError
-from fer_tf.models.trunk import freeze_trunk, load_trunk
+from fer_tf.models.trunk import freeze_trunk, load_trunk, unfreeze
 from fer_tf.registry import Registry
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["MODELS", "SMALL_SHAPE", "build", "freeze_trunk", "load", "load_trunk", "logits_of"]
+__all__ = ["MODELS", "SMALL_SHAPE", "build", "freeze_trunk", "load", "load_trunk", "logits_of", "unfreeze"]
 
 SMALL_SHAPE = (48, 48, 1)
 

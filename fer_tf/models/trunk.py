@@ -117,7 +117,7 @@ def _old_layers(file: "h5py.File") -> dict[str, list[np.ndarray]]:
 def freeze_trunk(network: "keras.Model", head: Sequence[str] = HEAD) -> None:
     """Let only the layers in ``head`` learn; batch-norms of the trunk keep their statistics and use them.
 
-    Compile after it; ``network.trainable = True`` undoes it.
+    ``unfreeze`` undoes it. Compile after either.
 
     Raises:
         UserError: the network has no layer of such a name.
@@ -127,3 +127,10 @@ def freeze_trunk(network: "keras.Model", head: Sequence[str] = HEAD) -> None:
         raise UserError(f"Model {network.name!r} has no layer {min(unknown)!r} to train.")
     for layer in network.layers:
         layer.trainable = layer.name in head
+
+
+def unfreeze(network: "keras.Model") -> None:
+    """Let every layer learn."""
+    # Layer by layer: Keras passes network.trainable = True on to no layer when the network's own flag was True.
+    for layer in network.layers:
+        layer.trainable = True
