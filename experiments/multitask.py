@@ -28,9 +28,9 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     name, keywords = callstring.parse(alone)
     both = callstring.render(name, {**keywords, "valence_arousal": True})
     ways = {
-        "expression": (alone, "classification(class_weights='max')", 0.0),
-        "expression, valence, arousal": (both, "multitask(class_weights='max')", 0.0),
-        "the same, sharpness-aware": (both, "multitask(class_weights='max')", 0.05),
+        "expression": (alone, "classification(class_weights='balanced')", 0.0),
+        "expression, valence, arousal": (both, "multitask(class_weights='balanced')", 0.0),
+        "the same, sharpness-aware": (both, "multitask(class_weights='balanced')", 0.05),
     }
     runs = [
         RunConfig(

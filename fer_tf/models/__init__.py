@@ -107,6 +107,11 @@ MODELS.add(
     small="efficientnet_b2(stem_stride=1)", reference="arXiv 1905.11946, arXiv 2103.17107",
 )  # fmt: skip
 
+MODELS.add(
+    "fusion", "fer_tf.models.fusion:fusion",
+    image_shape=(44, 44, 3), num_classes=7, parameters=31_211_511, gradcam_layer="first_features",
+    small="fusion", reference="WuJie1010/Facial-Expression-Recognition.Pytorch for the members",
+)  # fmt: skip
 
 def build(
     text: str,

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from fer_tf import models
+from fer_tf import callstring, models
 from fer_tf.errors import UserError
 from fer_tf.models.arguments import check_image_shape, regularizer
 
@@ -20,13 +20,14 @@ def fusion(
     dropout: float | None = None,
     kernel_regularizer: Any = None,
     name: str = "fusion",
+    width: float = 1.0,
     members: Sequence[str] = ("vgg19", "resnet18"),
     frozen: bool = False,
 ) -> keras.Model:
     """Join two networks: softmax of each, concatenated, Dense from 2C to C.
 
-    The dense layer starts as the mean of the members' probabilities, four times as large, so that fusion begins where
-    averaging ends.
+    The dense layer starts as the mean of the members' probabilities, four times as large and centred, so that fusion
+    begins where averaging ends.
 
     Args:
         num_classes: C, how many logits; the members' own, where they are files.
@@ -34,6 +35,7 @@ def fusion(
         dropout: of members that are call strings; ``None`` means each one's own.
         kernel_regularizer: penalty on every kernel of members that are call strings, and on the dense layer's.
         name: the model's name.
+        width: multiplies the channels of members that are call strings.
         members: two ``.keras`` files, or call strings of ``MODELS`` for members that are trained with the rest.
         frozen: keep the members as they are, batch-norm statistics included; only the dense layer learns.
 
@@ -49,21 +51,23 @@ def fusion(
     images = keras.Input(check_image_shape(image_shape, 0), name="images")
     probabilities = []
     for prefix, text in zip(PREFIXES, members, strict=True):
-        member = _member(text, num_classes, image_shape, dropout, kernel_regularizer)
+        member = _member(text, width, num_classes, image_shape, dropout, kernel_regularizer)
         logits = _inlined(member, images, prefix, frozen)
         probabilities.append(layers.Softmax(name=f"{prefix}_probabilities")(logits))
     x = layers.Concatenate(name="probabilities")(probabilities)
     penalty = regularizer(kernel_regularizer)
     weigh = layers.Dense(num_classes, kernel_regularizer=penalty, dtype="float32", name="logits")
     fused = keras.Model(images, weigh(x), name=name)
-    weigh.set_weights([np.tile(2 * np.eye(num_classes), (len(PREFIXES), 1)), np.zeros(num_classes)])
+    weigh.set_weights([np.tile(2 * np.eye(num_classes), (len(PREFIXES), 1)), np.full(num_classes, -4 / num_classes)])
     return fused
 
 
 def _member(
-    text: str, num_classes: int, image_shape: Sequence[int], dropout: float | None, penalty: Any
+    text: str, width: float, num_classes: int, image_shape: Sequence[int], dropout: float | None, penalty: Any
 ) -> keras.Model:
     if not text.endswith(".keras"):
+        row, keywords = callstring.parse(text)
+        text = callstring.render(row, {**keywords, "width": width * keywords.get("width", 1.0)})
         return models.build(text, num_classes, tuple(image_shape), dropout, penalty)
     member = models.load(text)
     if member.input_shape[1:] != tuple(image_shape) or member.output_shape != (None, num_classes):

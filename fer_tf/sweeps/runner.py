@@ -1,10 +1,8 @@
 """Run a list of configurations; keep the results of those that end, and the reasons of those that do not."""
 
-import fcntl
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +80,7 @@ def run_all(
     if len(set(folders.values())) != len(configs):
         raise UserError("Two runs of the study have the same name and settings.")
     chosen = [c for c in configs if selected is None or c.name in selected]
-    with _alone_in(Path(out)):
+    with atomic.alone_in(Path(out)):
         stored = {c: read_json(folders[c] / METRICS) for c in configs}
         ended = {c: Result(c, folders[c], metrics) for c, metrics in stored.items() if metrics}
         for i, config in enumerate(chosen, start=1):
@@ -103,20 +101,6 @@ def _result(config: RunConfig, folder: Path, load: Callable[[RunConfig], Tables]
         except OSError as full:
             sys.stderr.write(f"could not write {folder / 'traceback.txt'}: {full}\n")
         return Result(config, folder, None, reason)
-
-
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UserError(f"{out} is no folder. Give --out another place.") from None
-    with (out / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"Another process is at work in {out}. Wait for it, or give another --out.") from None
-        yield
 
 
 def _keep_table(ended: Sequence[Result], out: Path) -> None:

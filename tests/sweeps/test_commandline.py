@@ -2,6 +2,7 @@
 
 import pytest
 
+from fer_tf.datasets import DATASETS
 from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
 
@@ -41,7 +42,7 @@ def test_list_shows_the_runs_and_does_nothing(tmp_path, capsys, monkeypatch):
     [
         (["--dataset", "fer2013", "--data", "/no/such/place"], "/no/such/place"),
         (["--dataset", "fer2013"], "'fer2013' needs data"),
-        (["--dataset", "cifar"], "Unknown dataset 'cifar'. Available: csv, fer2013, ferplus, folder, synthetic."),
+        (["--dataset", "cifar"], f"Unknown dataset 'cifar'. Available: {', '.join(sorted(DATASETS))}."),
         (["--only", "zzz*"], "No run matches zzz*. Available: a."),
         (["--epochs", "0"], "0 is not above 0"),
         (["--seeds", "1;2"], "is no list of whole numbers"),
