@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import keras
+import matplotlib
 import numpy as np
 import pytest
+from PIL import Image, ImageEnhance
 
 from fer_tf import models
 
@@ -17,12 +19,14 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 COMMANDS = [line for kind, body in BLOCKS if kind == "sh" for line in body.splitlines()]
 EXPERIMENTS = [line for line in COMMANDS if line.startswith(".venv/bin/python experiments/")]
+FACES = [line for line in COMMANDS if line.startswith(".venv/bin/python -m fer_tf.faces ")]
+EXAMPLES = [body for kind, body in BLOCKS if kind == "python"]
 
 
 def test_ci_runs_the_two_boxes_and_the_rest_is_run_here():
     boxed = re.findall(r"^<!-- (main|test) -->\n```sh\n(.*)\n```", TEXT, re.MULTILINE)
     assert [name for name, _ in boxed] == ["main", "test"]
-    assert sorted(COMMANDS) == sorted([command for _, command in boxed] + EXPERIMENTS)
+    assert sorted(COMMANDS) == sorted([command for _, command in boxed] + EXPERIMENTS + FACES)
     ci = (ROOT / ".ci" / "run").read_text()
     assert "command_of test" in ci and "command_of main" in ci
 
@@ -53,6 +57,38 @@ def test_every_experiment_names_runs_that_exist(command, tmp_path):
     assert ended.returncode == 0 and ended.stdout.strip(), ended.stderr[-2000:]
 
 
+@pytest.fixture
+def photographs(tmp_path, monkeypatch):
+    """Stand in a folder with ``photographs``: two classes of one portrait, lit in many ways."""
+    portrait = Image.open(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg").convert("RGB")
+    for name in ("happy", "neutral"):
+        (tmp_path / "photographs" / name).mkdir(parents=True)
+        for i in range(10):
+            lit = ImageEnhance.Brightness(portrait).enhance(0.6 + 0.08 * i)
+            lit.save(tmp_path / "photographs" / name / f"{i}.jpg")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.slow
+def test_from_photographs_to_a_trained_network(photographs):
+    block = next(b for kind, b in BLOCKS if kind == "sh" and "fer_tf.faces crop" in b)
+    training = [line for line in block.splitlines() if line in EXPERIMENTS]
+    assert len(training) == 1 and len(FACES) == 4
+    for line in block.splitlines():
+        arguments = shlex.split(line.replace("experiments/", f"{ROOT}/experiments/"))[1:]
+        quick = ["--quick", "--batch-size", "4"] if line in training else []
+        ended = subprocess.run([sys.executable, *arguments, *quick], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr[-2000:]
+    assert len(list(Path("faces").rglob("*.png"))) == len(list(Path("masked").rglob("*.jpg"))) == 20
+    assert len(list(Path("shards").glob("*.tfrecord"))) == 1 and Path("landmarks.csv").is_file()
+    assert models.load("runs/small_resnet_quick/winner.keras").output_shape == (None, 2)
+
+
+def test_the_extraction_example_runs(photographs, capsys):
+    exec(EXAMPLES[0], {})
+    assert capsys.readouterr().out == "(8, 112, 112, 3)\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [c for c in EXPERIMENTS if "fer2013" in c or "ferplus" in c])
 def test_the_commands_on_official_files_run(command, tmp_path):
@@ -71,6 +107,5 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(0)
     models.build("vgg(width=0.03)", num_classes=7, image_shape=(40, 40, 1)).save(folder / "winner.keras")
-    (example,) = [body for kind, body in BLOCKS if kind == "python"]
-    exec(example, {})
+    exec(EXAMPLES[1], {})
     assert 0 <= float(capsys.readouterr().out) <= 1

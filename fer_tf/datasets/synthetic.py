@@ -112,7 +112,8 @@ def load(
     return FaceTable(
         targets=shares, label_set=words, split=np.array(SPLIT_TURNS)[subject % len(SPLIT_TURNS)],
         ids=np.array([f"synthetic{i:06d}" for i in range(faces)]), images=images, votes=votes.astype(np.float32),
-        landmarks=points, boxes=boxes, valence_arousal=valence_arousal(voted, words.classes), subject=np.array([f"person{k:04d}" for k in subject]),
+        landmarks=points, boxes=boxes, valence_arousal=valence_arousal(voted, words.classes),
+        subject=np.array([f"person{k:04d}" for k in subject]),
     )  # fmt: skip
 
 
