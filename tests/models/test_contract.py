@@ -60,7 +60,7 @@ HEADS = {
     "relation_score",
 }
 # Deeper rows of builders that other rows have too: the fast suite leaves them out.
-DEEP = {"vgg16", "vgg19", "resnet18", "resnet18_imagenet", "efficientnet_b2", "fusion"}
+DEEP = {"vgg16", "vgg19", "resnet18", "resnet18_imagenet", "ghostnet", "efficientnet_b2", "fusion"}
 
 
 @pytest.fixture(params=[pytest.param(m, marks=pytest.mark.slow if m in DEEP else ()) for m in models.MODELS])
