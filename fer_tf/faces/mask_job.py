@@ -9,22 +9,26 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from fer_tf import atomic
-from fer_tf.errors import UserError
+from fer_tf import atomic, callstring
+from fer_tf.errors import UserError, unknown_name
 from fer_tf.faces import mask_records as records
 from fer_tf.faces import photographs, reading
+from fer_tf.faces.crops import NO_FACE
 from fer_tf.faces.cut import cut_face
-from fer_tf.faces.detectors import Detections, Detector
+from fer_tf.faces.detectors import DETECTORS, Detections, Detector
 from fer_tf.faces.masks import MASKS, put_mask, read_color
 from fer_tf.progress import bar
 
+if TYPE_CHECKING:
+    from fer_tf.faces.dlib_faces import PointFinder
+
 RANDOM = "random"
-NO_FACE = "no face found."
+SURGICAL = "surgical"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class MaskOptions:
         color: ``None`` draws it.
         detector: call string, see ``detectors``.
         points: 5, the detector's own, or 68, which follow the jaw and need the extra ``landmarks``.
-        cut: in place of a mask, cut the largest face off below the eyes.
+        cut: in place of a mask, cut the largest face off below the eyes; nothing is drawn, so that ``kind``, ``seed``
+            and ``color`` must be left alone.
         enlarge: with ``cut``, turn the upper face upright and enlarge it.
         fill: with ``cut``, the level of what is removed.
 
@@ -45,7 +50,7 @@ class MaskOptions:
         UserError: a value out of range.
     """
 
-    kind: str = "surgical"
+    kind: str = SURGICAL
     seed: int = 0
     color: str | None = None
     detector: str = "retinaface"
@@ -61,12 +66,23 @@ class MaskOptions:
             raise UserError(f"fill={self.fill} is no level. Expected 0 to 255.")
         if (self.enlarge or self.fill) and not self.cut:
             raise UserError("enlarge and fill act on cut faces only. Give cut as well.")
-        if self.cut and (self.color or (self.enlarge and self.fill)):
-            raise UserError("A cut face has no mask to give a color, and an enlarged one nothing to fill.")
-        if self.kind != RANDOM:
-            MASKS.make(self.kind, np.random.default_rng(0), self.color and read_color(self.color))
-        elif self.color:
-            read_color(self.color)
+        if self.cut and (self.kind != SURGICAL or self.seed or self.color is not None):
+            raise UserError("A cut face has no mask. Leave kind, seed and color out, or cut.")
+        if self.enlarge and self.fill:
+            raise UserError("An enlarged face leaves nothing to fill. Leave enlarge or fill out.")
+        _ = DETECTORS[callstring.parse(self.detector)[0]]
+        self._check_kind()
+
+    def _check_kind(self) -> None:
+        color = None if self.color is None else read_color(self.color)
+        if self.kind == RANDOM:
+            return
+        name = callstring.parse(self.kind)[0]
+        if name == RANDOM:
+            raise UserError(f"kind={self.kind!r}: {RANDOM} takes no options.")
+        if name not in MASKS:
+            raise unknown_name("mask", name, [*MASKS, RANDOM])
+        MASKS.make(self.kind, np.random.default_rng(0), color)
 
 
 def mask_folder(
@@ -85,7 +101,7 @@ def mask_folder(
         dst: output folder: new, empty, or of this same job.
         options: ``None`` for the defaults.
         overwrite: do again what an earlier job did.
-        limit: read at most so many pictures, the first by name.
+        limit: read at most so many pictures, the first by name; what earlier jobs did of the others stays.
         detector: in place of ``options.detector``.
 
     Returns:
@@ -96,23 +112,22 @@ def mask_folder(
     """
     src, dst, options = Path(src), Path(dst), options or MaskOptions()
     notes: list[tuple[str, str]] = []
-    sources = photographs.find(src, lambda name, reason: notes.append((name, reason)))[:limit]
+    sources = photographs.find(src, lambda name, reason: notes.append((name, reason)))
     records.check_places(src, dst)
-    names = [name for _, name in sources]
+    finder = None
+    if overwrite or not (dst / records.OPTIONS).exists():  # A mistake in the detector must change nothing in dst.
+        finder = _finder(options, detector)
     with atomic.alone_in(dst):
-        records.begin(dst, {"source": str(src.resolve()), **asdict(options)}, overwrite)
-        stamps = {name: records.stamp(path) for path, name in sources}
-        done = {
-            entry["source"]: entry
-            for entry in records.read_journal(dst)
-            if stamps.get(entry["source"]) == entry["stamp"] and (dst / entry["file"]).exists()
-        }
-        left = [s for s in sources if s[1] not in done]
+        records.begin(dst, {"source": records.escaped(src.resolve()), **asdict(options)}, overwrite)
+        known = {entry["source"]: entry for entry in records.read_journal(dst)}
+        files = records.file_names([n for _, n in sources], {name: entry["file"] for name, entry in known.items()})
+        done = {name: entry for name, entry in known.items() if (dst / entry["file"]).exists()}
+        stamps = {name: records.stamp(path) for path, name in sources[:limit]}
+        left = [s for s in sources[:limit] if s[1] not in done or done[s[1]]["stamp"] != stamps[s[1]]]
         if left:
-            files = dict(zip(names, records.file_names(names), strict=True))
-            job = _Job(dst, options, files, stamps, detector or options.detector)
-            notes += job.run(left, done)
-        return records.write_tables(dst, [done[name] for name in names if name in done], notes)
+            job = _Job(dst, options, files, stamps, finder or _finder(options, detector))
+            notes += job.run(left, len(stamps), done)
+        return records.write_tables(dst, [done[name] for name in sorted(done)], notes)
 
 
 def face_seed(seed: int, name: str, face: int) -> tuple[int, int, int]:
@@ -127,6 +142,13 @@ def face_seed(seed: int, name: str, face: int) -> tuple[int, int, int]:
     return seed, int.from_bytes(digest, "big"), face
 
 
+def _finder(options: MaskOptions, detector: Detector | None) -> "PointFinder":
+    # Loads what is needed: dlib for 68 points only.
+    from fer_tf.faces.dlib_faces import PointFinder
+
+    return PointFinder(detector or options.detector, options.points)
+
+
 class _Job:
     """What turns photographs into masked ones.
 
@@ -135,7 +157,7 @@ class _Job:
         options: how.
         files: by source, the file to write.
         stamps: by source, what the journal keeps to know it again.
-        detector: call string or detector.
+        finder: finds faces and their points.
     """
 
     def __init__(
@@ -144,19 +166,17 @@ class _Job:
         options: MaskOptions,
         files: Mapping[str, str],
         stamps: Mapping[str, list[int]],
-        detector: str | Detector,
+        finder: "PointFinder",
     ):
-        # Loads what is needed: dlib for 68 points only.
-        from fer_tf.faces.dlib_faces import PointFinder
+        self._dst, self._options, self._files, self._stamps, self._finder = dst, options, files, stamps, finder
 
-        self._dst, self._options, self._files, self._stamps = dst, options, files, stamps
-        self._finder = PointFinder(detector, options.points)
-
-    def run(self, left: Sequence[tuple[Path, str]], done: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
-        """Do what is left, adding it to the journal and to ``done``; return what was skipped, and why."""
+    def run(
+        self, left: Sequence[tuple[Path, str]], total: int, done: dict[str, dict[str, Any]]
+    ) -> list[tuple[str, str]]:
+        """Do what is left of ``total``, adding it to the journal and to ``done``; return what was skipped, and why."""
         notes = []
         with (
-            bar(len(done) + len(left), "Masking", "image", len(done)) as progress,
+            bar(total, "Masking", "image", total - len(left)) as progress,
             (self._dst / records.JOURNAL).open("ab") as journal,
         ):
             for batch in reading.batches(left, 1, {}):
@@ -172,6 +192,7 @@ class _Job:
                     else:
                         # There may be one of an earlier run, when the source was another picture.
                         (self._dst / self._files[r.source]).unlink(missing_ok=True)
+                        done.pop(r.source, None)
                         notes.append((r.source, r.reason or NO_FACE))
                     progress.update()
         return notes

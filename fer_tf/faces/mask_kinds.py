@@ -98,6 +98,8 @@ def cloth(rng: np.random.Generator, ink: Ink = None, seam: bool = True) -> Mask:
         ink: RGB (3,), or ``None`` for one of a palette, dark and light.
         seam: sew the two halves together down the middle.
     """
+    if not isinstance(seam, bool):
+        raise ValueError(f"seam={seam!r} is unknown. Expected True or False.")
     ink = _ink(
         rng,
         ink,
@@ -125,6 +127,8 @@ def n95(rng: np.random.Generator, ink: Ink = None, valve: bool | None = None) ->
         ink: RGB (3,), or ``None`` for white or nearly so.
         valve: an exhalation valve in front of the mouth; ``None`` draws it.
     """
+    if valve is not None and not isinstance(valve, bool):
+        raise ValueError(f"valve={valve!r} is unknown. Expected True, False or None.")
     ink = _ink(rng, ink, [(236, 236, 232), (228, 230, 234), (240, 236, 224), (210, 222, 232)])
     has_valve = bool(rng.random() < 0.5) if valve is None else valve
     creases = _Creases(rng, 0.012)

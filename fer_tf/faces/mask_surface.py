@@ -47,11 +47,6 @@ def brightness(points: np.ndarray) -> np.ndarray:
     return 0.66 + 0.42 * np.clip(normal @ _LIGHT, -0.3, 1)
 
 
-def nearness(points: np.ndarray, head: Head) -> np.ndarray:
-    """Return how near points (..., 3) are to the camera, in the head's units."""
-    return points @ head.towards
-
-
 def visible(points: np.ndarray, head: Head) -> bool:
     """Tell whether a band (P, 3) lies on a side of the head that the camera sees."""
     return bool(np.sign(points[:, 0].mean()) * head.towards[0] > -0.2)

@@ -1,4 +1,7 @@
 import csv
+import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,20 +204,30 @@ def test_a_face_without_points_leaves_the_others(src, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--kind", "scarf"], "Unknown mask 'scarf'"),
+        (["--kind", "scarf"], "Unknown mask 'scarf'. Available: cloth, n95, random, surgical."),
+        (["--kind", "random(pleats=2)"], "random takes no options"),
+        (["--kind", "n95(valve='maybe')"], "valve='maybe'"),
+        (["--detector", "retinafce"], "Unknown detector 'retinafce'"),
         (["--kind", "n95(pleats=2)"], "takes no 'pleats'"),
         (["--color", "reddish"], "reddish"),
+        (["--color", ""], "color ''"),
+        (["--color", "", "--kind", "random"], "color ''"),
         (["--seed", "-2"], "seed=-2"),
         (["--fill", "9"], "cut"),
         (["--enlarge"], "cut"),
         (["--cut", "--color", "red"], "no mask"),
+        (["--cut", "--color", ""], "no mask"),
+        (["--cut", "--kind", "n95"], "no mask"),
+        (["--cut", "--seed", "3"], "no mask"),
+        (["--cut", "--enlarge", "--fill", "9"], "nothing to fill"),
         (["--cut", "--fill", "300"], "fill=300"),
         (["--limit", "0"], "--limit 0"),
     ],
 )
 def test_mistakes_end_with_2(halves, src, tmp_path, capsys, arguments, message):
     assert mask(src, tmp_path / "out", *arguments) == 2
-    assert message in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
@@ -233,3 +246,112 @@ def test_names_that_would_meet_are_kept_apart(halves, tmp_path):
     save(tmp_path / "src" / "a.gif.png")
     mask(tmp_path / "src", tmp_path / "out")
     assert {r["file"] for r in rows(tmp_path / "out" / "masks.csv")} == {"a.gif.png", "a.gif.png.png"}
+
+
+def test_a_mistake_in_the_detector_costs_no_picture(src, tmp_path, capsys):
+    dst = tmp_path / "out"
+    mask_folder(src, dst, detector=Halves())
+    before = contents(dst)
+    assert mask(src, dst, "--overwrite", "--detector", "hog(upsample=9)") == 2
+    assert "upsample=9" in capsys.readouterr().err
+    assert contents(dst) == before
+    assert mask(src, tmp_path / "new", "--detector", "hog(upsample=9)") == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_options_of_a_job_that_did_nothing_yet_are_forgotten(halves, src, tmp_path, capsys):
+    dst = tmp_path / "out"
+    nobody = src / "sad" / "nobody.png"
+    assert mask(nobody, dst, "--kind", "n95") == 0
+    assert mask(src, dst) == 0
+    assert json.loads((dst / "mask.json").read_text())["kind"] == "surgical"
+    (dst / "mask.json").write_text('{"mask": "of something else"}')
+    (dst / ".mask-journal.jsonl").unlink()
+    assert mask(src, dst) == 2
+    assert "no record" in capsys.readouterr().err
+
+
+def test_names_as_long_as_a_file_system_takes(halves, tmp_path):
+    names = ["a" * 246 + ".png", "a" * 245 + "b.png", "ä" * 123 + ".gif", "later.png"]
+    for name in names:
+        save(tmp_path / "src" / "in" / name, mode="L")
+    assert mask(tmp_path / "src", tmp_path / "out", "--strict") == 0
+    files = {r["source"]: r["file"] for r in rows(tmp_path / "out" / "masks.csv")}
+    assert set(files) == {f"in/{name}" for name in names} and len(set(files.values())) == 4
+    assert files["in/later.png"] == "in/later.png"
+    for file in files.values():
+        assert len(Path(file).name.encode()) < 220 and pixels(tmp_path / "out" / file).shape == (64, 64)
+
+
+def test_folders_whose_names_are_no_utf_8(halves, tmp_path):
+    src = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    try:
+        save(src / os.fsdecode(b"b\xe9b\xe9.png"))
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes UTF-8 only")
+    for _ in range(2):
+        assert mask(src, tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out" / "mask.json").read_text(encoding="utf-8"))["source"].endswith("caf\\udce9")
+    assert len(rows(tmp_path / "out" / "masks.csv")) == 1
+
+
+def test_a_limit_leaves_what_was_done_in_the_table(halves, src, tmp_path):
+    dst = tmp_path / "out"
+    mask(src, dst)
+    before = rows(dst / "masks.csv")
+    halves.seen = 0
+    mask(src, dst, "--limit", 1)
+    assert rows(dst / "masks.csv") == before and halves.seen == 0
+    # Gone from the source, but still in the output.
+    (src / "happy" / "gray.png").unlink()
+    mask(src, dst)
+    assert rows(dst / "masks.csv") == before
+
+
+def test_names_stay_when_others_join(halves, tmp_path):
+    src, dst = tmp_path / "src", tmp_path / "out"
+    save(src / "a.gif", mode="L")
+    mask(src, dst)
+    first = (dst / "a.gif.png").read_bytes()
+    save(src / "a.gif.png", width=128)
+    mask(src, dst)
+    assert {r["source"]: r["file"] for r in rows(dst / "masks.csv")} == {
+        "a.gif": "a.gif.png", "a.gif.png": "a.gif.png.png",
+    }  # fmt: skip
+    assert (dst / "a.gif.png").read_bytes() == first
+
+
+def test_names_do_not_depend_on_the_limit(halves, tmp_path):
+    src = tmp_path / "src"
+    save(src / "a.gif", mode="L")
+    save(src / "a.gif.png", width=128)
+    for name in ("whole", "parts"):
+        if name == "parts":
+            mask(src, tmp_path / name, "--limit", 1)
+        mask(src, tmp_path / name)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("line", [b"\x00\xff garbage", b"7", b'{"source": "happy/two.png"}'])
+def test_a_damaged_journal_costs_its_line_only(halves, src, tmp_path, line):
+    dst = tmp_path / "out"
+    mask(src, dst)
+    before, path = contents(dst), dst / ".mask-journal.jsonl"
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([lines[0], line, *lines[2:], b""]))
+    halves.seen = 0
+    assert mask(src, dst) == 0
+    # The damaged line's, and the one without a face.
+    assert halves.seen == 2
+    after = contents(dst)
+    assert after["masks.csv"] == before["masks.csv"]
+    assert sorted(after[path.name].splitlines()) == sorted(lines)
+
+
+def test_litter_does_not_fill_a_folder(halves, src, tmp_path):
+    dst = tmp_path / "out"
+    dst.mkdir()
+    (dst / ".DS_Store").touch()
+    (dst / ".part-7-mask.json").touch()
+    assert mask(src, dst) == 0
+    assert (dst / ".DS_Store").exists() and not (dst / ".part-7-mask.json").exists()
