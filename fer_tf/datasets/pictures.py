@@ -110,7 +110,7 @@ def read_pictures(
     check_shape(size, channels)
     present = [i for i, path in enumerate(paths) if _is_file(path)]
     for i in sorted(set(range(len(paths))) - set(present)):
-        faults.add(places[i], _why_no_file(paths[i]))
+        faults.add(places[i], f"{_why_no_file(paths[i])}: {paths[i]}.")
     sources = [paths[i] for i in present]
 
     def read() -> dict[str, np.ndarray]:
@@ -173,7 +173,7 @@ def _upright(path: Path | str | bytes) -> Iterator[Image.Image]:
         except DataError:
             raise
         except Exception as error:
-            raise DataError(f"damaged picture ({_first_line(error)}).") from None
+            raise DataError(_why_unread(error)) from None
 
 
 @contextlib.contextmanager
@@ -215,19 +215,21 @@ _quiet = _Quiet()
 
 
 def _open(path: Path | str | bytes) -> Image.Image:
-    if not isinstance(path, bytes):
-        if not _is_file(path):
-            raise DataError(_why_no_file(path))
-        if not os.path.getsize(path):  # noqa: PTH202 - a third of the time of Path.stat, and there are many
-            raise DataError("empty file.")
+    if not isinstance(path, bytes) and not _is_file(path):
+        raise DataError(f"{_why_no_file(path)}.")
     try:
+        # A third of the time of Path.stat, and there are many.
+        if not isinstance(path, bytes) and not os.path.getsize(path):  # noqa: PTH202
+            raise DataError("empty file.")
         return Image.open(io.BytesIO(path) if isinstance(path, bytes) else path, formats=FORMATS)
+    except DataError:
+        raise
     except Image.UnidentifiedImageError:
         raise DataError(f"no picture. Expected one of {', '.join(FORMATS)}.") from None
     except Image.DecompressionBombError:
         raise DataError(f"too many pixels. Expected at most {MAX_PIXELS:,} in all.") from None
     except Exception as error:
-        raise DataError(f"damaged picture ({_first_line(error)}).") from None
+        raise DataError(_why_unread(error)) from None
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
@@ -256,8 +258,19 @@ def _is_file(path: Path | str) -> bool:
 
 
 def _why_no_file(path: Path | str) -> str:
-    return "not a file. Expected a picture." if Path(path).exists() else f"no such picture: {path}."
+    """Say what is in a file's place, without its path and a full stop."""
+    try:
+        os.stat(path)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return "link to nothing" if os.path.islink(path) else "no such picture"  # noqa: PTH114
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "not a file"
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:120]
+def _why_unread(error: Exception) -> str:
+    """Say why a file gave no picture: the system's errors, which name the path, are no damage."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read: {error.strerror}."
+    first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:120]
+    return f"damaged picture ({first})."

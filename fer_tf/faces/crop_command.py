@@ -10,7 +10,11 @@ DESCRIPTION = """Find the faces of photographs and videos, turn them upright, an
 DST gets the same folders as SRC, so that class folders stay class folders; faces.csv, where each face came from;
 skipped.csv, what gave no face, and why. Interrupted, the same command goes on. Names: a/b.jpg becomes a/b.png and its
 further faces a/b_1.png and so on; the frames of talk.mp4 go to talk/000123.png, those of happy/talk.mp4 to
-happy/talk_000123.png; of two sources that would write one file, the second keeps its suffix (a.png.png)."""
+happy/talk_000123.png; of two sources that would write one file, the second keeps its suffix (a.png.png).
+
+Files are told by their suffix, others are passed over:
+  photographs  .png .jpg .jpeg .bmp .gif .webp .tif .tiff .ppm .pgm
+  videos       .mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .wmv .flv .3gp"""
 
 EXAMPLES = """examples:
   python -m fer_tf.faces crop photographs faces
@@ -18,6 +22,8 @@ EXAMPLES = """examples:
   python -m fer_tf.faces crop interview.mp4 faces --every 5
   python -m fer_tf.faces crop photographs faces --detector "retinaface(threshold=0.7, size=1024)"
   python -m fer_tf.faces crop photographs shards --format tfrecord --fallback whole
+
+videos need PyAV: pip install 'fer-tf[video]'; --detector hog needs dlib: pip install 'fer-tf[landmarks]'
 
 exit codes: 0 done, 1 something was skipped and --strict is given, 2 a mistake in the command, 130 interrupted"""
 

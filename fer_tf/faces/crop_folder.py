@@ -64,11 +64,11 @@ def open_journal(src: Path, dst: Path, options: "CropOptions", overwrite: bool) 
     path, wanted = dst / OPTIONS, {"source": source, **asdict(options)}
     if not path.exists() and any(not is_litter(p.name) for p in dst.iterdir()):
         raise UserError(f"{dst} is not empty and holds no {OPTIONS} of an earlier job. Give an empty or new folder.")
-    if path.exists() and overwrite:
-        _clear(dst)
     if path.exists():
         for part in dst.rglob(".part-*"):
             part.unlink(missing_ok=True)
+        if overwrite:
+            _clear(dst)
     journal = Journal(dst)
     if path.exists() and journal.places:
         _check_same(path, wanted)

@@ -101,17 +101,18 @@ def crop(
         What ``dst`` now holds.
 
     Raises:
-        UserError: nothing to read, a folder that cannot be used, or one that holds faces of another job or of sources
-            that have changed since.
+        UserError: nothing to read, a detector or a folder that cannot be used, or one that holds faces of another job
+            or of sources that have changed since; ``src`` is a video, and the extra ``video`` is not installed.
     """
     src, dst, options = Path(src), Path(dst), options or CropOptions()
     notes: dict[str, str] = {}
     suffixes = (*photographs.SUFFIXES, *photographs.VIDEO_SUFFIXES)
     sources = photographs.find(src, notes.__setitem__, suffixes)
     crop_folder.check_places(src, dst)
-    if any(photographs.is_video(name) for _, name in sources):
+    if src.is_file() and photographs.is_video(src.name):
         photographs.import_av()
-    if overwrite:  # A mistake in its name must not cost the faces that are there.
+    # A mistake in its options must neither cost faces that are there nor leave a folder behind.
+    if overwrite or not (dst / crop_folder.OPTIONS).exists():
         detector = detector or build(options.detector)
     with atomic.alone_in(dst):
         journal = crop_folder.open_journal(src, dst, options, overwrite)
@@ -120,6 +121,7 @@ def crop(
             [name for _, name in sources], {k[0]: p.name for k, p in journal.places.items()}, options.faces == "all"
         )
         left = [s for s in sources[:limit] if (s[1], None) not in journal.places]
+        left = _without_videos_unless_readable(left, notes)
         if left:
             job = _Job(options, names, stamps, detector or build(options.detector), cut or _crop_faces())
             _work(job, left, len(sources[:limit]), journal, _writer(dst, journal, options, shard_faces))
@@ -145,6 +147,18 @@ def choose(found: Detections, which: str, shape: Sequence[int]) -> Detections:
         return found.take([int(sides.prod(axis=1).argmax())])
     middle = np.array([shape[1], shape[0]]) / 2
     return found.take([int(np.square(found.boxes[:, :2] + sides / 2 - middle).sum(axis=1).argmin())])
+
+
+def _without_videos_unless_readable(left: list[tuple[Path, str]], notes: dict[str, str]) -> list[tuple[Path, str]]:
+    """Leave videos out, and note why, where the extra for them is missing; a later job with it takes them up."""
+    videos = [name for _, name in left if photographs.is_video(name)]
+    try:
+        if videos:
+            photographs.import_av()
+    except UserError as error:
+        notes.update(dict.fromkeys(videos, str(error)))
+        return [source for source in left if source[1] not in notes]
+    return left
 
 
 @dataclass(frozen=True, eq=False)

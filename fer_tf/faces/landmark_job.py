@@ -81,16 +81,16 @@ def write_landmarks(
 
     Args:
         src: a picture, a folder tree, or with ``options.dataset`` the dataset's file or folder.
-        out: the table; one that is there is replaced.
+        out: the table; another one of landmarks that is there is replaced, any other file refused.
         options: ``None`` for the defaults.
         finder: in place of the one that ``options`` describe.
 
     Raises:
-        UserError: nothing to read, an unknown name, or the extra ``landmarks`` is needed and not installed.
+        UserError: nothing to read, a table that may not be written, an unknown name, or the extra ``landmarks`` is
+            needed and not installed.
     """
     src, out, options = Path(src), Path(out), options or LandmarkOptions()
-    if out.is_dir() or out.suffix.lower() != ".csv":
-        raise UserError(f"{out}: expected the name of a .csv file to write.")
+    _check_replaceable(out, src)
     notes: dict[str, str] = {}
     table = load(options.dataset, src) if options.dataset else None
     if table is not None and table.images is None:
@@ -118,6 +118,24 @@ def write_landmarks(
         os.fsync(file.fileno())
         part.replace(out)
     return summary
+
+
+def _check_replaceable(out: Path, src: Path) -> None:
+    """Raise a ``UserError`` unless ``out`` is the name of a table that is new or holds landmarks."""
+    if out.is_dir() or out.suffix.lower() != ".csv":
+        raise UserError(f"{out}: expected the name of a .csv file to write.")
+    if not out.exists():
+        return
+    if src.exists() and out.samefile(src):
+        raise UserError(f"{out} is what is to be read. Give another name for the table.")
+    header = ",".join(COLUMNS).encode()
+    try:
+        with out.open("rb") as file:
+            start = file.read(len(header))
+    except OSError as error:
+        raise UserError(f"{out} cannot be read: {error.strerror}. Give another name for the table.") from None
+    if start != header:
+        raise UserError(f"{out} is there and holds no landmarks. Give another name, or delete it.")
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = DESCRIPTION, EXAMPLES
     add = parser.add_argument
     add("src", metavar="SRC", help="a picture, a folder tree, or the file or folder of a dataset")
-    add("out", metavar="OUT.csv", type=Path, help="the table to write")
+    add("out", metavar="OUT.csv", type=Path, help="the table to write; replaces only one of landmarks")
     add("--dataset", metavar="NAME", help="read SRC as this dataset, such as fer2013; rows then go by its samples' ids")
     add("--detector", default="retinaface", metavar="NAME",
         help="retinaface or hog, or a call string (default %(default)s)")  # fmt: skip

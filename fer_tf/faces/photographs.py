@@ -12,7 +12,7 @@ from fer_tf.datasets.folder import is_litter
 from fer_tf.datasets.pictures import MAX_PIXELS, SUFFIXES, read_photograph
 from fer_tf.errors import DataError, UserError
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp")
 
 Note = Callable[[str, str], None]
 
@@ -97,8 +97,10 @@ def frames(path: Path | str, every: int = 1) -> Iterator[tuple[int, float, np.nd
 
 
 def _decoded(av, container, stream, every: int) -> Iterator[tuple[int, float, np.ndarray]]:
-    count, bad = 0, 0
+    count, packets, bad = 0, 0, 0
+    promised = _promised(container, stream)
     for packet in container.demux(stream):
+        packets += packet.size > 0
         try:
             decoded = packet.decode()
         except av.error.InvalidDataError:
@@ -109,10 +111,21 @@ def _decoded(av, container, stream, every: int) -> Iterator[tuple[int, float, np
                 time = frame.time if frame.time is not None else count / float(stream.average_rate or 25)
                 yield count, time, _picture(frame, stream)
             count += 1
-    promised = stream.frames
-    if bad or count < promised or not count:
+    # Packets, since a decoder may keep frames to itself that an edit list leaves out.
+    if bad or packets < promised or not count:
         of = f" of {promised}" if promised else ""
         raise DataError(f"damaged video ({count}{of} frames could be read).")
+
+
+def _promised(container, stream) -> int:
+    """Return how many packets an undamaged file gives; 0 where that is unknown.
+
+    QuickTime and MP4 count frames that their edit list leaves out; those are not in the index, which is made of the
+    header alone. Other formats' index may have key frames only.
+    """
+    if "mov" in container.format.name.split(","):
+        return min(stream.frames, len(stream.index_entries))
+    return stream.frames
 
 
 def _picture(frame, stream) -> np.ndarray:

@@ -1,3 +1,5 @@
+import builtins
+import os
 import struct
 import time
 import zlib
@@ -148,10 +150,29 @@ def test_random_damage_is_a_data_error_or_a_picture(tmp_path, picture, rng, recw
 
 
 def test_missing_files_and_folders_are_named(tmp_path):
-    with pytest.raises(DataError, match=r"no such picture: .*gone\.png"):
+    with pytest.raises(DataError, match=r"^no such picture\.$"):
         read_picture(tmp_path / "gone.png", 48, 1)
+    with pytest.raises(DataError, match=r"^row 1: no such picture: .*gone\.png\.$"):
+        read_pictures([tmp_path / "gone.png"], ["row 1"], 48, 1, Faults(skip_bad=False))
     with pytest.raises(DataError, match="not a file"):
         read_picture(tmp_path, 48, 1)
+
+
+@pytest.mark.parametrize("call", ["stat", "open"])
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, picture, monkeypatch, call):
+    picture(tmp_path / "face.png")
+    real = {"stat": os.stat, "open": builtins.open}[call]
+
+    def refuse(path, *arguments, **keywords):
+        if str(path).endswith("face.png"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments, **keywords)
+
+    monkeypatch.setattr(os if call == "stat" else builtins, call, refuse)
+    assert pictures.count_pixels(tmp_path / "face.png") == 0
+    with pytest.raises(DataError) as error:
+        read_picture(tmp_path / "face.png", 48, 1)
+    assert str(error.value) == "cannot be read: Permission denied."
 
 
 @pytest.mark.parametrize(("size", "channels"), [(0, 1), (48.0, 1), (5000, 1), (48, 2)])

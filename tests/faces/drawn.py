@@ -1,12 +1,16 @@
-"""Photographs of red squares, a detector that finds those, and a plain way to cut them out."""
+"""Photographs of red squares, a detector that finds those, a plain way to cut them out, and a job of these."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from fer_tf.faces.crops import CropOptions, crop
 from fer_tf.faces.detectors import Detections
+
+SMALL = CropOptions(size=32)
 
 
 def photograph(*faces, width=160, height=120, seed=0):
@@ -57,3 +61,43 @@ def cut(pixels, frames, size):
         for x, y, s, _ in frames
     ]
     return np.array([np.asarray(f) for f in faces], np.uint8).reshape(-1, size, size, 3)
+
+
+def thirty(root):
+    """Save thirty photographs in three classes, a damaged one, and one without a face; return the folder."""
+    for i in range(30):
+        save(root / "abc"[i % 3] / f"{i:02d}.jpg", photograph((20 + i, 30, 40), seed=i), quality=95)
+    save(root / "b" / "empty.png", photograph())
+    (root / "c" / "html.jpg").write_text("<html>")
+    return root
+
+
+def run(src, dst, options=SMALL, detector=None, **keywords):
+    return crop(src, dst, options, detector=detector or RedSquares(), cut=cut, **keywords)
+
+
+def rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def tree(folder):
+    """Return everything in a folder but the lock, as bytes by name."""
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != ".lock"
+    }
+
+
+def interrupt_after(calls):
+    """Return a way to cut that is interrupted like by Ctrl-C."""
+
+    def interrupted(*arguments):
+        nonlocal calls
+        calls -= 1
+        if calls < 0:
+            raise KeyboardInterrupt
+        return cut(*arguments)
+
+    return interrupted

@@ -15,6 +15,7 @@ from PIL import Image
 from fer_tf import datasets
 from fer_tf.faces import crops
 from fer_tf.faces.__main__ import main
+from fer_tf.faces.photographs import SUFFIXES, VIDEO_SUFFIXES
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).with_name("drawn.py"))
 drawn = importlib.util.module_from_spec(SPEC)
@@ -249,3 +250,5 @@ def test_help_shows_examples_and_loads_nothing_heavy():
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "python -m fer_tf.faces crop photographs faces\n" in shown
     assert shown.splitlines()[-1] == "[]"
+    assert "fer-tf[video]" in shown and "fer-tf[landmarks]" in shown
+    assert f"photographs  {' '.join(SUFFIXES)}\n" in shown and f"videos       {' '.join(VIDEO_SUFFIXES)}\n" in shown

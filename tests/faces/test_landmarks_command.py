@@ -186,18 +186,36 @@ def test_mistakes_are_told_before_work(src, tmp_path):
         (src, tmp_path / "l.txt", FIVE, "expected the name of a .csv"),
         (tmp_path / "none", tmp_path / "l.csv", FIVE, "no such file or folder"),
         (src, tmp_path / "l.csv", LandmarkOptions(dataset="ferr2013"), "Unknown dataset 'ferr2013'"),
-        (
-            src,
-            tmp_path / "l.csv",
-            LandmarkOptions(dataset="folder(in_memory=False)"),
-            "outside the class folders|on disk",
-        ),
         (src, tmp_path / "l.csv", LandmarkOptions("haar", 5), "Unknown detector 'haar'"),
     )
     for source, out, options, message in cases:
         with pytest.raises(UserError, match=message):
             write_landmarks(source, out, options)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["src"]
+
+
+def test_a_dataset_that_leaves_its_pictures_on_disk_is_refused(src, tmp_path):
+    for path in src.glob("*.png"):
+        path.unlink()
+    on_disk = LandmarkOptions(points=5, dataset="folder(in_memory=False)")
+    with pytest.raises(UserError, match=r"keeps its pictures on disk. Give .*src without a dataset"):
+        find(src, tmp_path / "l.csv", on_disk)
+    assert not (tmp_path / "l.csv").exists()
+
+
+def test_no_file_but_a_table_of_landmarks_is_replaced(src, tmp_path):
+    table, linked = tmp_path / "faces.csv", tmp_path / "linked.csv"
+    table.write_text("path,label\nsrc/a/00.png,happy\n")
+    linked.symlink_to(table)
+    before = table.read_bytes()
+    for out in (table, linked):
+        with pytest.raises(UserError, match=rf"{out.name} is what is to be read. Give another name"):
+            find(table, out, LandmarkOptions(points=5, dataset="csv"))
+        with pytest.raises(UserError, match=rf"{out.name} is there and holds no landmarks. Give another name"):
+            find(src, out)
+    assert table.read_bytes() == before
+    find(src, tmp_path / "l.csv"), find(src / "a", tmp_path / "l.csv")
+    assert len(rows(tmp_path / "l.csv")) == 6
 
 
 def exit_code(monkeypatch, *arguments):
