@@ -34,16 +34,16 @@ def decode(boxes: Any, landmarks: Any, anchors: Any) -> tuple[Any, Any]:
     """Turn the network's offsets into pixels.
 
     Args:
-        boxes: float32 (N, A, 4), offsets of the centre and logarithms of the size.
-        landmarks: float32 (N, A, 10), offsets of five points.
+        boxes: float32 (A, 4), offsets of the centre and logarithms of the size.
+        landmarks: float32 (A, 10), offsets of five points.
         anchors: float32 (A, 3), see ``anchors``.
 
     Returns:
-        float32 boxes (N, A, 4), x0, y0, x1, y1, and landmarks (N, A, 5, 2), x, y.
+        float32 boxes (A, 4), x0, y0, x1, y1, and landmarks (A, 5, 2), x, y.
     """
     centre, side = anchors[:, :2], anchors[:, 2:]
-    middle = centre + boxes[..., :2] * (CENTRE_VARIANCE * side)
-    half = side * ops.exp(boxes[..., 2:] * SIZE_VARIANCE) / 2
-    points = ops.reshape(landmarks, (*ops.shape(landmarks)[:2], 5, 2))
+    middle = centre + boxes[:, :2] * (CENTRE_VARIANCE * side)
+    half = side * ops.exp(boxes[:, 2:] * SIZE_VARIANCE) / 2
+    points = ops.reshape(landmarks, (-1, 5, 2))
     points = centre[:, None] + points * (CENTRE_VARIANCE * side)[:, None]
-    return ops.concatenate([middle - half, middle + half], axis=-1), points
+    return ops.concatenate([middle - half, middle + half], axis=1), points

@@ -6,10 +6,13 @@ same bytes as one that was never interrupted.
 """
 
 import contextlib
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -123,7 +126,9 @@ def crop(
         left = [s for s in sources[:limit] if (s[1], None) not in journal.places]
         left = _without_videos_unless_readable(left, notes)
         if left:
-            job = _Job(options, names, stamps, detector or build(options.detector), cut or _crop_faces())
+            found_by = detector or build(options.detector)
+            turn = contextlib.nullcontext() if getattr(found_by, "concurrent", False) else threading.Lock()
+            job = _Job(options, names, stamps, found_by, cut or _crop_faces(), turn)
             _work(job, left, len(sources[:limit]), journal, _writer(dst, journal, options, shard_faces))
         name_shards(dst, journal.shards)
         return crop_folder.write_tables(dst, journal, notes)
@@ -170,10 +175,12 @@ class _Job:
     stamps: dict[str, tuple[int, int]]
     detector: Detector
     cut: Cut
+    turn: contextlib.AbstractContextManager
 
     def faces_of(self, batch: Sequence[Reading]) -> list[tuple[Entry, list[NewFace]]]:
         pictures = [r.picture for r in batch if r.picture is not None]
-        detected = iter(self.detector.detect(pictures) if pictures else [])
+        with self.turn:
+            detected = iter(self.detector.detect(pictures) if pictures else [])
         found = [self._chosen(next(detected), r.picture) if r.picture is not None else None for r in batch]
         squares = _squares([f for f in found if f is not None], self.options)
         return [
@@ -233,6 +240,22 @@ def _squares(found: Sequence[Detections], options: CropOptions) -> Iterator[tupl
     yield from zip(np.split(frames, ends), np.split(inside, ends), strict=True)
 
 
+def _two_at_a_time(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield items and what became of them, in order; while one is worked on, the next is, too.
+
+    What a batch does between its calls into TensorFlow would leave a core idle.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        waiting: deque[tuple[Any, Future]] = deque()
+        for item in items:
+            waiting.append((item, pool.submit(work, item)))
+            if len(waiting) == 2:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for last, future in waiting:
+            yield last, future.result()
+
+
 def _work(job: _Job, left: Sequence[tuple[Path, str]], total: int, journal: Journal, writer: FaceWriter) -> None:
     done = defaultdict(set)
     for name, frame in journal.places:
@@ -242,8 +265,8 @@ def _work(job: _Job, left: Sequence[tuple[Path, str]], total: int, journal: Jour
     batches = reading.batches(left, job.options.every, done)
     with bar(**counts, description="Cropping", unit="image") as progress, contextlib.closing(batches):
         try:
-            for batch in batches:
-                writer.write(job.faces_of(batch))
+            for batch, faces in _two_at_a_time(job.faces_of, batches):
+                writer.write(faces)
                 progress.update(sum(r.picture is not None or bool(r.reason) for r in batch))
             writer.finish()
         except BaseException:

@@ -42,7 +42,10 @@ class Detections:
 
 
 class Detector(Protocol):
-    """What finds faces in photographs."""
+    """What finds faces in photographs.
+
+    One that may be asked by several threads at once has an attribute ``concurrent`` that is true.
+    """
 
     def detect(self, photographs: Sequence[np.ndarray]) -> list[Detections]:
         """Find the faces of each photograph.

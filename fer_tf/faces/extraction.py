@@ -28,6 +28,8 @@ Tensors = dict[str, tf.Tensor]
 class RetinaFaceDetector(tf.Module):
     """RetinaFace behind the ``Detector`` protocol, and as graph functions."""
 
+    concurrent = True
+
     def __init__(self, threshold: float = 0.9, size: int = 640, max_faces: int = 256):
         """Load the shipped network.
 
@@ -41,6 +43,8 @@ class RetinaFaceDetector(tf.Module):
             UserError: a value out of range.
         """
         super().__init__(name="retinaface")
+        if not all(isinstance(n, int) for n in (size, max_faces)):
+            raise UserError(f"size={size}, max_faces={max_faces}. Expected whole numbers.")
         if not 0 < threshold < 1:
             raise UserError(f"threshold={threshold} is no score. Expected a number between 0 and 1.")
         if not 64 <= size <= 8192:
@@ -90,20 +94,23 @@ class RetinaFaceDetector(tf.Module):
         """
         shape = tf.shape(prepared)
         found = self._network(prepared, training=False)
-        boxes, landmarks = decode(found["boxes"], found["landmarks"], anchors(shape[1], shape[2]))
+        places = anchors(shape[1], shape[2])
         signature = {
             "count": tf.TensorSpec((), tf.int32),
             "scores": tf.TensorSpec((self.max_faces,), tf.float32),
             "boxes": tf.TensorSpec((self.max_faces, 4), tf.float32),
             "landmarks": tf.TensorSpec((self.max_faces, 5, 2), tf.float32),
         }
-        rows = (found["scores"], boxes, landmarks, scales)
-        return tf.map_fn(lambda row: self._best(*row), rows, fn_output_signature=signature)
+        rows = (found["scores"], found["boxes"], found["landmarks"], scales)
+        return tf.map_fn(lambda row: self._best(*row, places), rows, fn_output_signature=signature)
 
-    def _best(self, scores: tf.Tensor, boxes: tf.Tensor, landmarks: tf.Tensor, scale: tf.Tensor) -> Tensors:
+    def _best(
+        self, scores: tf.Tensor, boxes: tf.Tensor, landmarks: tf.Tensor, scale: tf.Tensor, places: tf.Tensor
+    ) -> Tensors:
         """Keep the anchors over the threshold that no better one overlaps."""
         passing = tf.where(scores > self.threshold)[:, 0]
-        scores, boxes, landmarks = (tf.gather(x, passing) for x in (scores, boxes, landmarks))
+        scores, boxes, landmarks, places = (tf.gather(x, passing) for x in (scores, boxes, landmarks, places))
+        boxes, landmarks = decode(boxes, landmarks, places)
         kept = tf.image.non_max_suppression(boxes, scores, self.max_faces, OVERLAP)
         scores, boxes, landmarks = (tf.gather(x, kept) for x in (scores, boxes / scale, landmarks / scale))
         return {
@@ -125,7 +132,7 @@ class RetinaFaceDetector(tf.Module):
         results: list[Detections | None] = [None] * len(photographs)
         groups: dict[tuple[int, ...], list[tuple[int, tf.Tensor, tf.Tensor]]] = {}
         for i, photograph in enumerate(photographs):
-            prepared, scale = self.prepare(check_photograph(photograph))
+            prepared, scale = self._prepared(check_photograph(photograph))
             groups.setdefault(tuple(prepared.shape), []).append((i, prepared, scale))
         for group in groups.values():
             for start in range(0, len(group), BATCH):
@@ -135,6 +142,13 @@ class RetinaFaceDetector(tf.Module):
                     columns = (found[k][row][: found["count"][row]] for k in ("scores", "boxes", "landmarks"))
                     results[i] = Detections(*columns)
         return results
+
+    def _prepared(self, photograph: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return what ``prepare`` does, at once where it changes nothing."""
+        height, width = photograph.shape[:2]
+        if height % GRID or width % GRID or not SMALLEST <= max(height, width) <= self.size:
+            return self.prepare(photograph)
+        return tf.constant(photograph), tf.constant(1.0)
 
 
 class FaceExtractor(tf.Module):
@@ -161,10 +175,10 @@ class FaceExtractor(tf.Module):
             UserError: a value out of range.
         """
         super().__init__(name="face_extractor")
-        if size < 1 or max_faces < 1:
-            raise UserError(f"size={size}, max_faces={max_faces}. Expected at least 1 each.")
-        if margin <= -1:
-            raise UserError(f"margin={margin} leaves nothing. Expected more than -1.")
+        if not all(isinstance(n, int) and n >= 1 for n in (size, max_faces)):
+            raise UserError(f"size={size}, max_faces={max_faces}. Expected whole numbers of at least 1.")
+        if not -1 < margin < 100:
+            raise UserError(f"margin={margin}. Expected a share of the side, more than -1.")
         self.size, self.max_faces, self.align, self.margin = size, max_faces, align, margin
         self.detector = detector or RetinaFaceDetector()
 

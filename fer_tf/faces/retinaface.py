@@ -80,7 +80,8 @@ def retinaface(name: str = "retinaface") -> keras.Model:
     for head, values in HEADS.items():
         found = [_head(x, values, f"{head}{i}") for i, x in enumerate(contexts, start=1)]
         outputs[head] = layers.Concatenate(axis=1, name=f"{head}_of_all_levels")(found)
-    outputs["scores"] = ops.softmax(outputs["scores"])[..., 1]
+    # The softmax of two logits, of which the second is that of a face.
+    outputs["scores"] = ops.sigmoid(outputs["scores"][..., 1] - outputs["scores"][..., 0])
     return keras.Model(images, outputs, name=name)
 
 

