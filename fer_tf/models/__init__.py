@@ -87,7 +87,7 @@ MODELS.add(
 MODELS.add(
     "ghostface", "fer_tf.models.ghostface:ghostface",
     image_shape=(224, 224, 3), num_classes=7, parameters=1_278_091, gradcam_layer="stage4",
-    small="ghostface(stem_stride=1, strides=(1, 2, 1, 2, 2, 1, 1))",
+    small="ghostface(strides=(1, 2, 1, 1, 2, 1, 1))",
     reference="JiaHui-TANG/Robust-Lightweight-Facial-Expression-Recognition-Model, repaired",
 )  # fmt: skip
 MODELS.add(
@@ -112,6 +112,7 @@ MODELS.add(
     image_shape=(44, 44, 3), num_classes=7, parameters=31_211_511, gradcam_layer="first_features",
     small="fusion", reference="WuJie1010/Facial-Expression-Recognition.Pytorch for the members",
 )  # fmt: skip
+
 
 def build(
     text: str,

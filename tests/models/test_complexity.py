@@ -91,7 +91,7 @@ def test_measure_and_the_size_of_the_file(tmp_path):
 def test_table_of_two_models():
     rows = command.table(["resnet10", "ghostface(variant='ghostnet')"], small=True)
     assert list(rows["model"]) == [
-        "resnet10", "ghostface(stem_stride=1, strides=(1, 2, 1, 2, 2, 1, 1), variant='ghostnet')",
+        "resnet10", "ghostface(strides=(1, 2, 1, 1, 2, 1, 1), variant='ghostnet')",
     ]  # fmt: skip
     assert list(rows["input"]) == ["48×48×1"] * 2 and list(rows["classes"]) == [7, 7]
     assert rows["parameters"][0] == 4_901_575

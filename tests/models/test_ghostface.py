@@ -121,4 +121,4 @@ def test_mistakes(call, message):
 def test_small_configuration_keeps_seven_stages_and_ends_above_one_pixel():
     model = models.build(models.MODELS["ghostface"].facts["small"], 7, models.SMALL_SHAPE)
     sizes = [model.get_layer(f"stage{s}").output.shape[1] for s in range(1, 8)]
-    assert sizes == [48, 12, 12, 6, 3, 3, 3]
+    assert sizes == [24, 6, 6, 6, 3, 3, 3]
