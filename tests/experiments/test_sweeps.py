@@ -11,7 +11,13 @@ from fer_tf import models
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted(p.name for p in (ROOT / "experiments").glob("*.py"))
-STUDIES = {"vgg_optim_sweep.py": "adam-constant", "vgg_regularizer_sweep.py": "baseline", "small_resnet.py": "resnet10"}
+STUDIES = {
+    "vgg_optim_sweep.py": "adam-constant", "vgg_regularizer_sweep.py": "baseline", "small_resnet.py": "resnet10",
+    "zoo.py": "scn", "noisy_labels.py": "scn 30%", "regions.py": "ran sigmoid", "landmarks.py": "landmarks 1",
+    "multitask.py": "expression, valence, arousal",
+}  # fmt: skip
+# What the others write beside results.csv.
+TABLES = {"zoo.py": "zoo.csv", "noisy_labels.py": "noise.csv", "regions.py": "occlusion.csv"}
 
 
 def script(name, *arguments, cwd):
@@ -35,9 +41,20 @@ def test_a_study_leaves_table_page_and_winner(name, tmp_path):
     assert f"wrote {out.relative_to(tmp_path) / 'report.html'}" in ended.stdout
     table = pd.read_csv(out / "results.csv")
     assert list(table["run"]) == [run] and list(table["status"]) == ["done"]
-    assert models.load(out / "winner.keras").output_shape == (None, 7)
+    winner = models.load(out / "winner.keras")
+    assert models.logits_of(winner.output).shape == (None, 7)
+    assert name not in TABLES or len(pd.read_csv(out / TABLES[name])) == 1
     page = (out / "report.html").read_text()
     assert run in page and page.count("data:image/png;base64,") >= 2
     again = script(name, "--quick", "--only", run, cwd=tmp_path)
     pd.testing.assert_frame_equal(table, pd.read_csv(out / "results.csv"))  # the finished run was kept, times and all
     assert again.returncode == 0
+
+
+@pytest.mark.slow
+def test_fusion_trains_its_members_first(tmp_path):
+    ended = script("fusion.py", "--quick", "--width", "0.05", "--limit", "96", "--fusion-epochs", "1", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    table = pd.read_csv(tmp_path / "runs" / "fusion_quick" / "results.csv")
+    assert list(table["run"]) == ["vgg19", "resnet18", "fusion frozen", "fusion fine-tuned"]
+    assert list(table["status"]) == ["done"] * 4
