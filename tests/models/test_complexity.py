@@ -15,7 +15,7 @@ from fer_tf.models.complexity import macs, measure
 @pytest.fixture(autouse=True)
 def clean():
     yield
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)  # a collection takes longer than most tests
 
 
 def test_each_kind_of_layer_by_hand():

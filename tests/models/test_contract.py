@@ -63,7 +63,10 @@ HEADS = {
 DEEP = {"vgg16", "vgg19", "resnet18", "resnet18_imagenet", "ghostnet", "efficientnet_b2", "fusion"}
 
 
-@pytest.fixture(params=[pytest.param(m, marks=pytest.mark.slow if m in DEEP else ()) for m in models.MODELS])
+ROWS = [pytest.param(m, marks=pytest.mark.slow if m in DEEP else ()) for m in models.MODELS]
+
+
+@pytest.fixture(params=ROWS)
 def row(request):
     return models.MODELS[request.param]
 
@@ -72,7 +75,7 @@ def row(request):
 def seeded():
     keras.utils.set_random_seed(3)
     yield
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)  # a collection takes longer than most tests
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -97,14 +100,14 @@ def test_default_shape_and_name_come_from_the_row(row):
     assert narrow(row.name, name="mine").name == "mine"
 
 
-@pytest.mark.parametrize("name", list(models.MODELS))
+@pytest.mark.parametrize("name", ROWS)
 def test_published_parameter_count(name):
     facts = models.MODELS[name].facts
     model = models.build(name, num_classes=facts["num_classes"])
     assert sum(np.prod(w.shape) for w in model.trainable_weights) == facts["parameters"]
 
 
-@pytest.mark.parametrize("name", list(models.MODELS))
+@pytest.mark.parametrize("name", ROWS)
 def test_small_configuration_takes_faces_of_fer2013(name):
     facts = models.MODELS[name].facts
     assert callstring.parse(facts["small"])[0] == name

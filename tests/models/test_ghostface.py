@@ -11,7 +11,7 @@ from fer_tf.errors import UserError
 @pytest.fixture(autouse=True)
 def clean():
     yield
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)  # a collection takes longer than most tests
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from fer_tf.models.ghostnet import STAGES
 @pytest.fixture(autouse=True)
 def clean():
     yield
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)  # a collection takes longer than most tests
 
 
 def count(weights):

@@ -15,7 +15,7 @@ GHOSTFACE = "ghostface(width=0.5, filters=(8, 16, 16), depth=1, strides=(1, 1, 1
 def clean():
     keras.utils.set_random_seed(0)
     yield
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)  # a collection takes longer than most tests
 
 
 def weights(model):

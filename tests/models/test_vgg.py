@@ -8,7 +8,7 @@ from fer_tf import models
 @pytest.fixture(autouse=True)
 def clean():
     yield
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)  # a collection takes longer than most tests
 
 
 def layer_parameters(model, kind):
