@@ -49,7 +49,9 @@ def official_files(folder):
     (folder / "fer2013new.csv").write_text("\n".join([f"Usage,Image name,{names}", *votes]) + "\n")
 
 
-@pytest.mark.parametrize("command", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "command", [EXPERIMENTS[0], *(pytest.param(c, marks=pytest.mark.slow) for c in EXPERIMENTS[1:])]
+)
 def test_every_experiment_names_runs_that_exist(command, tmp_path):
     script, *arguments = shlex.split(command)[1:]
     ended = subprocess.run([sys.executable, str(ROOT / script), *arguments, "--list"], cwd=tmp_path,

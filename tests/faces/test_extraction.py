@@ -143,6 +143,7 @@ def test_it_maps_over_a_dataset_and_is_traced_once(photographs, detector):
     assert detector.detect_batch.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 def test_saved_it_runs_in_a_version_1_session(photographs, detector, tmp_path):
     extract = FaceExtractor(size=32, max_faces=2, detector=detector)
     tf.saved_model.save(extract, str(tmp_path), signatures=extract.__call__.get_concrete_function())
