@@ -16,7 +16,7 @@ FIVE_POINTS = ("right eye", "left eye", "nose", "right mouth corner", "left mout
 
 DETECTORS = Registry("detector")
 DETECTORS.add("retinaface", "fer_tf.faces.extraction:RetinaFaceDetector", landmarks=5, extra="")
-DETECTORS.add("hog", "fer_tf.faces.dlib_faces:HogDetector", landmarks=68, extra="landmarks")
+DETECTORS.add("hog", "fer_tf.faces.dlib_faces:HogDetector", landmarks=5, extra="landmarks")
 
 
 @dataclass(frozen=True, eq=False)
