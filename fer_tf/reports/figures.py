@@ -139,6 +139,8 @@ def pareto(
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     axes.set_xscale("log")
+    for axis_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        axis_formatter("{x:g}")
     axes.step(cost[front], points[front], where="post", color=COLOURS[0], lw=1.2)
     others = np.setdiff1d(np.arange(len(points)), front)
     axes.scatter(cost[others], points[others], color=PALE, edgecolor=INK, lw=0.5, s=36, zorder=3)
