@@ -110,7 +110,8 @@ def read_pictures(
     check_shape(size, channels)
     present = [i for i, path in enumerate(paths) if _is_file(path)]
     for i in sorted(set(range(len(paths))) - set(present)):
-        faults.add(places[i], f"{_why_no_file(paths[i])}: {paths[i]}.")
+        named = "" if str(paths[i]) in str(places[i]) else f": {paths[i]}"
+        faults.add(places[i], f"{_why_no_file(paths[i])}{named}. Expected a picture.")
     sources = [paths[i] for i in present]
 
     def read() -> dict[str, np.ndarray]:

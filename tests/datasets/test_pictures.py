@@ -152,7 +152,7 @@ def test_random_damage_is_a_data_error_or_a_picture(tmp_path, picture, rng, recw
 def test_missing_files_and_folders_are_named(tmp_path):
     with pytest.raises(DataError, match=r"^no such picture\.$"):
         read_picture(tmp_path / "gone.png", 48, 1)
-    with pytest.raises(DataError, match=r"^row 1: no such picture: .*gone\.png\.$"):
+    with pytest.raises(DataError, match=r"^row 1: no such picture: .*gone\.png\. Expected a picture\.$"):
         read_pictures([tmp_path / "gone.png"], ["row 1"], 48, 1, Faults(skip_bad=False))
     with pytest.raises(DataError, match="not a file"):
         read_picture(tmp_path, 48, 1)
