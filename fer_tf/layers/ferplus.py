@@ -51,7 +51,7 @@ class FerPlusNormalisation(keras.layers.Layer):
         """Subtract the projections on 1, x and y; centred ramps are orthogonal on a grid, so one after another."""
         x = x - ops.mean(x, axis=(1, 2), keepdims=True)
         for axis in (1, 2):
-            ramp = _unit_ramp(x.shape, axis)
+            ramp = ops.convert_to_tensor(_unit_ramp(x.shape, axis))
             # A sum of products and no matmul: GPUs round matmul inputs to 10 bits (TF32).
             x = x - ramp * ops.sum(ramp * x, axis=(1, 2), keepdims=True)
         return x

@@ -5,21 +5,25 @@ Facts of a row: ``image_shape`` and ``num_classes`` (the published setting, and 
 ``small`` (the call string that suits faces of ``SMALL_SHAPE``, the size of FER2013) and ``reference``.
 
 A network gives logits (N, C), or, where it predicts more than classes, a dict of which ``"logits"`` is one;
-``logits_of`` reads both.
+``logits_of`` reads both. A trained network's file has ``Facts`` beside it: its classes and the faces it expects.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import layers
+from fer_tf import atomic, layers
 from fer_tf.errors import UserError
+from fer_tf.models.facts import Facts, facts_of, read_facts, write_facts
 from fer_tf.models.trunk import freeze_trunk, load_trunk, unfreeze
 from fer_tf.registry import Registry
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["MODELS", "SMALL_SHAPE", "build", "freeze_trunk", "load", "load_trunk", "logits_of", "unfreeze"]
+__all__ = [
+    "MODELS", "SMALL_SHAPE", "Facts", "build", "facts_of", "freeze_trunk", "load", "load_trunk", "logits_of", "save",
+    "unfreeze",
+]  # fmt: skip
 
 SMALL_SHAPE = (48, 48, 1)
 
@@ -156,15 +160,29 @@ def logits_of(outputs: Any) -> Any:
     return outputs["logits"] if isinstance(outputs, dict) else outputs
 
 
+def save(network: "keras.Model", path: Path | str, facts: Facts) -> None:
+    """Write a network with its facts as a ``.keras`` file, whole or not at all."""
+    with atomic.replacing(Path(path)) as part:
+        network.save(part)
+        write_facts(part, facts)
+
+
 def load(path: Path | str) -> "keras.Model":
     """Read a ``.keras`` file, with the layers of this package known to Keras; the model is not compiled.
 
+    Returns:
+        The network. Its attribute ``facts`` has what the file says beside the weights (``None``: nothing), see
+        ``facts_of``.
+
     Raises:
-        UserError: there is no such file.
+        UserError: there is no such file, or it is no ``.keras`` file.
     """
     import keras
 
     layers.register()
     if not Path(path).is_file():
         raise UserError(f"No model file at {Path(path).absolute()}.")
-    return keras.saving.load_model(path, compile=False)
+    facts = read_facts(path)
+    network = keras.saving.load_model(path, compile=False)
+    network.facts = facts
+    return network

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fer_tf import atomic, evaluation
+from fer_tf import atomic, callstring, evaluation, models
 from fer_tf.facetable import FaceTable
 from fer_tf.readers.batches import BatchSource
 from fer_tf.training import averaging, checkpoint
@@ -30,6 +30,18 @@ class RunFailed(RuntimeError):
 def model_of(folder: Path, epoch: int) -> Path:
     """Return where a run keeps the network of an epoch (from 1) that was the best when it ended."""
     return folder / f"model-{epoch}.keras"
+
+
+def facts_for(config: RunConfig, table: FaceTable, network: keras.Model) -> models.Facts:
+    """Return what the file of a run's network says beside the weights."""
+    layer = models.MODELS[callstring.parse(config.model)[0]].facts["gradcam_layer"]
+    return models.Facts(
+        label_set=table.label_set,
+        face_size=table.image_shape[0],
+        gradcam_layer=layer if any(layer == part.name for part in network.layers) else None,
+        model=config.model,
+        dataset=config.dataset,
+    )
 
 
 class EndOfEpoch(keras.callbacks.Callback):
@@ -120,8 +132,8 @@ class EndOfEpoch(keras.callbacks.Callback):
             best = max((row["val_accuracy"] for row in self.progress.history), default=-1.0)
             if scores["accuracy"] > best:
                 self.progress.best_epoch = epoch + 1
-                with atomic.replacing(model_of(self.folder, epoch + 1)) as part:
-                    network.save(part)
+                facts = facts_for(self.config, self.validation, network)
+                models.save(network, model_of(self.folder, epoch + 1), facts)
         return scores
 
     def _batch_norm(self, network: keras.Model, optimizer: keras.optimizers.Optimizer, epoch: int) -> Any:
