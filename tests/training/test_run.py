@@ -102,6 +102,13 @@ def test_the_saved_network_has_no_optimizer_and_gives_logits(finished):
     assert not network.compiled and network.output_shape == (None, 2)
 
 
+def test_the_saved_network_says_how_to_use_it(finished):
+    facts = models.facts_of(models.load(finished[0] / run.MODEL))
+    assert facts.label_set == LabelSet("sides", ("upper", "lower"))
+    assert (facts.face_size, facts.gradcam_layer, facts.temperature) == (16, "features", 1.0)
+    assert (facts.model, facts.dataset) == (CONFIG.model, CONFIG.dataset)
+
+
 def test_a_finished_run_is_not_run_again(finished, monkeypatch):
     monkeypatch.setattr(run, "_train", lambda *_: pytest.fail("trained again"))
     assert execute(CONFIG, finished[0]) == finished[1]

@@ -1,0 +1,135 @@
+"""Faces in, calibrated distributions out: one compiled function for predict, Grad-CAM, export and the web page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fer_tf import pretrained
+from fer_tf.errors import UserError
+from fer_tf.models import facts_of, logits_of
+
+BATCH = 64
+
+
+class Recogniser(tf.Module):
+    """A network with what is before it (size, gray, centre crop) and after it (temperature, softmax).
+
+    The methods on tensors run in a graph; ``predict`` is for arrays.
+    """
+
+    def __init__(self, model: "keras.Model | Path | str" = "default", flip: bool = False):
+        """Set up the function; nothing is compiled before the first call.
+
+        Args:
+            model: a network with facts (``fer_tf.models.Facts``), a shipped name, or the path of a ``.keras`` file.
+            flip: average the logits of a face and its mirror: slightly better, twice the time.
+
+        Raises:
+            UserError: no such model, or one without facts.
+        """
+        super().__init__(name="recogniser")
+        self.network = model if isinstance(model, keras.Model) else pretrained.load_model(model)
+        self.facts = facts_of(self.network)
+        self.label_set = self.facts.label_set
+        self.flip = flip
+        self.input_shape = tuple(self.network.input_shape[1:])
+
+    def prepare(self, faces: tf.Tensor) -> tf.Tensor:
+        """Bring faces to what the network takes.
+
+        Args:
+            faces: pixels 0 to 255, any number type, (N, h, w, 1 or 3), framed as FER2013 frames them; the number of
+                channels is static.
+
+        Returns:
+            float32 (N, H, W, channels), the network's input.
+        """
+        height, width, channels = self.input_shape
+        x = tf.cast(faces, tf.float32)
+        if channels == 1 and x.shape[-1] == 3:
+            # Whole levels, as a gray picture file has them.
+            x = tf.round(tf.image.rgb_to_grayscale(x))
+        elif channels == 3 and x.shape[-1] == 1:
+            x = tf.repeat(x, 3, axis=-1)
+        side = self.facts.face_size
+        fits = tf.reduce_all(tf.equal(tf.shape(x)[1:3], side))
+        x = tf.cond(
+            fits, lambda: x, lambda: tf.clip_by_value(tf.image.resize(x, (side, side), antialias=True), 0.0, 255.0)
+        )
+        top, left = round((side - height) / 2), round((side - width) / 2)
+        return tf.ensure_shape(x[:, top : top + height, left : left + width], (None, height, width, channels))
+
+    def logits(self, prepared: tf.Tensor) -> tf.Tensor:
+        """Return calibrated logits (N, C) of prepared faces: the network's, divided by its temperature."""
+        found = logits_of(self.network(prepared, training=False))
+        if self.flip:
+            found = (found + logits_of(self.network(prepared[:, :, ::-1], training=False))) / 2
+        return found / self.facts.temperature
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))], autograph=False)
+    def _of_colour(self, faces: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(self.logits(self.prepare(faces)))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 1))], autograph=False)
+    def _of_gray(self, faces: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(self.logits(self.prepare(faces)))
+
+    def probabilities(self, faces: tf.Tensor) -> tf.Tensor:
+        """Return the distributions of faces, compiled once for all sizes and numbers.
+
+        Args:
+            faces: as ``prepare`` takes them.
+
+        Returns:
+            float32 (N, C) over ``label_set``; rows sum to 1.
+        """
+        faces = tf.cast(faces, tf.float32)
+        return (self._of_gray if faces.shape[-1] == 1 else self._of_colour)(faces)
+
+    def predict(self, faces: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Return the distributions of faces that are already cut out.
+
+        Args:
+            faces: pixels 0 to 255, (N, h, w), (N, h, w, 1) or (N, h, w, 3), or a list of arrays (h, w[, 1 or 3]) that
+                may differ in size.
+
+        Returns:
+            float32 (N, C) over ``label_set``; rows sum to 1.
+
+        Raises:
+            UserError: arrays of another shape, or values outside 0 to 255.
+        """
+        if isinstance(faces, np.ndarray):
+            return self._in_batches(_checked(faces[..., None] if faces.ndim == 3 else faces))
+        groups: dict[tuple[int, ...], list[int]] = {}
+        arrays = [_with_channels(np.asarray(face)) for face in faces]
+        for i, face in enumerate(arrays):
+            groups.setdefault(face.shape, []).append(i)
+        results = np.empty((len(arrays), len(self.label_set)), np.float32)
+        for index in groups.values():
+            results[index] = self._in_batches(_checked(np.stack([arrays[i] for i in index])))
+        return results
+
+    def _in_batches(self, faces: np.ndarray) -> np.ndarray:
+        found = [self.probabilities(faces[i : i + BATCH]).numpy() for i in range(0, len(faces), BATCH)]
+        return np.concatenate(found) if found else np.empty((0, len(self.label_set)), np.float32)
+
+
+def _with_channels(face: np.ndarray) -> np.ndarray:
+    return face[..., None] if face.ndim == 2 else face
+
+
+def _checked(faces: np.ndarray) -> np.ndarray:
+    """Return faces (N, h, w, 1 or 3) with values from 0 to 255, or raise a ``UserError``."""
+    if faces.ndim != 4 or faces.shape[3] not in (1, 3) or 0 in faces.shape[1:3]:
+        raise UserError(f"Faces are pixels (N, h, w), (N, h, w, 1) or (N, h, w, 3), got {faces.shape}.")
+    if faces.dtype == np.uint8:
+        return faces
+    if faces.dtype.kind not in "uif":
+        raise UserError(f"Faces are numbers from 0 to 255, got {faces.dtype}.")
+    if faces.size and not (np.isfinite(faces).all() and faces.min() >= 0 and faces.max() <= 255):
+        raise UserError(f"Faces are pixels from 0 to 255, got values from {faces.min()} to {faces.max()}.")
+    return faces

@@ -1,0 +1,125 @@
+"""Faces of any size and colour to calibrated distributions, equal to what evaluation scores."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import fer_tf
+from fer_tf import evaluation, models
+from fer_tf.errors import UserError
+from fer_tf.labels import LabelSet
+from fer_tf.recognition.recogniser import Recogniser
+
+SIDES = LabelSet("sides", ("left", "right"))
+
+
+def halves(channels=1, side=4, face=6, temperature=1.0):
+    """A network whose logits are the mean brightness of the left and of the right half, in units of 10 levels."""
+    inputs = keras.Input((side, side, channels))
+    left = keras.layers.Rescaling(0.1)(keras.layers.GlobalAveragePooling2D()(inputs[:, :, : side // 2]))
+    right = keras.layers.Rescaling(0.1)(keras.layers.GlobalAveragePooling2D()(inputs[:, :, side // 2 :]))
+    mean = keras.layers.Lambda(lambda x: keras.ops.mean(x, axis=-1, keepdims=True))
+    network = keras.Model(inputs, keras.layers.Concatenate()([mean(left), mean(right)]))
+    network.facts = models.Facts(SIDES, face, temperature=temperature)
+    return network
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return Recogniser()
+
+
+@pytest.fixture
+def face():
+    """A 6×6 face whose central 4×4 has halves of 20 and 30, inside a rim of 255."""
+    pixels = np.full((6, 6), 255, np.uint8)
+    pixels[1:5, 1:3], pixels[1:5, 3:5] = 20, 30
+    return pixels
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_the_central_square_is_seen_and_nothing_else(face):
+    found = Recogniser(halves()).predict(face[None])
+    np.testing.assert_allclose(found, [[1 - sigmoid(1), sigmoid(1)]], rtol=1e-6)
+
+
+def test_the_temperature_divides_the_logits(face):
+    found = Recogniser(halves(temperature=2.0)).predict(face[None])
+    np.testing.assert_allclose(found[0, 1], sigmoid(0.5), rtol=1e-6)
+
+
+def test_with_flip_the_logits_of_the_mirror_are_averaged(face):
+    np.testing.assert_allclose(Recogniser(halves(), flip=True).predict(face[None]), [[0.5, 0.5]], rtol=1e-6)
+
+
+def test_colour_becomes_gray_by_luma_and_gray_becomes_three_channels(face):
+    red = np.zeros((1, 6, 6, 3), np.uint8)
+    red[:, :, 3:, 0] = 100  # luma 0.299 · 100 = 29.9, a whole level: 30
+    np.testing.assert_allclose(Recogniser(halves()).predict(red)[0, 1], sigmoid(3.0), rtol=1e-6)
+    np.testing.assert_allclose(Recogniser(halves(channels=3)).predict(face[None])[0, 1], sigmoid(1), rtol=1e-6)
+
+
+def test_other_sizes_are_scaled_with_antialiasing(shipped):
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (48, 48)).astype(np.uint8)
+    large = np.asarray(Image.fromarray(small).resize((480, 480), Image.Resampling.NEAREST))
+    np.testing.assert_allclose(shipped.predict([large]), shipped.predict([small]), atol=0.02)
+
+
+def test_the_shipped_network_gives_what_evaluation_scores(shipped):
+    images = np.random.default_rng(1).integers(0, 256, (70, 48, 48, 1)).astype(np.uint8)
+    logits = evaluation.logits(shipped.network, images) / shipped.facts.temperature
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    np.testing.assert_allclose(shipped.predict(images), odds / odds.sum(1, keepdims=True), atol=2e-6)
+    assert shipped.label_set.classes[3].startswith("happ") or "happiness" in shipped.label_set.classes
+
+
+def test_lists_of_several_sizes_keep_their_order(face):
+    reader = Recogniser(halves())
+    flipped, colour = face[:, ::-1], np.repeat(face[:, :, None], 3, axis=2)
+    twice = np.repeat(np.repeat(face, 2, axis=0), 2, axis=1)
+    found = reader.predict([face, colour, flipped, twice, face])
+    np.testing.assert_allclose(found[[0, 1, 4], 1], sigmoid(1), rtol=1e-5)
+    np.testing.assert_allclose(found[2, 1], sigmoid(-1), rtol=1e-5)
+    assert 0.5 < found[3, 1] < 1
+    assert reader.predict([]).shape == (0, 2)
+
+
+def test_one_trace_serves_all_numbers_and_sizes():
+    reader = Recogniser(halves())
+    for n, side in ((1, 6), (3, 6), (65, 9), (2, 300)):
+        assert reader.predict(np.zeros((n, side, side), np.uint8)).shape == (n, 2)
+    assert reader._of_gray.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("faces", "message"),
+    [
+        (np.zeros((2, 2), np.uint8), r"got \(2, 2\)"),
+        (np.zeros((1, 4, 4, 4), np.uint8), r"got \(1, 4, 4, 4\)"),
+        (np.zeros((1, 0, 4, 1), np.uint8), r"got \(1, 0, 4, 1\)"),
+        (np.full((1, 4, 4, 1), 256.0), "from 256.0 to 256.0"),
+        (np.full((1, 4, 4, 1), -1), "from -1 to -1"),
+        (np.full((1, 4, 4, 1), np.nan), "from nan to nan"),
+        (np.full((1, 4, 4, 1), "x"), "got <U1"),
+    ],
+)
+def test_other_arrays_are_refused(faces, message):
+    with pytest.raises(UserError, match=message):
+        Recogniser(halves()).predict(faces)
+
+
+def test_models_come_by_name_by_path_or_as_they_are(tmp_path):
+    with pytest.raises(UserError, match=r"No model 'nonsense'\. Expected one of default, .*\.keras"):
+        Recogniser("nonsense")
+    network = halves()
+    del network.facts
+    with pytest.raises(UserError, match="does not say which classes"):
+        Recogniser(network)
+    assert fer_tf.load_model().count_params() == Recogniser("default").network.count_params()
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = fer_tf.nonsense
