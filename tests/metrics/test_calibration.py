@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 
 from fer_tf.errors import UserError
@@ -68,3 +69,43 @@ def test_softmax_is_stable():
 def test_no_faces_is_a_user_error():
     with pytest.raises(UserError, match="N > 0"):
         calibration.ece(np.zeros((0, 3)), np.zeros((0, 3)))
+
+
+def test_temperature_of_two_classes_by_hand():
+    # p(right) = 1 / (1 + exp(−z/T)) must be the share of right answers, 3/4: z/T = ln 3.
+    logits = np.array([[2.0, 0.0]] * 4)
+    targets = np.array([[1, 0], [1, 0], [1, 0], [0, 1]])
+    assert calibration.fit_temperature(logits, targets) == pytest.approx(2 / np.log(3), rel=1e-9)
+
+
+def test_temperature_gives_back_the_one_that_made_soft_targets():
+    logits = np.random.default_rng(1).normal(0, 3, (300, 7))
+    assert calibration.fit_temperature(logits, softmax(logits / 1.7)) == pytest.approx(1.7, rel=1e-9)
+    assert calibration.fit_temperature(logits + 40, softmax(logits / 0.4)) == pytest.approx(0.4, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_temperature_equals_scipys_minimum_and_is_one_of_the_likelihood(seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2.5, (200, 6))
+    targets = np.eye(6)[[rng.choice(6, p=p) for p in softmax(logits * rng.uniform(0.2, 1.5))]]
+
+    def nll(temperature):
+        return calibration.negative_log_likelihood(targets, log_softmax(logits / temperature))
+
+    expected = minimize_scalar(nll, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-10}).x
+    found = calibration.fit_temperature(logits, targets)
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert nll(found) <= min(nll(found * 1.01), nll(found / 1.01))
+
+
+def test_temperature_without_a_minimum_stops_at_its_bounds():
+    right = np.eye(3) * 2.0
+    assert calibration.fit_temperature(right, np.eye(3)) == calibration.TEMPERATURES[0]
+    assert calibration.fit_temperature(-right, np.eye(3)) == calibration.TEMPERATURES[1]
+    assert calibration.fit_temperature(np.zeros((2, 3)), np.eye(3)[:2]) == 1.0  # all are alike: left as it is
+
+
+def test_temperature_refuses_what_is_no_number():
+    with pytest.raises(UserError, match="row 1"):
+        calibration.fit_temperature(np.array([[0, 1], [np.nan, 0]]), np.eye(2))
