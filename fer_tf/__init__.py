@@ -4,6 +4,7 @@ __version__ = "0.1.0"
 
 # Imported when they are used, so that importing the package stays fast and needs no TensorFlow.
 _LAZY = {
+    "heatmaps": "fer_tf.explain",
     "load_model": "fer_tf.pretrained",
 }
 

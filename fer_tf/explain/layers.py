@@ -1,0 +1,74 @@
+"""The layer that a heat map reads, and a network that gives its output beside the logits."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from fer_tf.errors import UserError
+
+
+def choose(network: keras.Model, name: str | None) -> keras.layers.Layer:
+    """Return the layer of that name, at any depth; ``None`` asks the network's facts.
+
+    Raises:
+        UserError: no such layer, one whose output is no map, or a network that has no layers to choose from.
+    """
+    if not getattr(network, "inputs", None):
+        raise UserError(f"Network {network.name!r} is no graph of layers, so that no heat map can be drawn.")
+    layers = list(walk(network))
+    maps = {layer.name: layer for layer in layers if gives_maps(layer)}
+    names = f"Layers whose output is (N, h, w, channels): {', '.join(maps) or 'none'}."
+    wanted = name or getattr(getattr(network, "facts", None), "gradcam_layer", None)
+    if wanted is None:
+        raise UserError(f"Network {network.name!r} does not say which layer its heat maps read. {names}")
+    if wanted not in maps:
+        known = any(layer.name == wanted for layer in layers)
+        problem = f"Layer {wanted!r} gives no maps" if known else f"No layer {wanted!r}"
+        raise UserError(f"{problem} in network {network.name!r}. {names}")
+    return maps[wanted]
+
+
+def walk(network: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield the layers of a network, and those of networks inside it after these."""
+    for layer in network.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from walk(layer)
+
+
+def gives_maps(layer: keras.layers.Layer) -> bool:
+    """Tell whether a layer's output is one tensor (N, h, w, channels) that is computed from something."""
+    if isinstance(layer, keras.layers.InputLayer):
+        return False
+    try:
+        return len(layer.output.shape) == 4
+    except (AttributeError, ValueError):  # Never called, or with several outputs.
+        return False
+
+
+def with_activations(network: keras.Model, layer: keras.layers.Layer) -> keras.Model:
+    """Return a network of the same layers that gives ``[output of the layer, output of the network]``.
+
+    A network that has the layer inside another one is rebuilt around that one, on the same weights.
+    """
+    if any(member is layer for member in network.layers):
+        return keras.Model(network.inputs, [layer.output, output_of(network)])
+    inner = next(m for m in network.layers if isinstance(m, keras.Model) and any(x is layer for x in walk(m)))
+    twin, found = with_activations(inner, layer), []
+
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        if operation is not inner:
+            return operation(*args, **kwargs)
+        activations, output = twin(*args, **kwargs)
+        found.append(activations)
+        return output
+
+    graph = keras.Model(network.inputs, output_of(network))
+    copy = keras.models.clone_model(graph, clone_function=lambda member: member, call_function=call)
+    return keras.Model(copy.inputs, [found[-1], copy.output])
+
+
+def output_of(network: keras.Model) -> Any:
+    """Return a network's symbolic output; ``output`` fails on a Sequential that was never called."""
+    return network.outputs[0] if isinstance(network, keras.Sequential) else network.output
