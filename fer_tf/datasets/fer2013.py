@@ -68,7 +68,8 @@ def load(
         skip_bad: leave bad rows out instead of stopping at the first.
         duplicates: ``keep`` the rows that repeat an earlier face and label (the published file has them), or count
             each as a bad row with ``error``.
-        leaks: ``keep`` the faces whose exact copy is in a later split, or ``drop`` them (test stays whole).
+        leaks: ``keep`` the faces whose copy is in a later split, ``drop`` those with an exact one, or ``drop_near``
+            also those with a near one (``fer_tf.datasets.duplicates``); test stays whole.
         seed: of the split for packagings without validation or test.
         label_set: name of the label set wanted, converted by class name; ``None`` for FER2013's own.
 

@@ -53,7 +53,8 @@ def load(
             one-hot target) or ``cross_entropy``.
         evaluation: of validation and test: ``majority``, as published whatever the mode, or ``cross_entropy`` for
             metrics of distributions.
-        leaks: ``keep`` the faces whose exact copy is in a later split, or ``drop`` them (test stays whole).
+        leaks: ``keep`` the faces whose copy is in a later split, ``drop`` those with an exact one, or ``drop_near``
+            also those with a near one (``fer_tf.datasets.duplicates``); test stays whole.
         label_set: name of the label set wanted, converted by class name (faces of a class that it lacks go); ``None``
             for FER+'s own.
 

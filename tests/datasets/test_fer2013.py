@@ -167,7 +167,7 @@ def test_leaks_are_dropped_from_the_earlier_split(tmp_path, faces):
     table = load("fer2013(leaks='drop')", write(tmp_path / "fer2013.csv", in_all + twice_in_train))
     assert table.ids.tolist() == ["fer0000002", "fer0000003", "fer0000004"]
     assert table.split.tolist() == ["test", "train", "train"] and not leaks(table)
-    with pytest.raises(UserError, match=r"leaks='error' is unknown\. Expected 'keep' or 'drop'"):
+    with pytest.raises(UserError, match=r"leaks='error' is unknown\. Expected 'keep', 'drop' or 'drop_near'"):
         load("fer2013(leaks='error')", tmp_path)
 
 
