@@ -7,12 +7,10 @@ same bytes as one that was never interrupted.
 
 import contextlib
 import threading
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -240,22 +238,6 @@ def _squares(found: Sequence[Detections], options: CropOptions) -> Iterator[tupl
     yield from zip(np.split(frames, ends), np.split(inside, ends), strict=True)
 
 
-def _two_at_a_time(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    """Yield items and what became of them, in order; while one is worked on, the next is, too.
-
-    What a batch does between its calls into TensorFlow would leave a core idle.
-    """
-    with ThreadPoolExecutor(2) as pool:
-        waiting: deque[tuple[Any, Future]] = deque()
-        for item in items:
-            waiting.append((item, pool.submit(work, item)))
-            if len(waiting) == 2:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for last, future in waiting:
-            yield last, future.result()
-
-
 def _work(job: _Job, left: Sequence[tuple[Path, str]], total: int, journal: Journal, writer: FaceWriter) -> None:
     done = defaultdict(set)
     for name, frame in journal.places:
@@ -265,7 +247,7 @@ def _work(job: _Job, left: Sequence[tuple[Path, str]], total: int, journal: Jour
     batches = reading.batches(left, job.options.every, done)
     with bar(**counts, description="Cropping", unit="image") as progress, contextlib.closing(batches):
         try:
-            for batch, faces in _two_at_a_time(job.faces_of, batches):
+            for batch, faces in reading.two_at_a_time(job.faces_of, batches):
                 writer.write(faces)
                 progress.update(sum(r.picture is not None or bool(r.reason) for r in batch))
             writer.finish()

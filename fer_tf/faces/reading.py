@@ -2,9 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ AHEAD = 24
 AHEAD_PIXELS = 16_000_000
 BATCH = 8
 BATCH_PIXELS = 16_000_000
+NOTHING: Mapping[str, Collection[int | None]] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +31,18 @@ class Reading:
         video_frame: number of the frame; ``None`` for a photograph and for the end of a video.
         picture: uint8 (H, W, 3); ``None`` at the end of a video, and where there is a reason.
         reason: why it cannot be read.
+        time: of the frame, in seconds.
     """
 
     source: str
     video_frame: int | None
     picture: np.ndarray | None
     reason: str = ""
+    time: float | None = None
 
 
 def batches(
-    sources: Iterable[tuple[Path, str]], every: int, done: Mapping[str, Collection[int | None]]
+    sources: Iterable[tuple[Path, str]], every: int = 1, done: Mapping[str, Collection[int | None]] = NOTHING
 ) -> Iterator[list[Reading]]:
     """Read everything that is not done.
 
@@ -50,19 +54,40 @@ def batches(
         every: take every n-th frame of a video.
         done: by source, the frames that are not wanted; ``None`` among them stands for the whole source.
     """
-    batch, pixels = [], 0
     with ThreadPoolExecutor(THREADS) as pool:
         try:
-            for reading in _in_order(_started(pool, sources, every, done)):
-                batch.append(reading)
-                pixels += _pixels(reading.picture)
-                if len(batch) == BATCH or pixels >= BATCH_PIXELS:
-                    yield batch
-                    batch, pixels = [], 0
-            if batch:
-                yield batch
+            yield from gathered(_in_order(_started(pool, sources, every, done)))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def gathered(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
+    """Make batches of ``BATCH``, or fewer where the pictures are large."""
+    batch, pixels = [], 0
+    for reading in readings:
+        batch.append(reading)
+        pixels += _pixels(reading.picture)
+        if len(batch) == BATCH or pixels >= BATCH_PIXELS:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
+
+
+def two_at_a_time(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield items and what became of them, in order; while one is worked on, the next is, too.
+
+    What a batch does between its calls into TensorFlow would leave a core idle.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        waiting: deque[tuple[Any, Future]] = deque()
+        for item in items:
+            waiting.append((item, pool.submit(work, item)))
+            if len(waiting) == 2:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for last, future in waiting:
+            yield last, future.result()
 
 
 def _in_order(started: Iterable[tuple[Callable[[], Reading], int]]) -> Iterator[Reading]:
@@ -106,9 +131,9 @@ def _photograph(path: Path, name: str) -> Reading:
 def _video(path: Path, name: str, every: int, finished: Collection[int | None]) -> Iterator[Reading]:
     reason = ""
     try:
-        for number, _, picture in photographs.frames(path, every):
+        for number, time, picture in photographs.frames(path, every):
             if number not in finished:
-                yield Reading(name, number, picture)
+                yield Reading(name, number, picture, time=time)
     except DataError as error:
         reason = str(error)
     yield Reading(name, None, None, reason)

@@ -59,8 +59,14 @@ class Recogniser(tf.Module):
         x = tf.cond(
             fits, lambda: x, lambda: tf.clip_by_value(tf.image.resize(x, (side, side), antialias=True), 0.0, 255.0)
         )
+        return tf.ensure_shape(self.central(x), (None, height, width, channels))
+
+    def central(self, faces: tf.Tensor) -> tf.Tensor:
+        """Cut the central part that the network sees, (N, H, W, channels), out of faces (N, S, S, channels) of its size."""
+        height, width, _ = self.input_shape
+        side = self.facts.face_size
         top, left = round((side - height) / 2), round((side - width) / 2)
-        return tf.ensure_shape(x[:, top : top + height, left : left + width], (None, height, width, channels))
+        return faces[:, top : top + height, left : left + width]
 
     def logits(self, prepared: tf.Tensor) -> tf.Tensor:
         """Return calibrated logits (N, C) of prepared faces: the network's, divided by its temperature."""

@@ -1,0 +1,150 @@
+"""Photographs and videos in, faces with distributions out: read ahead, detect, align, cut out, recognise."""
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fer_tf.errors import UserError
+from fer_tf.faces import frames as geometry
+from fer_tf.faces import reading
+from fer_tf.faces.crops import WHICH, choose
+from fer_tf.faces.detectors import Detections, Detector, build
+from fer_tf.faces.extraction import crop_faces
+from fer_tf.faces.reading import Reading
+from fer_tf.recognition.recogniser import BATCH, Recogniser
+from fer_tf.recognition.records import Analysed, Face
+
+DETECTOR = "retinaface"
+
+
+class Analyser:
+    """A detector and a network at work on pictures, a batch at a time; what is in memory does not grow."""
+
+    def __init__(
+        self,
+        model: keras.Model | Path | str = "default",
+        detector: Detector | str | None = None,
+        faces: str = "all",
+        flip: bool = False,
+        crop: bool = True,
+    ):
+        """Load the networks; they are compiled at the first picture.
+
+        Args:
+            model: as ``Recogniser`` takes it.
+            detector: a detector, or a call string such as ``"retinaface(size=1024)"``; ``None`` for RetinaFace.
+            faces: which of a picture: ``all``, ``largest``, or the most ``central``.
+            flip: average over a face and its mirror: slightly better, twice the network's time.
+            crop: find faces; else each picture is one face, framed as FER2013 frames them.
+
+        Raises:
+            UserError: an unknown name, or a model that cannot be used.
+        """
+        if faces not in WHICH:
+            raise UserError(f"faces={faces!r} is unknown. Expected {', '.join(WHICH)}.")
+        self.faces, self.crop = faces, crop
+        self.recogniser = Recogniser(model, flip)
+        self.label_set = self.recogniser.label_set
+        if crop:
+            self.detector = build(detector or DETECTOR) if detector is None or isinstance(detector, str) else detector
+            concurrent = getattr(self.detector, "concurrent", False)
+            self._turn = contextlib.nullcontext() if concurrent else threading.Lock()
+
+    def analyse(self, sources: Iterable[tuple[Path, str]], every: int = 1) -> Iterator[Analysed]:
+        """Analyse photographs and videos as they are read, in order.
+
+        Args:
+            sources: files and what to call them; videos are told by their suffix and need the extra ``video``.
+            every: take every n-th frame of a video.
+
+        Yields:
+            One result a photograph and a frame, also where there is no face; one with a reason for what cannot be
+            read. The end of a damaged video is a result of its own.
+        """
+        return self.analyse_batches(reading.batches(sources, every))
+
+    def analyse_batches(self, batches: Iterable[list[Reading]]) -> Iterator[Analysed]:
+        """Analyse what was read elsewhere; two batches are worked on at once."""
+        for _, found in reading.two_at_a_time(self.analyse_batch, batches):
+            yield from found
+
+    def analyse_batch(self, batch: Sequence[Reading]) -> list[Analysed]:
+        """Analyse pictures at once: their faces share the network's batches.
+
+        Args:
+            batch: pictures, each of its own size, or reasons; what has neither, the end of a video, is left out.
+        """
+        read = [r for r in batch if r.picture is not None]
+        rows = self._rows([r.picture for r in read]) if read else []
+        faces = {id(r): self._records(r, *row) for r, row in zip(read, rows, strict=True)}
+        return [
+            Analysed(r.source, r.video_frame, r.time, r.picture, faces.get(id(r), ()), r.reason)
+            for r in batch
+            if r.picture is not None or r.reason
+        ]
+
+    def _rows(self, pictures: list[np.ndarray]) -> list[tuple[Detections, np.ndarray]]:
+        """Return each picture's faces and their distributions (F, C)."""
+        if not self.crop:
+            return list(zip(map(_whole, pictures), self.recogniser.predict(pictures)[:, None], strict=True))
+        with self._turn:
+            found = self.detector.detect(pictures)
+        found = [choose(f, self.faces, p.shape) for f, p in zip(found, pictures, strict=True)]
+        counts = [len(f) for f in found]
+        frames = np.empty((0, 4), np.float32)
+        if sum(counts):
+            boxes, landmarks = (np.concatenate([getattr(f, n) for f in found]) for n in ("boxes", "landmarks"))
+            frames = _frames(tf.constant(landmarks), tf.constant(boxes)).numpy()
+        ends = np.cumsum(counts)[:-1]
+        return list(zip(found, np.split(self._recognised(pictures, np.split(frames, ends)), ends), strict=True))
+
+    def _recognised(self, pictures: Sequence[np.ndarray], frames: Sequence[np.ndarray]) -> np.ndarray:
+        """Cut faces out and return their distributions (F, C); not all faces of a crowd are in memory at once."""
+        size, waiting, found = self.recogniser.facts.face_size, [], []
+        for picture, squares in zip(pictures, frames, strict=True):
+            for start in range(0, len(squares), BATCH):
+                waiting.append(crop_faces(picture, squares[start : start + BATCH], size))
+                if sum(map(len, waiting)) >= BATCH:
+                    found.append(self.recogniser.predict(np.concatenate(waiting)))
+                    waiting = []
+        if waiting:
+            found.append(self.recogniser.predict(np.concatenate(waiting)))
+        return np.concatenate(found) if found else np.empty((0, len(self.label_set)), np.float32)
+
+    def _records(self, read: Reading, found: Detections, probabilities: np.ndarray) -> tuple[Face, ...]:
+        classes = self.label_set.classes
+        columns = zip(found.scores, found.boxes, found.landmarks, probabilities, strict=True)
+        return tuple(
+            Face(
+                read.source, read.video_frame, read.time, i,
+                tuple(float(v) for v in box),
+                None if np.isnan(score) else float(score),
+                None if np.isnan(landmarks).any() else landmarks,
+                dict(zip(classes, map(float, row), strict=True)),
+                classes[int(row.argmax())],
+            )
+            for i, (score, box, landmarks, row) in enumerate(columns)
+        )  # fmt: skip
+
+
+def _whole(picture: np.ndarray) -> Detections:
+    """Return the picture as the one face of itself."""
+    height, width = picture.shape[:2]
+    box = np.array([[0, 0, width, height]], np.float32)
+    return Detections(np.full(1, np.nan, np.float32), box, np.full((1, 5, 2), np.nan, np.float32))
+
+
+# Compiled, since these thirty small operations one by one take as long as a third of a photograph's detection.
+@tf.function(
+    input_signature=[tf.TensorSpec((None, 5, 2), tf.float32), tf.TensorSpec((None, 4), tf.float32)], autograph=False
+)
+def _frames(landmarks: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
+    """Return the frames (F, 4) of faces, upright squares around the boxes of those without landmarks."""
+    pointed = tf.reduce_all(tf.math.is_finite(landmarks), axis=(1, 2))[:, None]
+    aligned = geometry.aligned_frames(tf.where(pointed[..., None], landmarks, 0.0))
+    return tf.where(pointed, aligned, geometry.square_frames(boxes))
