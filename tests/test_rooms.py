@@ -14,7 +14,8 @@ import fer_tf
 # The rooms that need TensorFlow; all others must import and work without it.
 TENSORFLOW_ROOMS = {
     "fer_tf.explain.eigencam", "fer_tf.explain.evidence", "fer_tf.explain.explainer", "fer_tf.explain.gradients",
-    "fer_tf.explain.scorecam", "fer_tf.faces.extraction", "fer_tf.readers.tfdata", "fer_tf.recognition.recogniser",
+    "fer_tf.explain.pictures", "fer_tf.explain.scorecam", "fer_tf.faces.extraction", "fer_tf.readers.tfdata",
+    "fer_tf.recognition.recogniser",
 }  # fmt: skip
 MODULES = sorted(m.name for m in pkgutil.walk_packages(fer_tf.__path__, "fer_tf."))
 
@@ -25,6 +26,7 @@ FLOORS = (
     {"datasets", "augment", "models", "layers", "losses", "metrics"},
     {"readers", "evaluation", "training", "faces", "pretrained"},
     {"reports", "sweeps", "recognition", "explain"},
+    {"gradcam"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

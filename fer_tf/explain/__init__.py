@@ -1,7 +1,8 @@
 """Heat maps: where in a face a trained network finds what speaks for a class.
 
 Facts of a row of ``METHODS``: ``gradient`` (it reads a gradient, else activations and logits alone), ``by_class``
-(it explains one class; else the same map for all) and ``reference``.
+(it explains one class; else the same map for all), ``title`` and
+``reference``.
 """
 
 import functools
@@ -21,21 +22,24 @@ __all__ = ["METHODS", "heatmaps"]
 
 METHODS = Registry("heat map method")
 METHODS.add(
-    "gradcam", "fer_tf.explain.gradients:gradcam", gradient=True, by_class=True, reference="arXiv 1610.02391"
+    "gradcam", "fer_tf.explain.gradients:gradcam", title="Grad-CAM", gradient=True, by_class=True,
+    reference="arXiv 1610.02391",
 )  # fmt: skip
 METHODS.add(
-    "gradcam++", "fer_tf.explain.gradients:gradcam_plus_plus", gradient=True, by_class=True,
+    "gradcam++", "fer_tf.explain.gradients:gradcam_plus_plus", title="Grad-CAM++", gradient=True, by_class=True,
     reference="arXiv 1710.11063",
 )  # fmt: skip
 METHODS.add(
-    "layercam", "fer_tf.explain.gradients:layercam", gradient=True, by_class=True,
+    "layercam", "fer_tf.explain.gradients:layercam", title="LayerCAM", gradient=True, by_class=True,
     reference="doi 10.1109/TIP.2021.3089943",
 )  # fmt: skip
 METHODS.add(
-    "scorecam", "fer_tf.explain.scorecam:scorecam", gradient=False, by_class=True, reference="arXiv 1910.01279"
+    "scorecam", "fer_tf.explain.scorecam:scorecam", title="Score-CAM", gradient=False, by_class=True,
+    reference="arXiv 1910.01279",
 )  # fmt: skip
 METHODS.add(
-    "eigencam", "fer_tf.explain.eigencam:eigencam", gradient=False, by_class=False, reference="arXiv 2008.00299"
+    "eigencam", "fer_tf.explain.eigencam:eigencam", title="Eigen-CAM", gradient=False, by_class=False,
+    reference="arXiv 2008.00299",
 )  # fmt: skip
 
 

@@ -122,15 +122,20 @@ class Explainer(tf.Module):
         """Return a class number for each face, ``PREDICTED`` where none is given."""
         if classes is None:
             return np.full(count, PREDICTED, np.int32)
-        if not self.method.facts["by_class"]:
-            raise UserError(f"{self.method.name} draws one map for all classes. Leave the class out.")
         one = isinstance(classes, str | int | np.integer)
-        numbers = [self._number(c) for c in ([classes] if one else classes)]
+        numbers = [self.number(c) for c in ([classes] if one else classes)]
         if not one and len(numbers) != count:
             raise UserError(f"{len(numbers)} classes for {count} faces. Give one a face, or one for all.")
         return np.array(numbers * count if one else numbers, np.int32)
 
-    def _number(self, wanted: str | int) -> int:
+    def number(self, wanted: str | int) -> int:
+        """Return the number of a class that is given by name or number.
+
+        Raises:
+            UserError: no such class, or the method explains none.
+        """
+        if not self.method.facts["by_class"]:
+            raise UserError(f"{self.method.name} draws one map for all classes. Leave the class out.")
         facts = getattr(self.network, "facts", None)
         if isinstance(wanted, str):
             if facts is None:

@@ -1,0 +1,90 @@
+"""The pictures that are explained, and the files that their figures go to."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from fer_tf import atomic
+from fer_tf.errors import UserError
+from fer_tf.explain import METHODS
+from fer_tf.faces import naming, photographs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 130
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture to explain: its file, how messages call it, and the file of its figure."""
+
+    path: Path
+    name: str
+    figure: Path
+
+
+def find(paths: Sequence[Path | str], method: str, out: Path | None = None) -> list[Source]:
+    """List the pictures of files and folder trees, each once, and name their figures.
+
+    A figure lies beside its picture, or at the picture's place below ``out``: ``a/b.jpg`` has ``a/b_gradcam.png``.
+    Where two pictures would share one, the second keeps its suffix. In folders, figures of earlier calls are no
+    pictures.
+
+    Args:
+        paths: files and folders.
+        method: a name of ``METHODS``; it ends the figures' names.
+        out: folder for the figures; ``None``: beside the pictures.
+
+    Raises:
+        UserError: a path without pictures, or ``out`` is no folder.
+    """
+    if out is not None and out.exists() and not out.is_dir():
+        raise UserError(f"{out} is no folder. Give a folder for the figures.")
+    found: dict[str, tuple[Path, str]] = {}
+    for path in paths:
+        inside = [(file, name) for file, name in photographs.find(path) if file == Path(path) or not _is_figure(name)]
+        if not inside:
+            raise UserError(f"{path}: no pictures in it but figures of heat maps.")
+        for file, name in inside:
+            found.setdefault(os.path.realpath(file), (file, name))
+    keys = _told_apart([name for _, name in found.values()])
+    names = naming.assign(keys, {}, several=False)
+    return [
+        Source(file, name, _place(file, names[key], out) / f"{PurePosixPath(names[key]).name}_{method}.png")
+        for key, (file, name) in zip(keys, found.values(), strict=True)
+    ]
+
+
+def montage_path(paths: Sequence[Path | str], method: str, out: Path | None = None, page: int = 1) -> Path:
+    """Return the file of a montage: in ``out``, or in the first path's folder."""
+    first = Path(paths[0])
+    folder = out or (first if first.is_dir() else first.parent)
+    return folder / f"montage{page if page > 1 else ''}_{method}.png"
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with atomic.replacing(path) as part:
+        figure.savefig(part, format="png", dpi=DPI)
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Number names that several folders share."""
+    keys: dict[str, None] = {}
+    for name in names:
+        key, number = name, 2
+        while key in keys:
+            key, number = f"{number}/{name}", number + 1
+        keys[key] = None
+    return list(keys)
+
+
+def _place(file: Path, name: str, out: Path | None) -> Path:
+    return file.parent if out is None else out / PurePosixPath(name).parent
+
+
+def _is_figure(name: str) -> bool:
+    return PurePosixPath(name).stem.endswith(tuple(f"_{method}" for method in METHODS))

@@ -1,0 +1,116 @@
+"""``python -m fer_tf.gradcam img.jpg``: where a network looks when it names the expression of a face."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fer_tf.errors import exit_on_user_error
+from fer_tf.explain import METHODS, files
+
+if TYPE_CHECKING:
+    from fer_tf.explain.pictures import Outcome
+
+DESCRIPTION = """Draw where a network finds what speaks for an expression.
+
+img.jpg gets img_gradcam.png beside it: the photograph with the face's box, the heat map over the aligned face, and the
+probabilities of all classes as bars. The map explains the most probable class, or the one that --class names. Other
+methods end the name: img_layercam.png. Pictures without a face, and files that are no pictures, get one line each."""
+
+EXAMPLES = """examples:
+  python -m fer_tf.gradcam img.jpg
+  python -m fer_tf.gradcam img.jpg --faces all --method gradcam++
+  python -m fer_tf.gradcam img.jpg --class happy --out figures
+  python -m fer_tf.gradcam photographs --out figures --model runs/zoo/winner.keras
+  python -m fer_tf.gradcam faces --no-crop --montage
+
+exit codes: 0 done, also where no face is found, 1 a picture could not be read or a figure not be written, 2 a mistake
+in the command, 130 interrupted"""
+
+TOP = 3
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the argument parser."""
+    p = argparse.ArgumentParser(prog="python -m fer_tf.gradcam", description=DESCRIPTION, epilog=EXAMPLES,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    p.add_argument("paths", nargs="+", metavar="PATH", help="a picture, or a folder tree of pictures")
+    p.add_argument("--out", type=Path, metavar="DIR", help="folder for the figures (default: beside the pictures)")
+    p.add_argument("--montage", action="store_true", help="one grid of all faces in place of a figure a picture")
+    what = p.add_argument_group("what is explained").add_argument
+    what("--model", default="default", help="a shipped network or the path of a .keras file (default: the shipped one)")
+    what("--method", default="gradcam", metavar="NAME", help=f"{', '.join(METHODS)} (default %(default)s)")
+    what("--class", dest="explained", metavar="NAME", help="explain this class (default: the most probable one)")
+    what("--layer", metavar="NAME", help="weigh this layer's output (default: the one the network's file names)")
+    face = p.add_argument_group("faces").add_argument
+    face("--faces", default="largest", metavar="WHICH",
+         help="of a photograph: largest, all or central (default %(default)s)")  # fmt: skip
+    face("--no-crop", dest="crop", action="store_false", help="the pictures are faces already")
+    face("--detector", default="retinaface", metavar="NAME",
+         help="retinaface or hog, or a call string (default %(default)s)")  # fmt: skip
+    return p
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the arguments say; return the exit code."""
+    title = METHODS[options.method].facts["title"]
+    sources = files.find(options.paths, options.method, options.out)
+    # TensorFlow takes seconds to load: what is wrong with the paths is said before.
+    from fer_tf.explain.pictures import Options, PictureExplainer
+    from fer_tf.progress import bar
+    from fer_tf.reports import explanations
+
+    explainer = PictureExplainer(Options(options.model, options.method, options.explained, options.layer,
+                                         options.faces, options.crop, options.detector))  # fmt: skip
+    written, views, unread = [], [], 0
+    with bar(len(sources), "Explaining", "image") as ticks:
+        for outcome in explainer.explain_files(sources):
+            unread += outcome.photograph is None
+            for line in _lines(outcome, explainer.classes):
+                ticks.write(line, file=sys.stderr if outcome.photograph is None else sys.stdout)
+            if options.montage:
+                views += outcome.faces
+            elif outcome.faces:
+                written.append(outcome.source.figure)
+                files.save(
+                    explanations.explanation(
+                        outcome.photograph, outcome.faces, explainer.classes, title, outcome.source.name
+                    ),
+                    written[-1],
+                )
+            ticks.update()
+    for page, start in enumerate(range(0, len(views), explanations.PAGE), 1):
+        written.append(files.montage_path(options.paths, options.method, options.out, page))
+        files.save(
+            explanations.montage(views[start : start + explanations.PAGE], explainer.classes, title), written[-1]
+        )
+    for path in written:
+        print(f"wrote {path}")
+    return 1 if unread else 0
+
+
+def _lines(outcome: "Outcome", classes: Sequence[str]) -> list[str]:
+    """Return what is printed of a picture: each face's most probable classes, or why there is none."""
+    name = outcome.source.name
+    if outcome.reason:
+        return [f"{name}: {outcome.reason}"]
+    lines = []
+    for number, face in enumerate(outcome.faces, 1):
+        best = face.probabilities.argsort()[::-1][:TOP]
+        which = f", face {number}" if len(outcome.faces) > 1 else ""
+        lines.append(f"{name}{which}: " + ", ".join(f"{classes[i]} {face.probabilities[i]:.1%}" for i in best))
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and end the process."""
+    # On some processors oneDNN is off by default, and detection takes twice as long; it can be set this early only.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    exit_on_user_error(run, parser().parse_args(arguments))
+
+
+if __name__ == "__main__":
+    main()
