@@ -15,7 +15,9 @@ import fer_tf
 TENSORFLOW_ROOMS = {
     "fer_tf.explain.eigencam", "fer_tf.explain.evidence", "fer_tf.explain.explainer", "fer_tf.explain.gradients",
     "fer_tf.explain.pictures", "fer_tf.explain.scorecam", "fer_tf.faces.extraction", "fer_tf.readers.tfdata",
-    "fer_tf.recognition.recogniser",
+    "fer_tf.recognition.recogniser", "fer_tf.serving.check", "fer_tf.serving.decoding", "fer_tf.serving.headers",
+    "fer_tf.serving.litert", "fer_tf.serving.onnxfile", "fer_tf.serving.orientation", "fer_tf.serving.savedmodel",
+    "fer_tf.serving.session", "fer_tf.serving.signatures", "fer_tf.serving.warmup",
 }  # fmt: skip
 MODULES = sorted(m.name for m in pkgutil.walk_packages(fer_tf.__path__, "fer_tf."))
 
@@ -25,8 +27,8 @@ FLOORS = (
     {"errors", "callstring", "registry", "labels", "facetable", "atomic", "progress"},
     {"datasets", "augment", "models", "layers", "losses", "metrics"},
     {"readers", "evaluation", "training", "faces", "pretrained"},
-    {"reports", "sweeps", "recognition", "explain"},
-    {"gradcam"},
+    {"reports", "sweeps", "recognition", "explain", "serving"},
+    {"gradcam", "export", "client"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -62,7 +62,7 @@ class Recogniser(tf.Module):
         return tf.ensure_shape(self.central(x), (None, height, width, channels))
 
     def central(self, faces: tf.Tensor) -> tf.Tensor:
-        """Cut the central part that the network sees, (N, H, W, channels), out of faces (N, S, S, channels) of its size."""
+        """Cut what the network sees, (N, H, W, channels), out of whole faces (N, S, S, channels), S its face size."""
         height, width, _ = self.input_shape
         side = self.facts.face_size
         top, left = round((side - height) / 2), round((side - width) / 2)

@@ -1,0 +1,95 @@
+"""Write a trained network for a server or a device: `python -m fer_tf.export MODEL saved_models/NAME`.
+
+Examples:
+  python -m fer_tf.export default saved_models/faces
+  python -m fer_tf.export runs/small_resnet/winner.keras saved_models/faces --version 7
+  python -m fer_tf.export default saved_models/faces --detector "retinaface(threshold=0.7, size=1024)" --max-faces 64
+  python -m fer_tf.export default --tflite faces.tflite --onnx faces.onnx
+
+saved_models/NAME/<version>/ is a SavedModel for TensorFlow Serving with three signatures: serving_default (picture
+files of faces), predict_faces (pixels of faces) and analyze (files of photographs: faces are found in the server).
+Each is run as the server runs it and compared with Keras before the version is moved into place. saved_models/ gets
+models.config, batching.config and SERVING.md, which says how to start the server. Warm-up requests need the extra
+serving, ONNX the extra export: pip install 'fer-tf[serving,export]'.
+
+exit codes: 0 done, 1 the files could not be written, 2 a mistake in the command, 130 interrupted
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fer_tf.errors import UserError, exit_on_user_error
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Export a network and end the process."""
+    options = _parse(arguments)
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    exit_on_user_error(_run, options)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    p = argparse.ArgumentParser(
+        prog="python -m fer_tf.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("model", metavar="MODEL", help="default, another shipped name, or a .keras file")
+    p.add_argument("dst", metavar="DST", nargs="?", type=Path, help="folder of the model, saved_models/NAME")
+    p.add_argument("--flip", action="store_true", help="average over a face and its mirror: twice the time")
+    server = p.add_argument_group("server").add_argument
+    server("--version", type=int, metavar="N", help="number of the version (default: the next)")
+    server("--detector", default="retinaface", metavar="NAME", help="retinaface or a call string of it")
+    server("--max-faces", type=int, metavar="N", help="of a photograph, the best ones (default 16)")
+    server("--max-pixels", type=int, metavar="N", help="of a picture; larger ones are flagged (default 50000000)")
+    device = p.add_argument_group("devices").add_argument
+    device("--tflite", type=Path, metavar="FILE", help="also write a LiteRT file")
+    device("--int8", action="store_true", help="LiteRT with 8 bits, calibrated on drawn faces: check its accuracy")
+    device("--onnx", type=Path, metavar="FILE", help="also write an ONNX file")
+    return p.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> None:
+    if not (options.dst or options.tflite or options.onnx):
+        raise UserError("Nothing to write. Give DST, such as saved_models/faces, --tflite FILE or --onnx FILE.")
+    if options.int8 and not options.tflite:
+        raise UserError("--int8 is for LiteRT. Give --tflite FILE as well.")
+    if options.version is not None and not options.dst:
+        raise UserError("--version is for a server. Give DST as well, such as saved_models/faces.")
+
+    from fer_tf.recognition.recogniser import Recogniser
+
+    recogniser = Recogniser(options.model, flip=options.flip)
+    written = [*_server_files(options, recogniser), *_device_files(options, recogniser)]
+    print("\n".join(f"wrote {path}" for path in written))
+
+
+def _server_files(options: argparse.Namespace, recogniser) -> list[Path]:
+    if not options.dst:
+        return []
+    from fer_tf.serving import configs, savedmodel, stubs
+
+    given = {"detector": options.detector, "max_faces": options.max_faces, "max_pixels": options.max_pixels}
+    given = {key: value for key, value in given.items() if value is not None}
+    version = savedmodel.export(recogniser, options.dst, options.version, **given)
+    if not stubs.installed():
+        print("no warm-up requests: they need pip install 'fer-tf[serving]'")
+    return [version, *(options.dst.parent / name for name in (configs.MODELS, configs.BATCHING, configs.GUIDE))]
+
+
+def _device_files(options: argparse.Namespace, recogniser) -> list[Path]:
+    written = []
+    if options.tflite:
+        from fer_tf.serving import litert
+
+        written.append(litert.write(recogniser, options.tflite, options.int8))
+    if options.onnx:
+        from fer_tf.serving import onnxfile
+
+        written.append(onnxfile.write(recogniser, options.onnx))
+    return written
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Trained networks as SavedModels for TensorFlow Serving, as LiteRT and ONNX files, and a client for the server."""

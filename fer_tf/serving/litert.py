@@ -1,0 +1,120 @@
+"""A trained network as a LiteRT (TFLite) file, for telephones and small machines: faces in, probabilities out."""
+
+import contextlib
+import os
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from fer_tf import atomic, datasets
+from fer_tf.errors import UserError
+from fer_tf.recognition.recogniser import Recogniser
+from fer_tf.serving.check import TOLERANCE
+from fer_tf.serving.signatures import Function
+
+LABELS = "labels.txt"
+CALIBRATION_FACES = 300
+
+
+def face_function(recogniser: Recogniser) -> Function:
+    """Return the graph function from ``faces``, float32 (N, S, S, channels) in 0 to 255, to ``probabilities`` (N, C);
+    S is the network's face size."""
+    side, channels = recogniser.facts.face_size, recogniser.input_shape[-1]
+    spec = tf.TensorSpec((None, side, side, channels), tf.float32, name="faces")
+
+    def probabilities(faces: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": tf.nn.softmax(recogniser.logits(recogniser.central(faces)))}
+
+    return tf.function(probabilities, input_signature=[spec], autograph=False)
+
+
+def write(recogniser: Recogniser, path: Path | str, int8: bool = False) -> Path:
+    """Write a network as a LiteRT file; the names of the classes are ``labels.txt`` in it (``unzip`` shows it).
+
+    Args:
+        recogniser: the network.
+        path: of the file.
+        int8: weights and activations of 8 bits, calibrated on drawn faces: a quarter of the size. Input and output
+            stay float32.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: the suffix is another.
+        RuntimeError: the file does not give what Keras gives; it is not written.
+    """
+    path = Path(path)
+    if path.suffix != ".tflite":
+        raise UserError(f"{path}: expected a name that ends in .tflite.")
+    content = convert(recogniser, int8)
+    if not int8:
+        check(recogniser, run(content, example(recogniser)))
+    with atomic.replacing(path) as part:
+        part.write_bytes(content)
+        # Readers of the format stop where the network ends; the standard's labels are an archive after it.
+        with zipfile.ZipFile(part, "a") as archive:
+            archive.writestr(zipfile.ZipInfo(LABELS), "\n".join(recogniser.label_set.classes) + "\n")
+    return path
+
+
+def convert(recogniser: Recogniser, int8: bool = False) -> bytes:
+    """Return the content of a LiteRT file."""
+    function = face_function(recogniser).get_concrete_function()
+    # Without raw variables the converter finds no weights, says nothing, and the file gives NaN.
+    owner = tf.Module()
+    owner.weights = [v.value for v in recogniser.network.variables]
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], owner)
+    if int8:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        faces = _drawn(recogniser, CALIBRATION_FACES)
+        converter.representative_dataset = lambda: ({"faces": face[None]} for face in faces)
+    with _quiet():
+        return converter.convert()
+
+
+def run(content: bytes, faces: np.ndarray) -> np.ndarray:
+    """Return the probabilities (N, C) that a LiteRT file gives for faces, float32 (N, S, S, channels)."""
+    with _quiet():
+        interpreter = tf.lite.Interpreter(model_content=content)
+        return interpreter.get_signature_runner("serving_default")(faces=faces)["probabilities"]
+
+
+def example(recogniser: Recogniser) -> np.ndarray:
+    """Return faces to try a file on: drawn ones, and noise; float32 (N, S, S, channels)."""
+    drawn = _drawn(recogniser, 5)
+    noise = np.random.default_rng(0).integers(0, 256, drawn.shape).astype(np.float32)
+    return np.concatenate([drawn, noise])
+
+
+def check(recogniser: Recogniser, found: np.ndarray) -> None:
+    """Raise a ``RuntimeError`` unless a file's probabilities for ``example`` are those of Keras."""
+    difference = float(np.abs(found - recogniser.predict(example(recogniser))).max())
+    if not difference <= TOLERANCE:
+        raise RuntimeError(f"The written file does not give what Keras gives (difference {difference}).")
+
+
+def _drawn(recogniser: Recogniser, count: int) -> np.ndarray:
+    """Return drawn faces as the file takes them."""
+    images = datasets.load(f"synthetic(faces={max(60, count)})").images[:count]
+    side, channels = recogniser.facts.face_size, recogniser.input_shape[-1]
+    faces = tf.clip_by_value(tf.image.resize(images, (side, side), antialias=True), 0.0, 255.0).numpy()
+    return np.repeat(faces, channels, axis=-1) if faces.shape[-1] != channels else faces
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the converter's and the interpreter's talk, which no setting stops, off the screen."""
+    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere:
+        warnings.simplefilter("ignore")
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,183 @@
+"""What a served network answers to: encoded faces, face tensors, and whole photographs, each one graph function.
+
+Every input and output has the request's rows as its first dimension, as the REST API's row format and the server's
+batching require.
+"""
+
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+from fer_tf.errors import UserError
+from fer_tf.faces import detectors
+from fer_tf.faces.extraction import FaceExtractor, RetinaFaceDetector
+from fer_tf.recognition.recogniser import Recogniser
+from fer_tf.serving.decoding import MAX_PIXELS, decode_batch, decode_or_blank
+
+Tensors = dict[str, tf.Tensor]
+Function = tf.types.experimental.GenericFunction
+
+MAX_FACES = 16
+# The names of the signatures; SavedModel's own name for what is asked for without a name is serving_default.
+ENCODED_FACES, FACES, PHOTOGRAPHS = "serving_default", "predict_faces", "analyze"
+AT_ONCE = 4
+
+
+class Signatures:
+    """A network and a face detector as the functions that a server offers."""
+
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        detector: str = "retinaface",
+        max_faces: int = MAX_FACES,
+        max_pixels: int = MAX_PIXELS,
+    ):
+        """Set up the functions; nothing is traced yet.
+
+        Args:
+            recogniser: the network.
+            detector: call string of RetinaFace, such as ``"retinaface(threshold=0.8, size=1024)"``.
+            max_faces: M, of one photograph, the best ones.
+            max_pixels: of a picture; larger ones are flagged as bad, unread.
+
+        Raises:
+            UserError: a value out of range, or a detector that is no graph.
+        """
+        if not isinstance(max_pixels, int) or max_pixels < 1:
+            raise UserError(f"max_pixels={max_pixels}. Expected a whole number of at least 1.")
+        found = detectors.build(detector)
+        if not isinstance(found, RetinaFaceDetector):
+            raise UserError(f"Detector {detector!r} does not run inside a TensorFlow graph. Expected retinaface.")
+        self.recogniser, self.max_pixels = recogniser, max_pixels
+        self.extractor = FaceExtractor(recogniser.facts.face_size, max_faces, detector=found)
+        self.classes = list(recogniser.label_set.classes)
+
+    def variables(self) -> list[tf.Variable]:
+        """Return the raw variables of both networks: those that a version-1 session, as the server's, restores."""
+        # Keras' own variables export a copy that no session fills, and would be stored beside these a second time.
+        return [*(v.value for v in self.recogniser.network.variables), *self.extractor.detector.variables]
+
+    def functions(self) -> Mapping[str, Function]:
+        """Return the functions by the names of their signatures."""
+        encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
+        faces = tf.TensorSpec((None, None, None, None), tf.uint8, name="faces")
+        signatures = (
+            (ENCODED_FACES, self.encoded_faces, encoded),
+            (FACES, self.faces, faces),
+            (PHOTOGRAPHS, self.photographs, encoded),
+        )
+        return {name: tf.function(f, input_signature=[spec], autograph=False) for name, f, spec in signatures}
+
+    def encoded_faces(self, image_bytes: tf.Tensor) -> Tensors:
+        """Recognise pictures that are a face each, framed as FER2013 frames them.
+
+        Args:
+            image_bytes: string (N,), the bytes of picture files.
+
+        Returns:
+            ``probabilities`` float32 (N, C); ``label`` string (N,), the most probable class; ``label_id`` int32 (N,);
+            ``classes`` string (N, C), the names of the columns, the same in each row; ``valid`` bool (N,). Where the
+            bytes are no picture, ``valid`` is false, ``probabilities`` are zeros, ``label`` is empty, ``label_id`` -1.
+        """
+        shape = self.recogniser.input_shape
+        prepared, valid = decode_batch(
+            image_bytes, lambda p: self.recogniser.prepare(p[None])[0], shape, self.max_pixels
+        )
+        return self._named(self._of_some(prepared, valid, self.recogniser.logits), valid)
+
+    def faces(self, faces: tf.Tensor) -> Tensors:
+        """Recognise faces that are decoded already.
+
+        Args:
+            faces: uint8 (N, h, w, 1 or 3), framed as FER2013 frames them.
+
+        Returns:
+            As ``encoded_faces``; all are valid.
+        """
+        shape = tf.shape(faces)
+        gray = tf.equal(shape[3], 1)
+        checks = [
+            tf.debugging.Assert(gray | tf.equal(shape[3], 3), ["faces are (N, h, w, 1) or (N, h, w, 3), got", shape]),
+            tf.debugging.Assert(tf.reduce_all(shape[1:3] > 0), ["faces have no pixels, got", shape]),
+        ]
+        with tf.control_dependencies(checks):
+            colour = tf.ensure_shape(
+                tf.cond(gray, lambda: tf.repeat(faces, 3, 3), lambda: faces), (None, None, None, 3)
+            )
+        valid = tf.ones(shape[:1], tf.bool)
+        return self._named(self._of_some(colour, valid, self._logits_of_pixels), valid)
+
+    def photographs(self, image_bytes: tf.Tensor) -> Tensors:
+        """Find the faces of photographs, turn them upright, and recognise them.
+
+        Args:
+            image_bytes: string (N,), the bytes of picture files.
+
+        Returns:
+            ``count`` int32 (N,), how many faces; ``scores`` float32 (N, M), the detector's, best first; ``boxes``
+            (N, M, 4) and ``landmarks`` (N, M, 5, 2) in pixels of the photograph as it is seen upright;
+            ``probabilities`` (N, M, C); ``labels`` string (N, M); ``size`` int32 (N, 2), the photograph's height and
+            width; ``classes`` string (N, C); ``valid`` bool (N,). After ``count``, and where the bytes are no picture,
+            zeros and empty strings.
+        """
+        found = tf.map_fn(
+            self._found, image_bytes, fn_output_signature=self._found_signature(), parallel_iterations=AT_ONCE
+        )
+        places, side, classes = self.extractor.max_faces, self.recogniser.facts.face_size, len(self.classes)
+        there = tf.reshape(tf.sequence_mask(found["count"], places), [-1])
+        faces = tf.reshape(found.pop("faces"), (-1, side, side, 3))
+        named = self._named(self._of_some(faces, there, self._logits_of_pixels), there)
+        return {
+            **found,
+            "probabilities": tf.reshape(named["probabilities"], (-1, places, classes)),
+            "labels": tf.reshape(named["label"], (-1, places)),
+            "classes": self._classes_of(found["valid"]),
+        }
+
+    def _found(self, encoded: tf.Tensor) -> Tensors:
+        photograph, valid = decode_or_blank(encoded, self.max_pixels)
+        found = self.extractor(photograph)
+        size = tf.where(valid, tf.shape(photograph)[:2], 0)
+        wanted = ("count", "scores", "boxes", "landmarks", "faces")
+        return {**{k: found[k] for k in wanted}, "size": size, "valid": valid}
+
+    def _found_signature(self) -> dict[str, tf.TensorSpec]:
+        places, side = self.extractor.max_faces, self.extractor.size
+        return {
+            "count": tf.TensorSpec((), tf.int32),
+            "scores": tf.TensorSpec((places,)),
+            "boxes": tf.TensorSpec((places, 4)),
+            "landmarks": tf.TensorSpec((places, 5, 2)),
+            "faces": tf.TensorSpec((places, side, side, 3), tf.uint8),
+            "size": tf.TensorSpec((2,), tf.int32),
+            "valid": tf.TensorSpec((), tf.bool),
+        }
+
+    def _logits_of_pixels(self, faces: tf.Tensor) -> tf.Tensor:
+        return self.recogniser.logits(self.recogniser.prepare(faces))
+
+    def _of_some(self, faces: tf.Tensor, there: tf.Tensor, logits: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        """Return probabilities (N, C) of the faces that are there, zeros for the others."""
+        index = tf.where(there)
+        shape = tf.stack([tf.size(there, tf.int64), len(self.classes)])
+
+        def some() -> tf.Tensor:
+            return tf.scatter_nd(index, tf.nn.softmax(logits(tf.gather_nd(faces, index))), shape)
+
+        # Not every network takes a batch of none.
+        found = tf.cond(tf.size(index) > 0, some, lambda: tf.zeros(shape))
+        return tf.ensure_shape(found, (None, len(self.classes)))
+
+    def _named(self, probabilities: tf.Tensor, valid: tf.Tensor) -> Tensors:
+        number = tf.argmax(probabilities, axis=1, output_type=tf.int32)
+        return {
+            "probabilities": probabilities,
+            "label": tf.where(valid, tf.gather(self.classes, number), ""),
+            "label_id": tf.where(valid, number, -1),
+            "classes": self._classes_of(valid),
+            "valid": valid,
+        }
+
+    def _classes_of(self, rows: tf.Tensor) -> tf.Tensor:
+        return tf.tile(tf.constant([self.classes]), tf.stack([tf.size(rows), 1]))
