@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from fer_tf import atomic, layers
 from fer_tf.errors import UserError
 from fer_tf.models.facts import Facts, facts_of, read_facts, write_facts
-from fer_tf.models.trunk import freeze_trunk, load_trunk, unfreeze
+from fer_tf.models.trunk import begin_from, freeze_trunk, load_trunk, unfreeze
 from fer_tf.registry import Registry
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = [
-    "MODELS", "SMALL_SHAPE", "Facts", "build", "facts_of", "freeze_trunk", "load", "load_trunk", "logits_of", "save",
-    "unfreeze",
+    "MODELS", "SMALL_SHAPE", "Facts", "begin_from", "build", "facts_of", "freeze_trunk", "load", "load_trunk",
+    "logits_of", "save", "unfreeze",
 ]  # fmt: skip
 
 SMALL_SHAPE = (48, 48, 1)

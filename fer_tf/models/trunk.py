@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fer_tf.errors import DataError, UserError
+from fer_tf.labels import LabelSet
 
 if TYPE_CHECKING:
     import h5py
@@ -45,6 +46,36 @@ def load_trunk(network: "keras.Model", path: Path | str, head: Sequence[str] = H
         raise DataError(f"{path} holds no weights. Expected a .keras, .weights.h5 or .h5 file of Keras.") from None
     if not taken:
         raise UserError(f"{path} has no layer of {network.name!r}: names or shapes differ.")
+    return taken
+
+
+def begin_from(network: "keras.Model", path: Path | str, label_set: LabelSet) -> list[str]:
+    """Take the weights of a trained network: the trunk, and the head where its logits mean the same classes.
+
+    Unlike ``load_trunk`` it takes a layer or complains: a layer that both have must have the same shapes in both, so
+    that a narrower network does not begin half trained.
+
+    Args:
+        network: the model that takes them.
+        path: a ``.keras`` file; only one with facts gives its head.
+        label_set: meaning of the network's logits.
+
+    Returns:
+        The names of the layers that were taken.
+
+    Raises:
+        UserError: no such file, none of its layers here, or one of another shape.
+    """
+    from fer_tf.models import load
+
+    source = load(path)
+    same = source.facts is not None and source.facts.label_set.classes == label_set.classes
+    weights = {layer.name: layer.get_weights() for layer in source.layers if layer.weights}
+    taken = take_layers(network, weights, head=() if same else HEAD)
+    kept = [x.name for x in network.layers if x.weights and x.name in weights and x.name not in (*taken, *HEAD)]
+    if kept or not taken:
+        what = f"its layer {kept[0]!r} has another shape" if kept else "it has none of the layers"
+        raise UserError(f"{path} cannot start {network.name!r}: {what}. Expected a network built alike.")
     return taken
 
 

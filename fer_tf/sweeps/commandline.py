@@ -152,7 +152,7 @@ def _check(configs: Sequence[RunConfig], load: "TableCache") -> None:
 
     for config in configs:
         check(config, load(config))
-    for config in {(c.model, c.objective): c for c in configs}.values():
+    for config in {(c.model, c.objective, c.start): c for c in configs}.values():
         objectives.build(config.objective, build_network(config, load(config)), load(config)["train"])
 
 

@@ -19,7 +19,7 @@ RANGES = {
     "label_noise": (0, 1),
 }  # fmt: skip
 # Settings that came later: at their defaults they stay out of the digest, so that older runs keep their folders.
-LATER = {"objective": "classification", "landmarks": None, "label_noise": 0.0}
+LATER = {"objective": "classification", "landmarks": None, "label_noise": 0.0, "start": None}
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class RunConfig:
         landmarks: a table of landmarks (``fer_tf.datasets.landmarks``) that gives the faces theirs, by id.
         label_noise: share of the training faces that get a wrong label (``fer_tf.datasets.noise``).
         model: call string of the model registry.
+        start: a trained network's ``.keras`` file, whose weights the run begins from (``models.begin_from``).
         image_size: side in pixels to which faces are brought first; ``None`` keeps the dataset's.
         crop: side in pixels of the square that the network sees: random in training, centred in evaluation;
             ``None`` for the whole picture.
@@ -65,6 +66,7 @@ class RunConfig:
     landmarks: str | None = None
     label_noise: float = 0.0
     model: str = "vgg"
+    start: str | None = None
     image_size: int | None = None
     crop: int | None = 40
     optimizer: str = "nesterov"
@@ -125,6 +127,15 @@ class RunConfig:
         from fer_tf.training.objectives import OBJECTIVES
 
         return OBJECTIVES.resolve(self.objective)[0].facts["columns"]
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Paths of the trained networks that the run begins from or learns from."""
+        from fer_tf.training.objectives import OBJECTIVES
+
+        row, keywords = OBJECTIVES.resolve(self.objective)
+        teachers = keywords.get(row.facts.get("networks", ""), ())
+        return (*([self.start] if self.start else []), *teachers)
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as a flat dict of JSON values."""

@@ -2,11 +2,12 @@
 
 import contextlib
 import gc
+import hashlib
 import json
 import math
 import platform
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import fer_tf
 from fer_tf import atomic, datasets, evaluation, losses, models
 from fer_tf.datasets.landmarks import with_landmarks
 from fer_tf.datasets.noise import flip_labels
+from fer_tf.errors import UserError
 from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.progress import bar
 from fer_tf.readers import open_reader
@@ -64,7 +66,8 @@ def execute(
     """Train, choose the epoch on validation, score test once; or take up what the folder already holds.
 
     A finished run is returned as it was. An interrupted one goes on after its last whole epoch and ends, on CPU, with
-    the bytes of a run that was never interrupted. Other data or another Keras or backend make it start over.
+    the bytes of a run that was never interrupted. Other data, another network to start from or to
+    learn from, another Keras or backend make it start over.
 
     Args:
         config: the run.
@@ -85,8 +88,10 @@ def execute(
     tables = load(config)
     read = [name for name in config.columns if name != "index"]
     here = {**environment(), "data_digest": "".join(tables[split].digest(read) for split in SPLITS)}
+    if config.networks:
+        here["networks_digest"] = _digest_of(config.networks)
     known = read_json(folder / ENVIRONMENT) or {}
-    if any(known.get(key) != here[key] for key in ("data_digest", "keras", "backend")):
+    if any(known.get(key) != here.get(key) for key in ("data_digest", "networks_digest", "keras", "backend")):
         _clear(folder, METRICS, FAILURE, CHECKPOINT)
     atomic.remove_leftovers(folder)
     finished = read_json(folder / METRICS)
@@ -110,6 +115,16 @@ def execute(
     atomic.write_json(folder / METRICS, metrics)
     _clear(folder, CHECKPOINT)
     return metrics
+
+
+def _digest_of(paths: Sequence[str]) -> str:
+    """Return sixteen hex digits that change with the bytes of any file."""
+    state = hashlib.blake2b(digest_size=8)
+    for path in paths:
+        if not Path(path).is_file():
+            raise UserError(f"No model file at {Path(path).absolute()}.")
+        state.update(Path(path).read_bytes())
+    return state.hexdigest()
 
 
 def environment() -> dict[str, Any]:
@@ -150,7 +165,8 @@ def build_network(config: RunConfig, tables: Tables) -> keras.Model:
     """Build the configuration's network for the faces of ``tables``.
 
     Raises:
-        UserError: a value that the network refuses, or a network that lacks what the objective needs.
+        UserError: a value that the network refuses, a network that lacks what the objective needs, or a start of
+            another shape.
     """
     height, width, channels = tables["train"].image_shape
     shape = (config.crop, config.crop, channels) if config.crop else (height, width, channels)
@@ -163,6 +179,8 @@ def build_network(config: RunConfig, tables: Tables) -> keras.Model:
         kernel_regularizer=penalty if config.kernel_l1 or config.kernel_l2 else None,
     )
     objectives.check_network(config.objective, network)
+    if config.start:
+        models.begin_from(network, config.start, tables["train"].label_set)
     return network
 
 

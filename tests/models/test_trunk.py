@@ -5,6 +5,7 @@ import pytest
 
 from fer_tf import models
 from fer_tf.errors import DataError, UserError
+from fer_tf.labels import LabelSet
 from fer_tf.models.trunk import take_layers
 
 # Three stages, which have every kind of layer: all seven compile for half a minute.
@@ -145,3 +146,44 @@ def test_a_head_of_several_layers():
     assert len(model.trainable_weights) == 4
     with pytest.raises(UserError, match="'vgg' has no layer 'dense2'"):
         models.freeze_trunk(model, ("dense2", "logits"))
+
+
+PLAIN = "vgg(width=0.1, filters=(64, 128), depth=1, head='gap')"
+FIVE = LabelSet("five", tuple("abcde"))
+
+
+def saved(path, text=PLAIN, label_set=FIVE):
+    network = pretrained(text, len(label_set))
+    models.save(network, path, models.Facts(label_set, 32))
+    return weights(network)
+
+
+def test_a_run_begins_from_all_of_a_network_of_the_same_classes(tmp_path):
+    theirs = saved(tmp_path / "m.keras")
+    model = models.build(PLAIN, 5, (28, 28, 1))
+    assert "logits" in models.begin_from(model, tmp_path / "m.keras", FIVE)
+    assert all(np.array_equal(array, theirs[key]) for key, array in weights(model).items())
+
+
+@pytest.mark.parametrize("classes", ["abced", "abcdef"])
+def test_a_run_begins_from_the_trunk_alone_where_the_classes_are_others(classes, tmp_path):
+    theirs = saved(tmp_path / "m.keras")
+    model = models.build(PLAIN, len(classes), (32, 32, 1))
+    own = model.get_layer("logits").get_weights()
+    assert "logits" not in models.begin_from(model, tmp_path / "m.keras", LabelSet("others", tuple(classes)))
+    for key, array in weights(model).items():
+        assert key[0] == "logits" or np.array_equal(array, theirs[key])
+    assert np.array_equal(own[0], model.get_layer("logits").get_weights()[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (PLAIN.replace("0.1", "0.2"), r"m\.keras cannot start 'vgg': its layer '.*' has another shape"),
+        ("ghostface(width=0.5, filters=(8,), depth=1, strides=(1,))", "it has none of the layers"),
+    ],
+)
+def test_a_network_built_otherwise_cannot_start_a_run(text, message, tmp_path):
+    saved(tmp_path / "m.keras")
+    with pytest.raises(UserError, match=message):
+        models.begin_from(models.build(text, 5, (32, 32, 1)), tmp_path / "m.keras", FIVE)

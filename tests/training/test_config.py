@@ -50,3 +50,11 @@ def test_the_folder_changes_with_every_setting_but_not_with_the_name_alone():
     changes = [{"epochs": 3}, {"seed": 1}, {"l2": 1e-4}, {"weight_decay": 1e-4}, {"augment": ("flip()",)}]
     assert len({replace(CONFIG, **c).digest() for c in changes} | {CONFIG.digest()}) == 6
     assert replace(CONFIG, name="a/b c:ü").folder().startswith("a_b_c_ü-")
+
+
+def test_a_start_is_part_of_the_run_and_old_runs_keep_their_folders():
+    assert CONFIG.digest() == "81f1af05"
+    started = replace(CONFIG, start="a.keras")
+    assert started.digest() != CONFIG.digest()
+    taught = replace(started, objective="distillation(teachers=('b.keras', 'c.keras'))")
+    assert (CONFIG.networks, taught.networks) == ((), ("a.keras", "b.keras", "c.keras"))

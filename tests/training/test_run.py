@@ -248,3 +248,14 @@ def test_a_split_that_is_missing_is_named(monkeypatch):
 def test_values_are_checked_before_any_work(change):
     with pytest.raises(UserError):
         run.check(replace(CONFIG, **change), TABLES)
+
+
+def test_a_run_begins_where_another_ended(finished, tmp_path):
+    start = str(finished[0] / run.MODEL)
+    config = replace(CONFIG, start=start, epochs=1, learning_rate=1e-9, dropout=0.0, augment=())
+    metrics = execute(config, tmp_path / "on")
+    assert metrics["val_accuracy"] == pytest.approx(finished[1]["val_accuracy"], abs=0.11)
+    ours, theirs = (models.load(p).get_layer("logits").get_weights()[0] for p in (tmp_path / "on" / run.MODEL, start))
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    with pytest.raises(UserError, match=r"No model file at .*nowhere\.keras"):
+        execute(replace(config, start="nowhere.keras"), tmp_path / "off")

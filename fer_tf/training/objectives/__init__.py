@@ -1,8 +1,9 @@
 """What a network is trained for. ``build`` makes an objective from its call string.
 
 Facts of a row: ``columns`` (what a batch must have besides targets, see ``fer_tf.readers.batches.COLUMNS``),
-``layers`` (names that the network must have), ``outputs`` (keys of its dict of outputs besides ``logits``) and
-``models`` (rows of ``MODELS`` that have them).
+``layers`` (names that the network must have), ``outputs`` (keys of its dict of outputs besides ``logits``),
+``models`` (rows of ``MODELS`` that have them), and ``networks`` (the keyword that names files of trained networks, if
+there is one).
 """
 
 from typing import TYPE_CHECKING
@@ -43,6 +44,10 @@ OBJECTIVES.add(
     "multitask", "fer_tf.training.objectives.multitask:Multitask",
     columns=("valence_arousal",), layers=(), outputs=("valence_arousal",),
     models=("efficientnet_b0(valence_arousal=True)",), reference="arXiv 2103.17107",
+)  # fmt: skip
+OBJECTIVES.add(
+    "distillation", "fer_tf.training.objectives.distillation:Distillation",
+    columns=(), layers=(), outputs=(), models=(), networks="teachers", reference="arXiv 1503.02531",
 )  # fmt: skip
 
 
