@@ -6,6 +6,11 @@
 A ResNet-10 of 0.69 M parameters with the usual recipe: SGD with Nesterov momentum, warm-up and one cosine, coupled
 decay, label smoothing, light augmentation. The epoch is chosen on validation; test is scored once, single view.
 
+Fine-tune a network that was trained on other labels, and learn from larger ones (all must see faces of one size):
+
+  python experiments/small_resnet.py --dataset fer2013 --data DIR --start FERPLUS.keras --learning-rate 0.005
+  python experiments/small_resnet.py --dataset fer2013 --data DIR --teacher A.keras,B.keras --averaging "ema()"
+
 Writes results.csv, report.html and winner.keras into --out. experiments/README.md has measured figures.
 """
 
@@ -14,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer_tf import callstring
 from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
 
@@ -26,10 +32,18 @@ AUGMENT = "flip(); affine(rotation=12, shift=0.05, zoom=0.1); brightness(); cont
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("recipe").add_argument
+    group("--optimizer", default="nesterov", metavar="NAME", help="call string (default %(default)s)")
     group("--learning-rate", type=float, default=0.05, help="default %(default)s")
+    group("--schedule", metavar="NAME", help="call string (default: two epochs of warm-up and one cosine)")
+    group("--averaging", metavar="NAME", help='evaluate averaged weights, such as "ema(decay=0.999)"')
     group("--decay", type=float, default=5e-4, help="coupled weight decay (default %(default)s)")
     group("--smoothing", type=float, default=0.1, help="label smoothing (default %(default)s)")
     group("--augment", default=AUGMENT, metavar="PRESET|OPS", help="default %(default)r")
+    group = parser.add_argument_group("other networks").add_argument
+    group("--start", metavar="FILE", help="begin from this network; its head too, where the classes are the same")
+    group("--teacher", metavar="FILE[,FILE]", help="learn from these networks' opinions of each augmented face")
+    group("--teacher-weight", type=float, default=0.5, help="their share of the targets (default %(default)s)")
+    group("--teacher-temperature", type=float, default=2.0, help="softens what they say (default %(default)s)")
 
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
@@ -39,14 +53,25 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     run = RunConfig(
         name="resnet10",
         model=commandline.sized(options.model, options.width),
-        optimizer="nesterov",
+        start=str(Path(options.start).absolute()) if options.start else None,
+        optimizer=options.optimizer,
         learning_rate=options.learning_rate,
-        schedule=f"warmup_cosine(warmup={min(2, options.epochs / 10):g})",
+        schedule=options.schedule or f"warmup_cosine(warmup={min(2, options.epochs / 10):g})",
+        averaging=options.averaging,
+        objective=_objective(options),
         l2=options.decay,
         augment=commandline.augmentations(options.augment),
         **settings,
     )
     return commandline.over_seeds([run], options.seeds)
+
+
+def _objective(options: argparse.Namespace) -> str:
+    if not options.teacher:
+        return "classification"
+    teachers = tuple(str(Path(name).absolute()) for name in options.teacher.split(","))
+    keywords = {"weight": options.teacher_weight, "temperature": options.teacher_temperature}
+    return callstring.render("distillation", {"teachers": teachers, **keywords})
 
 
 def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
