@@ -7,6 +7,9 @@ import keras
 
 from fer_tf.errors import UserError
 
+# Names in an error: a network may have hundreds of layers, and those that matter are its last.
+LISTED = 40
+
 
 def choose(network: keras.Model, name: str | None) -> keras.layers.Layer:
     """Return the layer of that name, at any depth; ``None`` asks the network's facts.
@@ -18,7 +21,8 @@ def choose(network: keras.Model, name: str | None) -> keras.layers.Layer:
         raise UserError(f"Network {network.name!r} is no graph of layers, so that no heat map can be drawn.")
     layers = list(walk(network))
     maps = {layer.name: layer for layer in layers if gives_maps(layer)}
-    names = f"Layers whose output is (N, h, w, channels): {', '.join(maps) or 'none'}."
+    last = ", ".join(["…"] * (len(maps) > LISTED) + list(maps)[-LISTED:])
+    names = f"Layers whose output is (N, h, w, channels): {last or 'none'}."
     wanted = name or getattr(getattr(network, "facts", None), "gradcam_layer", None)
     if wanted is None:
         raise UserError(f"Network {network.name!r} does not say which layer its heat maps read. {names}")

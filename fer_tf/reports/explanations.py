@@ -1,7 +1,8 @@
 """Figures of heat maps: photograph, face and distribution side by side, and many faces in a grid."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -11,6 +12,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from fer_tf.reports.figures import COLOURS, INK, PALE
+
+if TYPE_CHECKING:
+    from fer_tf.explain.faithfulness import Curves
 
 # Grows steadily lighter, so that it reads in gray and with every kind of colour vision. Its pale end is left out.
 COLOURMAP, BRIGHTEST = "inferno", 0.87
@@ -126,6 +130,36 @@ def montage(faces: Sequence[FaceView], classes: Sequence[str], method: str, colu
         best = int(np.argmax(face.probabilities))
         axes.set_xlabel(f"{classes[best]} {face.probabilities[best]:.0%}\n{_short(face.name, 22)}", fontsize=7,
                         color=INK, labelpad=2)  # fmt: skip
+    return figure
+
+
+def faithfulness(curves: Mapping[str, "Curves"], right: np.ndarray, controls: Sequence[str] = ()) -> Figure:
+    """Draw mean deletion and insertion curves, of right and of wrong predictions.
+
+    Args:
+        curves: by method, of N faces each.
+        right: bool (N,), which faces are predicted right.
+        controls: names among ``curves`` that are no methods; drawn gray and dashed.
+    """
+    figure = Figure(figsize=(9.5, 7), layout="constrained")
+    grid = figure.subplots(2, 2, sharex=True, sharey=True)
+    for across, (which, chosen) in enumerate((("right", right), ("wrong", ~right))):
+        for down, part in enumerate(("deletion", "insertion")):
+            axes, coloured = grid[down, across], iter(COLOURS)
+            for name, found in curves.items():
+                values = getattr(found, part)[chosen]
+                share = np.linspace(0, 100, values.shape[1])
+                gray = next((s for c, s in zip(controls, ("--", ":"), strict=False) if c == name), None)
+                style = {"color": INK, "ls": gray, "lw": 1.3} if gray else {"color": next(coloured), "lw": 1.8}
+                if len(values):
+                    axes.plot(share, 100 * values.mean(axis=0), label=name, **style)
+            axes.set_title(f"{part}, {chosen.sum()} {which} predictions", fontsize=10, loc="left", color=INK)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(color="#e8eaed", lw=0.7)
+        grid[1, across].set_xlabel("pixels replaced, hottest first, %")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("probability of the predicted class, %")
+    grid[0, 0].legend(frameon=False, fontsize=8)
     return figure
 
 

@@ -1,0 +1,112 @@
+"""How many faces a second are explained, beside tf-keras-vis? All faces of a batch in one pass.
+
+  python experiments/bench_gradcam.py                     64 faces, 9 rounds, a minute
+  python experiments/bench_gradcam.py --quick             3 rounds
+  python experiments/bench_gradcam.py --model runs/zoo/winner.keras
+
+Each round explains the same batch of random faces by Grad-CAM and Grad-CAM++, ours and that of tf-keras-vis 0.8.7
+(extra `test`) one after the other, from the faces to heat maps in [0, 1] at the network's input size; both get the
+whole batch in one call. Start-up and compilation are left out. Figures are medians of the rounds, ratios medians of the
+rounds' ratios; "largest difference" is between the maps before they are enlarged, scaled to 1. Exit code 1 when a ratio
+is below 5, when maps differ by more than 0.0001, or when tf-keras-vis is not installed and nothing can be said.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fer_tf.atomic import write_json
+from fer_tf.errors import UserError, exit_on_user_error
+from fer_tf.explain.explainer import Explainer
+from fer_tf.models import logits_of
+from fer_tf.pretrained import load_model
+
+RATIO, DIFFERENCE = 5, 1e-4
+
+
+def other_package() -> dict[str, type] | None:
+    """Return tf-keras-vis' methods; nothing where it is not installed."""
+    try:
+        from tf_keras_vis.gradcam import Gradcam
+        from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
+    except ImportError as error:
+        print(f"tf-keras-vis is not measured: {error}")
+        return None
+    return {"gradcam": Gradcam, "gradcam++": GradcamPlusPlus}
+
+
+def seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def scaled(maps: np.ndarray) -> np.ndarray:
+    """Cut maps (N, h, w) off below 0 and divide each by its largest value."""
+    maps = np.maximum(maps, 0)
+    return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-30)
+
+
+def measure(method: str, network: keras.Model, faces: np.ndarray, rounds: int, theirs: type | None) -> dict[str, float]:
+    """Return faces a second of both ways, their ratio, and how much their maps differ."""
+    explainer = Explainer(network, method)
+    found = explainer.explain(faces)  # compiles
+    ours = [seconds(lambda: explainer.explain(faces))]
+    if theirs is None:
+        return {f"{method} faces a second": len(faces) / ours[0]}
+    other = theirs(keras.Model(network.inputs, logits_of(network.output)))
+
+    def their_maps(**options: bool) -> np.ndarray:
+        return np.asarray(other(lambda logits: tf.gather(logits, found.classes, batch_dims=1), faces,
+                                penultimate_layer=explainer.layer, seek_penultimate_conv_layer=False,
+                                **options))  # fmt: skip
+
+    difference = np.abs(scaled(found.raw) - scaled(their_maps(expand_cam=False, normalize_cam=False))).max()
+    pairs = [(seconds(lambda: explainer.explain(faces)), seconds(their_maps)) for _ in range(rounds)]
+    return {
+        f"{method} faces a second": len(faces) / median(a for a, _ in pairs),
+        f"{method} theirs": len(faces) / median(b for _, b in pairs),
+        f"{method} ÷ theirs": median(b / a for a, b in pairs),
+        f"{method} largest difference": float(difference),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="default", help="a shipped network or a .keras file (default: the shipped)")
+    parser.add_argument("--faces", type=int, default=64, metavar="N", help="in a batch (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=9, help="default %(default)s")
+    parser.add_argument("--quick", action="store_true", help="3 rounds")
+    parser.add_argument("--out", type=Path, help="write the figures into this JSON file")
+    options = parser.parse_args()
+    if options.faces < 1 or options.rounds < 1:
+        raise UserError(f"--faces {options.faces} --rounds {options.rounds}. Expected at least 1.")
+    network, theirs = load_model(options.model), other_package()
+    shape = (options.faces, *network.input_shape[1:])
+    faces = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+    found = {}
+    for method in ("gradcam", "gradcam++"):
+        found |= measure(method, network, faces, 3 if options.quick else options.rounds, theirs and theirs[method])
+    for name, value in found.items():
+        print(f"{name:32s} {value:10.4g}")
+    if options.out:
+        write_json(options.out, found)
+    return int(
+        theirs is None
+        or any(value < RATIO for name, value in found.items() if "÷" in name)
+        or any(value > DIFFERENCE for name, value in found.items() if "difference" in name)
+    )
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)
