@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from fer_tf.errors import DataError, unknown_name
-from fer_tf.labels import FERPLUS
+from fer_tf.labels import FERPLUS, normalise
 
 VOTE_CLASSES = (*FERPLUS.classes, "unknown", "NF")
 EMOTIONS = len(FERPLUS)
@@ -43,6 +43,18 @@ def filter_votes(votes: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]:
     targets = rows[which.reshape(-1)]
     kept = np.flatnonzero(targets.any(axis=1))
     return targets[kept].astype(np.float32), kept
+
+
+def vote_shares(votes: np.ndarray) -> np.ndarray:
+    """Return each face's share of votes for the eight expressions, before any rule: what taggers said, outliers too.
+
+    Args:
+        votes: counts (N, 10), columns ``VOTE_CLASSES``; every row has a vote for an expression.
+
+    Returns:
+        float32 (N, 8), rows sum to 1.
+    """
+    return normalise(np.asarray(votes)[:, :EMOTIONS])
 
 
 def _distribution(votes: list[int], mode: str) -> list[float]:

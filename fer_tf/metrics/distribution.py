@@ -64,3 +64,20 @@ MEASURES: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 def averages(targets: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """Return the mean over the faces of each of the six measures, by name."""
     return {name: float(measure(targets, probabilities).mean()) for name, measure in MEASURES.items()}
+
+
+def entropy(distributions: np.ndarray) -> np.ndarray:
+    """Return −Σ_k d_k ln d_k of each row (N, C) in nats, from 0 (one class) to ln C; 0·ln 0 = 0."""
+    d = np.asarray(distributions, np.float64)
+    return -(d * np.log(np.where(d > 0, d, 1))).sum(axis=-1)
+
+
+def entropy_correlation(targets: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return Pearson's correlation of the entropies: whether the network doubts where the taggers disagree.
+
+    NaN where all targets, or all predictions, have the same entropy.
+    """
+    ours, theirs = (entropy(x) for x in checked_pair(targets, probabilities))
+    if min(np.ptp(ours), np.ptp(theirs)) < 1e-9:
+        return float("nan")
+    return float(np.corrcoef(ours, theirs)[0, 1])

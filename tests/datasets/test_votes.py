@@ -3,7 +3,7 @@ import csv
 import numpy as np
 import pytest
 
-from fer_tf.datasets.votes import MODES, VOTE_CLASSES, filter_votes
+from fer_tf.datasets.votes import MODES, VOTE_CLASSES, filter_votes, vote_shares
 from fer_tf.errors import DataError, UserError
 from fer_tf.labels import FERPLUS
 
@@ -128,3 +128,8 @@ def test_no_faces_give_no_targets():
         assert targets.shape == (0, 8)
         assert kept.shape == (0,)
     assert len(VOTE_CLASSES) == 10
+
+
+def test_vote_shares_count_outliers_but_neither_unknown_nor_no_face():
+    shares = vote_shares(np.array([[6, 0, 1, 1, 0, 0, 0, 0, 2, 0], [0, 0, 0, 0, 0, 0, 0, 1, 0, 9]]))
+    np.testing.assert_allclose(shares, [[0.75, 0, 0.125, 0.125, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 1]])

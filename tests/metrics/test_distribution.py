@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from scipy.spatial import distance
 
 from fer_tf.errors import UserError
@@ -61,3 +62,18 @@ def test_shapes_must_agree():
         distribution.kl(np.eye(3), np.eye(4))
     with pytest.raises(UserError, match="one shape"):
         distribution.kl(np.ones(3), np.ones(3))
+
+
+def test_entropy_by_hand():
+    rows = np.array([[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25] * 4])
+    np.testing.assert_allclose(distribution.entropy(rows), [0, np.log(2), np.log(4)])
+
+
+def test_entropies_correlate_as_scipy_says():
+    rng = np.random.default_rng(3)
+    targets = rng.dirichlet(np.full(5, 0.3), 40)
+    probabilities = 0.7 * targets + 0.3 * rng.dirichlet(np.ones(5), 40)
+    expected = scipy.stats.pearsonr(*(scipy.stats.entropy(x, axis=1) for x in (targets, probabilities))).statistic
+    assert distribution.entropy_correlation(targets, probabilities) == pytest.approx(expected)
+    assert distribution.entropy_correlation(targets, targets) == pytest.approx(1)
+    assert np.isnan(distribution.entropy_correlation(np.eye(5), np.full((5, 5), 0.2)))
