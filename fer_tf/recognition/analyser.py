@@ -124,7 +124,8 @@ class Analyser:
                 read.source, read.video_frame, read.time, i,
                 tuple(float(v) for v in box),
                 None if np.isnan(score) else float(score),
-                None if np.isnan(landmarks).any() else landmarks,
+                # A copy, since a view would keep the whole batch.
+                None if np.isnan(landmarks).any() else landmarks.copy(),
                 dict(zip(classes, map(float, row), strict=True)),
                 classes[int(row.argmax())],
             )
