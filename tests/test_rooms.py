@@ -13,6 +13,7 @@ import fer_tf
 
 # The rooms that need TensorFlow; all others must import and work without it.
 TENSORFLOW_ROOMS = {
+    "fer_tf.demo.analysis", "fer_tf.demo.results",
     "fer_tf.explain.eigencam", "fer_tf.explain.evidence", "fer_tf.explain.explainer", "fer_tf.explain.gradients",
     "fer_tf.explain.pictures", "fer_tf.explain.scorecam", "fer_tf.faces.extraction", "fer_tf.readers.tfdata",
     "fer_tf.recognition.recogniser", "fer_tf.serving.check", "fer_tf.serving.decoding", "fer_tf.serving.headers",
@@ -28,7 +29,7 @@ FLOORS = (
     {"datasets", "augment", "models", "layers", "losses", "metrics"},
     {"readers", "evaluation", "training", "faces", "pretrained"},
     {"reports", "sweeps", "recognition", "explain", "serving"},
-    {"gradcam", "export", "client"},
+    {"demo", "gradcam", "export", "client"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

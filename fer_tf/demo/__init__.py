@@ -1,0 +1,1 @@
+"""A web page that shows what a trained network sees in people's photographs and videos."""

@@ -1,0 +1,203 @@
+"""What the page does with an upload: networks that are kept ready for all users, and their results."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from fer_tf.datasets.pictures import count_pixels
+from fer_tf.errors import DataError
+from fer_tf.explain import METHODS
+from fer_tf.explain.pictures import Options, PictureExplainer
+from fer_tf.faces import photographs
+from fer_tf.recognition.analyser import Analyser
+from fer_tf.recognition.records import Face
+from fer_tf.recognition.timeline import Timeline
+from fer_tf.recognition.tracking import tracked
+from fer_tf.reports.explanations import FaceView
+
+# Of a photograph, the best-detected; Score-CAM takes a second for so many.
+MOST_FACES = 32
+DETECTOR = f"retinaface(max_faces={MOST_FACES})"
+# Side of a blank face or photograph that compiles the networks before the first user comes.
+BLANK = 192
+
+# How the formats of videos begin. By a text in place of a video, such as a playlist, FFmpeg would open other files.
+BOX_KINDS = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+STARTS = (b"\x1aE\xdf\xa3", b"FLV", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"\x30\x26\xb2\x75")
+
+
+@dataclass(frozen=True, eq=False)
+class Photograph:
+    """What was found in one photograph.
+
+    Attributes:
+        picture: uint8 (H, W, 3).
+        faces: the best-detected first, at most ``MOST_FACES``.
+        views: of each its heat map and what the network saw.
+        method: title of the heat maps' method.
+    """
+
+    picture: np.ndarray
+    faces: Sequence[Face]
+    views: Sequence[FaceView]
+    method: str
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """What was found in one video.
+
+    Attributes:
+        timeline: distributions by person and time.
+        frames: how many were looked at.
+        seconds: time of the last of them.
+        picture: the frame with the most faces, the first of these; uint8 (H, W, 3).
+        faces: of ``picture``.
+        note: why the rest of the video was not looked at; "" where all of it was.
+    """
+
+    timeline: Timeline
+    frames: int
+    seconds: float
+    picture: np.ndarray
+    faces: Sequence[Face]
+    note: str = ""
+
+
+class Workshop:
+    """Detector and networks, loaded once and used by all users at once."""
+
+    def __init__(self, models: dict[str, Path | str], max_pixels: int, max_frames: int = 600, seconds: float = 60.0):
+        """Load the first network; the others follow when they are asked for.
+
+        Args:
+            models: name on the page → shipped name or path.
+            max_pixels: of a photograph and of a video's frame.
+            max_frames: of a video, that are looked at.
+            seconds: how long one video is worked on.
+
+        Raises:
+            UserError: a model that cannot be used.
+        """
+        self.models, self.max_pixels, self.max_frames, self.seconds = models, max_pixels, max_frames, seconds
+        self._explainers: dict[tuple[str, str], PictureExplainer] = {}
+        self._analysers: dict[str, Analyser] = {}
+        self._loading = threading.Lock()
+        first = next(iter(models))
+        self._detector = PictureExplainer(Options(models[first], detector=DETECTOR)).detector
+        self.explainer(first, next(iter(METHODS)))
+
+    def explainer(self, model: str, method: str) -> PictureExplainer:
+        """Return what explains photographs by a model and a method, made at the first call."""
+        with self._loading:
+            if (model, method) not in self._explainers:
+                known = next((e for (name, _), e in self._explainers.items() if name == model), None)
+                network = known.recogniser.network if known else None
+                options = Options(self.models[model], method, faces="all", crop=False)
+                made = PictureExplainer(options, network)
+                # One detector for all.
+                made.detector = self._detector
+                self._explainers[model, method] = made
+            return self._explainers[model, method]
+
+    def analyser(self, model: str) -> Analyser:
+        """Return what reads videos, made at the first call."""
+        network = self.explainer(model, next(iter(METHODS))).recogniser.network
+        with self._loading:
+            if model not in self._analysers:
+                self._analysers[model] = Analyser(network, self._detector)
+            return self._analysers[model]
+
+    def warm_up(self) -> None:
+        """Compile what the first photograph needs."""
+        explainer = next(iter(self._explainers.values()))
+        self._detector.detect([np.zeros((BLANK, BLANK, 3), np.uint8)])
+        explainer.explainer.explain(np.zeros((1, BLANK, BLANK, 3), np.uint8))
+
+    @cached_property
+    def methods(self) -> dict[str, str]:
+        """Methods of heat maps by their titles."""
+        return {METHODS[name].facts["title"]: name for name in METHODS}
+
+    def photograph(self, path: Path | str, model: str, method: str) -> Photograph:
+        """Find, recognise and explain the faces of a photograph.
+
+        Args:
+            path: the file.
+            model: a name of ``models``.
+            method: a title of ``methods``.
+
+        Raises:
+            DataError: no picture, or too large; without the path in it.
+        """
+        self._check_pixels(count_pixels(path))
+        picture = photographs.read(path)
+        explainer = self.explainer(model, self.methods[method])
+        views = explainer.explain(picture)
+        faces = [_face(i, view, explainer.classes) for i, view in enumerate(views)]
+        return Photograph(picture, faces, views, method)
+
+    def video(
+        self, path: Path | str, model: str, every: int, smooth: float, tell: Callable[[int], None] = lambda count: None
+    ) -> Film:
+        """Follow the faces of a video, as far as frames and time allow.
+
+        Args:
+            path: the file.
+            model: a name of ``models``.
+            every: take every n-th frame.
+            smooth: time constant in seconds of the smoothing; 0 for none.
+            tell: called with how many frames have been looked at.
+
+        Raises:
+            DataError: no video, or too large; without the path in it.
+        """
+        _check_video(path)
+        analyser = self.analyser(model)
+        timeline, best, frames, seconds, note = Timeline(analyser.label_set), None, 0, 0.0, ""
+        end = time.monotonic() + self.seconds
+        # Whatever its name is: videos are told by their suffix.
+        found = tracked(analyser.analyse([(Path(path), "upload.mp4")], every), smooth)
+        for result in found:
+            if result.picture is None:
+                note = result.reason
+                break
+            self._check_pixels(result.picture.shape[0] * result.picture.shape[1])
+            timeline.add(result.faces)
+            frames, seconds = frames + 1, result.time or 0.0
+            if best is None or len(result.faces) > len(best.faces):
+                best = result
+            tell(frames)
+            if frames == self.max_frames or time.monotonic() > end:
+                note = f"Only the first {seconds:.1f} s were looked at; every fewer frames reach further."
+                break
+        found.close()
+        if best is None:
+            raise DataError(note or "no frames in it.")
+        return Film(timeline, frames, seconds, best.picture, best.faces, note)
+
+    def _check_pixels(self, count: int) -> None:
+        if count > self.max_pixels:
+            raise DataError(f"{count:,} pixels. This page takes at most {self.max_pixels:,}.")
+
+
+def _face(number: int, view: FaceView, classes: Sequence[str]) -> Face:
+    shares = dict(zip(classes, map(float, view.probabilities), strict=True))
+    return Face("upload", None, None, number, view.box, None, None, shares, max(shares, key=shares.get))
+
+
+def _check_video(path: Path | str) -> None:
+    """Raise a ``DataError`` unless the file begins as a video does."""
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(12)
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}.") from None
+    avi = start[:4] == b"RIFF" and start[8:12] == b"AVI "
+    if not (avi or start[4:8] in BOX_KINDS or start.startswith(STARTS)):
+        raise DataError(f"no video. Expected one of {', '.join(photographs.VIDEO_SUFFIXES)}.")

@@ -1,0 +1,152 @@
+"""Results as pieces of HTML that need nothing from elsewhere, and as plain values for the API."""
+
+import base64
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from fer_tf.demo.analysis import MOST_FACES, Film, Photograph
+from fer_tf.recognition import timeline
+from fer_tf.recognition.drawing import annotated, colours
+from fer_tf.recognition.records import SHARE_DIGITS, Face
+from fer_tf.reports.explanations import FaceView, overlay
+
+# Longer side in pixels of the pictures that are shown.
+SHOWN = 1280
+QUALITY = 88
+DPI = 110
+
+
+def message(text: str, bad: bool = False) -> str:
+    """Return a line that screen readers read out by themselves."""
+    return f'<p class="fer-line{" fer-bad" if bad else ""}" role="{"alert" if bad else "status"}">{escape(text)}</p>'
+
+
+def photograph_html(found: Photograph) -> str:
+    """Return the photograph with its boxes, and for each face the heat map and the distribution."""
+    if not found.faces:
+        return message("No face found in this picture.") + _picture(found.picture, (), "the picture, no face found")
+    # A track's number stands in its box, as that of its card does here.
+    numbered = [dataclasses.replace(f, track=f.index) for f in found.faces] if len(found.faces) > 1 else found.faces
+    parts = [message(_summary(found.faces)), _picture(found.picture, numbered, "the picture, faces in boxes")]
+    cards = [_card(i, f, v, found.method) for i, (f, v) in enumerate(zip(found.faces, found.views, strict=True), 1)]
+    return "".join([*parts, '<div class="fer-cards">', *cards, "</div>"])
+
+
+def photograph_json(found: Photograph) -> dict[str, Any]:
+    """Return the faces as plain values."""
+    height, width = found.picture.shape[:2]
+    return {"width": width, "height": height, "faces": [_values(face) for face in found.faces]}
+
+
+def film_html(found: Film) -> str:
+    """Return a video's timeline, each person's mean distribution, and the frame with the most faces."""
+    looked = f"{found.frames} frames of {found.seconds:.1f} s looked at."
+    if not len(found.timeline):
+        return message(f"No face found in this video. {looked} {found.note}".strip())
+    people = _count(len(found.timeline), "face")
+    parts = [message(f"{people} followed, {looked} {found.note}".strip()), _timeline(found)]
+    parts.append('<div class="fer-cards">')
+    for track, shares in _means(found).items():
+        parts.append(f'<section class="fer-card"><h3>Face {track + 1}, on average</h3>{_bars(shares)}</section>')
+    parts += ["</div>", _picture(found.picture, found.faces, "the frame with the most faces")]
+    return "".join(parts)
+
+
+def film_json(found: Film) -> dict[str, Any]:
+    """Return what the timeline shows as plain values."""
+    people = [
+        {"face": track + 1, "times": [round(float(t), 3) for t in times], "shares": _rounded(shares).tolist()}
+        for track, times, shares in found.timeline.people()
+    ]
+    classes = list(found.timeline.label_set.classes)
+    return {"frames": found.frames, "seconds": found.seconds, "note": found.note, "classes": classes, "people": people}
+
+
+def _means(found: Film) -> dict[int, dict[str, float]]:
+    classes = found.timeline.label_set.classes
+    return {
+        track: dict(zip(classes, map(float, shares.mean(axis=0)), strict=True))
+        for track, _, shares in found.timeline.people()
+    }
+
+
+def _summary(faces: Sequence[Face]) -> str:
+    counts: dict[str, int] = {}
+    for face in faces:
+        counts[face.label] = counts.get(face.label, 0) + 1
+    most = " (no more are looked at)" if len(faces) == MOST_FACES else ""
+    return f"{_count(len(faces), 'face')}{most}: " + ", ".join(f"{n} {name}" for name, n in counts.items())
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
+
+
+def _card(number: int, face: Face, view: FaceView, method: str) -> str:
+    title = f"Face {number}: {face.label} {100 * face.distribution[face.label]:.0f} %"
+    of = f"{method} of {view.explained}" if view.explained else method
+    heat = _image(overlay(view.image, view.heat), f"heat map of face {number}, {of}", "fer-heat")
+    return (
+        f'<section class="fer-card"><h3>{escape(title)}</h3><figure>{heat}<figcaption>{escape(of)}</figcaption>'
+        f"</figure>{_bars(face.distribution)}</section>"
+    )
+
+
+def _bars(distribution: Mapping[str, float]) -> str:
+    """Return a table, whose numbers are read where the bars are not seen."""
+    best, colour = max(distribution, key=distribution.get), colours(list(distribution))
+    rows = [
+        f'<tr{" class=fer-best" if name == best else ""}><th scope="row">{escape(name)}</th>'
+        f'<td class="fer-bar"><span style="width:{100 * share:.1f}%;background:{colour[name]}"></span></td>'
+        f"<td>{100 * share:.1f} %</td></tr>"
+        for name, share in distribution.items()
+    ]
+    return f'<table class="fer-bars"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _picture(picture: np.ndarray, faces: Sequence[Face], alt: str) -> str:
+    return _image(annotated(*_shown(picture, faces)), alt, "fer-picture")
+
+
+def _shown(picture: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
+    """Bring a picture and its boxes to the size that is shown, so that letters are drawn for it."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, SHOWN / max(height, width))
+    if scale == 1:
+        return picture, list(faces)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+    return small, [dataclasses.replace(face, box=tuple(v * scale for v in face.box)) for face in faces]
+
+
+def _timeline(found: Film) -> str:
+    figure, file = timeline.draw(found.timeline), io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI)
+    alt = "distributions over time, one row a face; the means are in the tables below"
+    return f'<div class="fer-wide" tabindex="0" role="group" aria-label="timeline">{_tag(file, "png", alt, "")}</div>'
+
+
+def _image(pixels: np.ndarray, alt: str, name: str) -> str:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=QUALITY)
+    return _tag(file, "jpeg", alt, name)
+
+
+def _tag(file: io.BytesIO, kind: str, alt: str, name: str) -> str:
+    data = base64.b64encode(file.getvalue()).decode()
+    return f'<img class="{name}" alt="{escape(alt)}" src="data:image/{kind};base64,{data}">'
+
+
+def _values(face: Face) -> dict[str, Any]:
+    shares = {name: round(share, SHARE_DIGITS) for name, share in face.distribution.items()}
+    return {"box": [round(v, 1) for v in face.box], "label": face.label, "distribution": shares}
+
+
+def _rounded(shares: np.ndarray) -> np.ndarray:
+    return np.round(np.asarray(shares, float), SHARE_DIGITS)
