@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import keras
 
 FOLDER = Path(__file__).parent
-# Short names of what ``load_model`` returns; the files say when they were trained on what.
+# Short names of what ``load_model`` returns, beside those of the files.
 PRETRAINED = {"default": "fer2013.keras", "fer2013": "fer2013.keras"}
 
 
@@ -20,10 +20,11 @@ def path_of(name: Path | str) -> Path:
     Raises:
         UserError: neither a shipped name nor a file.
     """
-    if str(name) in PRETRAINED:
-        return FOLDER / PRETRAINED[str(name)]
+    shipped = {path.stem: path.name for path in FOLDER.glob("*.keras")} | PRETRAINED
+    if str(name) in shipped:
+        return FOLDER / shipped[str(name)]
     if not Path(name).is_file():
-        names = ", ".join(PRETRAINED)
+        names = ", ".join(sorted(shipped))
         raise UserError(f"No model {str(name)!r}. Expected one of {names}, or the path of a .keras file.")
     return Path(name)
 
@@ -32,7 +33,7 @@ def load_model(name: Path | str = "default") -> "keras.Model":
     """Load a network that ships with the package, or one from a ``.keras`` file.
 
     Args:
-        name: one of ``PRETRAINED``, or a path.
+        name: one of ``PRETRAINED``, a file of this folder without its suffix, or a path.
 
     Returns:
         A model from pixels (N, H, W, channels) in 0 to 255 to logits (N, C); its attribute ``facts`` names the classes,

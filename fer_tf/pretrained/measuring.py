@@ -1,0 +1,135 @@
+"""All numbers of a model card, computed from a network and its data as one record that JSON can hold."""
+
+import inspect
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from fer_tf import callstring, datasets, evaluation, models
+from fer_tf.datasets import DATASETS
+from fer_tf.datasets.duplicates import NEAR, copies_in
+from fer_tf.datasets.pictures import resized
+from fer_tf.evaluation.latency import milliseconds
+from fer_tf.facetable import SPLITS, FaceTable
+from fer_tf.metrics import calibration, classification
+from fer_tf.metrics.softmax import softmax
+from fer_tf.models.complexity import measure
+
+# How often the time of one face is measured; the least of the medians is told, since other work only adds.
+ROUNDS = 5
+
+
+def load_faces(dataset: str, data: str | None, face_size: int | None) -> dict[str, FaceTable]:
+    """Return the three splits of a dataset, at the size of face that a network expects (``None``: as they are)."""
+    return _splits(datasets.load(dataset, data), face_size)
+
+
+def load_opinions(dataset: str, data: str | None, face_size: int) -> FaceTable | None:
+    """Return the test faces with distributions, where the dataset can be asked for them; else ``None``."""
+    name, keywords = callstring.parse(dataset)
+    if "evaluation" not in inspect.signature(DATASETS[name].load()).parameters:
+        return None
+    wide = callstring.render(name, {**keywords, "evaluation": "cross_entropy"})
+    return _splits(datasets.load(wide, data), face_size)["test"]
+
+
+def _splits(table: FaceTable, face_size: int | None) -> dict[str, FaceTable]:
+    tables = {split: table.select(split) for split in SPLITS}
+    return {s: t.with_images(resized(t.images, face_size)) if face_size else t for s, t in tables.items()}
+
+
+def fitted_temperature(network: keras.Model, validation: FaceTable) -> float:
+    """Return the temperature that validation wants."""
+    return calibration.fit_temperature(evaluation.logits(network, validation.images), validation.targets)
+
+
+def measured_scores(
+    network: keras.Model, tables: Mapping[str, FaceTable], opinions: FaceTable | None, temperature: float
+) -> dict[str, Any]:
+    """Return what is recomputed from the shipped file: the scores of validation and test.
+
+    Args:
+        network: a model whose input is the central part of the faces.
+        tables: ``train``, ``validation`` and ``test`` faces.
+        opinions: test faces with distributions, or ``None``.
+        temperature: divides the logits.
+
+    Returns:
+        ``validation``, ``test``, ``test_flip`` (mean of a face's and its mirror's logits), ``test_without_copies``
+        (faces of which neither train nor validation has a copy), ``distribution`` and ``calibration`` (before and
+        after the temperature).
+    """
+    logits = {split: evaluation.logits(network, tables[split].images) for split in ("validation", "test")}
+    flipped = evaluation.logits(network, tables["test"].images, view="flip")
+    new = ~_known_before(tables)
+    record = {split: _scores(z / temperature, tables[split]) for split, z in logits.items()}
+    record["test_flip"] = _scores(flipped / temperature, tables["test"])
+    record["test_without_copies"] = _scores(logits["test"][new] / temperature, tables["test"].take(new))
+    record["calibration"] = {
+        split: {"before": _believable(z, tables[split]), "after": _believable(z / temperature, tables[split])}
+        for split, z in logits.items()
+    }
+    if opinions is not None:
+        scored = evaluation.logits(network, opinions.images) / temperature
+        record["distribution"] = evaluation.distribution_scores(scored, opinions)
+    return record
+
+
+def _scores(logits: np.ndarray, table: FaceTable) -> dict[str, Any]:
+    scores = evaluation.scores(logits, table)
+    precision = classification.precision(np.array(scores["confusion"]))
+    named = zip(scores["classes"], precision.tolist(), strict=True)
+    return {**scores, "precision": {name: None if np.isnan(p) else p for name, p in named}}
+
+
+def _believable(logits: np.ndarray, table: FaceTable) -> dict[str, float]:
+    """Return calibration error, likelihood, and by how much mean confidence exceeds accuracy."""
+    scores, probabilities = evaluation.scores(logits, table), softmax(logits)
+    excess = float(probabilities.max(axis=1).mean()) - scores["accuracy"]
+    return {"ece": scores["ece"], "nll": scores["nll"], "overconfidence": excess}
+
+
+def _known_before(tables: Mapping[str, FaceTable]) -> np.ndarray:
+    """Tell which test faces have an exact or near copy in train or validation, bool (N,)."""
+    return copies_in(tables["train"], tables["test"]).near | copies_in(tables["validation"], tables["test"]).near
+
+
+def measured_data(tables: Mapping[str, FaceTable]) -> dict[str, Any]:
+    """Return what the data was: digests, sizes, class counts, and what the splits have in common."""
+    pairs = list(itertools.combinations(SPLITS, 2))
+    copies = {(a, b): copies_in(tables[a], tables[b]) for a, b in pairs}
+    shared = {pair: np.intersect1d(tables[pair[0]].ids, tables[pair[1]].ids).size for pair in pairs}
+    return {
+        "digest": {split: table.digest() for split, table in tables.items()},
+        "faces": {split: len(table) for split, table in tables.items()},
+        "class_counts": {s: dict(_counts(t)) for s, t in tables.items()},
+        "near_correlation": NEAR,
+        "copies": [
+            {"of": b, "in": a, "ids": shared[a, b], "exact": int(c.exact.sum()), "exact_or_near": int(c.near.sum())}
+            for (a, b), c in copies.items()
+        ],
+    }
+
+
+def _counts(table: FaceTable) -> list[tuple[str, int]]:
+    return list(zip(table.label_set.classes, table.class_counts().tolist(), strict=True))
+
+
+def measured_network(network: keras.Model, facts: models.Facts) -> dict[str, Any]:
+    """Return what the network is, how large, and how long a face takes it."""
+    size = measure(network)
+    return {
+        "model": facts.model,
+        "label_set": facts.label_set.name,
+        "classes": list(facts.label_set.classes),
+        "input": list(network.input_shape[1:]),
+        "face_size": facts.face_size,
+        "temperature": facts.temperature,
+        "parameters": size.parameters,
+        "non_trainable": size.non_trainable,
+        "macs": size.macs,
+        "milliseconds": min(milliseconds(network) for _ in range(ROUNDS)),
+    }

@@ -1,0 +1,72 @@
+"""What ships: it loads, it is small, and its cards tell the truth."""
+
+import hashlib
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import fer_tf
+from fer_tf import models, pretrained
+from fer_tf.errors import UserError
+from fer_tf.pretrained import card, measuring
+
+FILES = sorted(pretrained.FOLDER.glob("*.keras"))
+CARDS = sorted(pretrained.FOLDER.glob("*.json"))
+MEGABYTE = 1e6
+
+
+def test_something_ships_and_default_is_there():
+    assert FILES and pretrained.path_of("default") in FILES
+    assert {pretrained.path_of(name) for name in pretrained.PRETRAINED} <= set(FILES)
+    assert all(pretrained.path_of(path.stem).is_file() for path in FILES)
+    with pytest.raises(UserError, match=r"No model 'nothing'\. Expected one of .*default"):
+        pretrained.path_of("nothing")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_a_shipped_network_loads_says_what_it_is_and_is_small(path):
+    network = fer_tf.load_model(path)
+    facts = models.facts_of(network)
+    assert network.output_shape == (None, len(facts.label_set))
+    assert facts.gradcam_layer in {layer.name for layer in network.layers}
+    assert max(network.input_shape[1:3]) <= facts.face_size
+    assert path.stat().st_size < 10 * MEGABYTE
+    assert np.isfinite(keras.ops.convert_to_numpy(network(np.zeros((1, *network.input_shape[1:]), "float32")))).all()
+
+
+def test_all_of_them_are_small_together():
+    assert sum(path.stat().st_size for path in FILES) < 40 * MEGABYTE
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda p: p.stem)
+def test_a_card_belongs_to_its_file_and_its_page_is_made_of_it(path):
+    record = json.loads(path.read_text())
+    content = path.with_suffix(".keras").read_bytes()
+    assert record["file"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert path.with_suffix(".md").read_text() == card.render(record)
+    assert not any(c["ids"] for c in record["data"]["copies"])
+
+
+NUMBERS = ("accuracy", "macro_f1", "balanced_accuracy", "ece")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("path", CARDS, ids=lambda p: p.stem)
+def test_the_shipped_file_has_the_scores_of_its_card(path, real_data):
+    record = json.loads(path.read_text())
+    network = fer_tf.load_model(path.stem)
+    dataset = record["data"]["dataset"]
+    tables = measuring.load_faces(dataset, str(real_data), network.facts.face_size)
+    assert {s: len(t) for s, t in tables.items()} == record["data"]["faces"]
+    assert tables["test"].digest() == record["data"]["digest"]["test"]
+    opinions = measuring.load_opinions(dataset, str(real_data), network.facts.face_size)
+    found = measuring.measured_scores(network, tables, opinions, network.facts.temperature)
+    for part in ("validation", "test", "test_flip", "test_without_copies"):
+        for name in NUMBERS:
+            assert found[part][name] == pytest.approx(record[part][name], abs=0.001), (part, name)
+        for c, recall in record[part]["recall"].items():
+            assert found[part]["recall"][c] == pytest.approx(recall, abs=0.001), (part, c)
+    for name, value in record.get("distribution", {}).items():
+        assert found["distribution"][name] == pytest.approx(value, abs=0.001), name
