@@ -19,7 +19,7 @@ SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Arial", "sans-serif
 MONO = ["ui-monospace", "Menlo", "Consolas", "monospace"]
 ABOUT = (
     "# Facial expressions\nFaces are found, turned upright and recognised on the server that sent this page. What you "
-    "send is deleted there after {minutes:.0f} minutes, and goes nowhere else."
+    "send, up to {megabytes:g} MB a file, is deleted there after {minutes:.0f} minutes, and goes nowhere else."
 )
 HERE = "<p>Results appear here.</p>"
 Result = tuple[str, dict[str, Any]]
@@ -57,7 +57,7 @@ def build(workshop: Any, uploads: Uploads, limits: Limits) -> Any:
     from fastapi import FastAPI
 
     with gradio.Blocks(title=TITLE, analytics_enabled=False) as blocks:
-        gradio.Markdown(ABOUT.format(minutes=uploads.seconds / 60))
+        gradio.Markdown(ABOUT.format(minutes=uploads.seconds / 60, megabytes=limits.megabytes))
         names = list(workshop.models)
         model = gradio.Dropdown(names, value=names[0], label="Network", filterable=False, visible=len(names) > 1)
         with gradio.Tab("Photograph"):

@@ -78,6 +78,8 @@ class Browser:
         message = json.loads(line)
         if message.get("method") == "Network.requestWillBeSent":
             self.requests.append(message["params"]["request"]["url"])
+        elif message.get("method") == "Network.responseReceived" and message["params"]["response"]["status"] >= 400:
+            self.problems.append(message["params"]["response"]["url"])
         elif message.get("method") == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
             self.problems.append(message["params"]["entry"]["text"])
         elif message.get("method") == "Runtime.exceptionThrown":
