@@ -76,13 +76,30 @@ def test_what_has_no_face_or_is_no_picture_costs_no_other(here, network, capsys)
     portrait(here / "pictures" / "b" / "hopper.png")
     noise(here / "pictures" / "a.png")
     (here / "pictures" / "bad.jpg").write_text("<html>")
-    assert gradcam("pictures", "--out", "figures", "--model", network) == 1
+    arguments = ["pictures", "missing.png", "--out", "figures", "--model", network]
+    assert gradcam(*arguments) == 0
     printed = capsys.readouterr()
     out = printed.out.splitlines()
-    assert out[0] == "a.png: no face found."
-    assert out[1].startswith("b/hopper.png: ") and out[2:] == [f"wrote {Path('figures/b/hopper_gradcam.png')}"]
-    assert [line for line in printed.err.splitlines() if "bad.jpg" in line] and "Traceback" not in printed.err
+    assert out[0] == "pictures/a.png: no face found."
+    assert out[1].startswith("pictures/b/hopper.png: ") and out[2:] == ["wrote figures/b/hopper_gradcam.png"]
+    skipped = [line for line in printed.err.splitlines() if "skipped" in line]
+    assert skipped[0] == "missing.png: skipped: no such file or folder."
+    assert skipped[1].startswith("pictures/bad.jpg: skipped: ") and len(skipped) == 2
     assert pngs(here / "figures") == ["b/hopper_gradcam.png"] and len(pngs(here / "pictures")) == 2
+
+
+@pytest.mark.slow
+def test_with_strict_what_was_skipped_is_told_by_the_exit_code(here, network):
+    noise(here / "a.png")
+    assert gradcam("a.png", "--strict", "--no-crop", "--model", network) == 0
+    assert gradcam("a.png", "missing.png", "--strict", "--no-crop", "--model", network) == 1
+
+
+def test_where_nothing_can_be_read_it_is_a_mistake(here, network, capsys):
+    (here / "bad.jpg").write_text("<html>")
+    assert gradcam("bad.jpg", "--no-crop", "--model", network) == 2
+    error = capsys.readouterr().err
+    assert "bad.jpg: skipped: " in error and "error: Nothing could be read. bad.jpg: " in error
 
 
 def test_a_picture_without_a_face_is_no_mistake(here, network, capsys):
@@ -110,7 +127,7 @@ def test_a_montage_of_faces_that_are_cut_out(here, network, capsys):
         noise(here / "faces" / "ab"[i % 2] / f"{i}.png")
     assert gradcam("faces", "--no-crop", "--montage", "--model", network) == 0
     out = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in out[:5]] == ["a/0.png", "a/2.png", "a/4.png", "b/1.png", "b/3.png"]
+    assert [line.split(":")[0] for line in out[:5]] == [f"faces/{n}.png" for n in ("a/0", "a/2", "a/4", "b/1", "b/3")]
     assert out[5:] == [f"wrote {Path('faces/montage_gradcam.png')}"]
     # Its own figure is no picture of the folder.
     assert gradcam("faces", "--no-crop", "--montage", "--model", network, "--out", "there") == 0
@@ -154,14 +171,14 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(here, network, capsys, 
 def test_figures_have_names_of_their_own(here):
     for name in ("x/a.jpg", "x/a.png", "x/deep/a.jpg", "y/a.jpg", "y/b_gradcam.png"):
         noise(here / name)
-    found = files.find([Path("x"), Path("y"), Path("y/a.jpg")], "gradcam")
+    found = files.find([Path("x"), Path("y"), Path("y/a.jpg")], "gradcam", print)
     assert [str(s.figure) for s in found] == [
         "x/a_gradcam.png", "x/a.png_gradcam.png", "x/deep/a_gradcam.png", "y/a_gradcam.png"
     ]  # fmt: skip
-    found = files.find([Path("x"), Path("y")], "scorecam", Path("out"))
+    found = files.find([Path("x"), Path("y")], "scorecam", print, Path("out"))
     assert len({s.figure for s in found}) == 4
     assert {str(s.figure) for s in found} >= {"out/a_scorecam.png", "out/deep/a_scorecam.png"}
-    assert [s.name for s in files.find([Path("y/b_gradcam.png")], "gradcam")] == ["b_gradcam.png"]
+    assert [s.name for s in files.find([Path("y/b_gradcam.png")], "gradcam", print)] == ["b_gradcam.png"]
 
 
 def test_help_shows_examples(capsys):

@@ -10,6 +10,7 @@ from fer_tf import atomic
 from fer_tf.errors import UserError
 from fer_tf.explain import METHODS
 from fer_tf.faces import naming, photographs
+from fer_tf.faces.photographs import Note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,14 +20,20 @@ DPI = 130
 
 @dataclass(frozen=True)
 class Source:
-    """A picture to explain: its file, how messages call it, and the file of its figure."""
+    """A picture to explain.
+
+    Attributes:
+        path: its file, which is also how messages call it: the path as it was given, with what is below a folder.
+        name: the same without the folder that was given.
+        figure: the file of its figure.
+    """
 
     path: Path
     name: str
     figure: Path
 
 
-def find(paths: Sequence[Path | str], method: str, out: Path | None = None) -> list[Source]:
+def find(paths: Sequence[Path | str], method: str, note: Note, out: Path | None = None) -> list[Source]:
     """List the pictures of files and folder trees, each once, and name their figures.
 
     A figure lies beside its picture, or at the picture's place below ``out``: ``a/b.jpg`` has ``a/b_gradcam.png``.
@@ -36,26 +43,40 @@ def find(paths: Sequence[Path | str], method: str, out: Path | None = None) -> l
     Args:
         paths: files and folders.
         method: a name of ``METHODS``; it ends the figures' names.
+        note: called with the name and the reason of each path and folder that is left out.
         out: folder for the figures; ``None``: beside the pictures.
 
     Raises:
-        UserError: a path without pictures, or ``out`` is no folder.
+        UserError: there is nothing to read, or ``out`` is no folder.
     """
     if out is not None and out.exists() and not out.is_dir():
         raise UserError(f"{out} is no folder. Give a folder for the figures.")
     found: dict[str, tuple[Path, str]] = {}
-    for path in paths:
-        inside = [(file, name) for file, name in photographs.find(path) if file == Path(path) or not _is_figure(name)]
-        if not inside:
-            raise UserError(f"{path}: no pictures in it but figures of heat maps.")
-        for file, name in inside:
-            found.setdefault(os.path.realpath(file), (file, name))
+    first = None
+    for path in map(Path, paths):
+        try:
+            for file, name in _pictures(path, note):
+                found.setdefault(os.path.realpath(file), (file, name))
+        except UserError as error:
+            first = first or error
+            note(str(path), str(error).removeprefix(f"{path}: "))
+    if first and not found:
+        raise first
     keys = _told_apart([name for _, name in found.values()])
     names = naming.assign(keys, {}, several=False)
     return [
         Source(file, name, _place(file, names[key], out) / f"{PurePosixPath(names[key]).name}_{method}.png")
         for key, (file, name) in zip(keys, found.values(), strict=True)
     ]
+
+
+def _pictures(path: Path, note: Note) -> list[tuple[Path, str]]:
+    found = photographs.find(path, note)
+    if path.is_dir():
+        found = [(file, name) for file, name in found if not _is_figure(name)]
+    if not found:
+        raise UserError(f"{path}: no pictures in it but figures of heat maps.")
+    return found
 
 
 def montage_path(paths: Sequence[Path | str], method: str, out: Path | None = None, page: int = 1) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from fer_tf.errors import DataError, UserError
 from fer_tf.explain.explainer import Explainer
@@ -66,12 +67,15 @@ class Outcome:
 class PictureExplainer:
     """A detector, a network and a method, ready for one photograph after the other."""
 
-    def __init__(self, options: Options | None = None, network: keras.Model | None = None):
+    def __init__(
+        self, options: Options | None = None, network: keras.Model | None = None, detector: Detector | None = None
+    ):
         """Load the networks; nothing is compiled before the first picture.
 
         Args:
             options: ``None`` for the defaults.
             network: in place of ``options.model``.
+            detector: in place of ``options.detector``.
 
         Raises:
             UserError: an unknown model, method, class, layer, detector, or choice of faces.
@@ -84,7 +88,7 @@ class PictureExplainer:
         self.classes = self.recogniser.label_set.classes
         if options.explained is not None:
             self.explainer.number(options.explained)
-        self.detector: Detector | None = build(options.detector) if options.crop else None
+        self.detector = (detector or build(options.detector)) if options.crop else None
 
     def explain(self, photograph: np.ndarray, name: str = "") -> list[FaceView]:
         """Explain the faces of one photograph, all in one pass through the network.
@@ -135,10 +139,11 @@ class PictureExplainer:
 
     def _whole(self, picture: np.ndarray) -> tuple[Sequence, np.ndarray, np.ndarray]:
         """Return the same of a picture that is a face; it is stretched where it is not square."""
+        height, width = picture.shape[:2]
         cut = (1 - self._seen()) / 2
-        part = tf.image.resize(picture, (VIEW, VIEW), antialias=True)[None]
-        view = tf.image.crop_and_resize(part, [[cut, cut, 1 - cut, 1 - cut]], [0], (VIEW, VIEW))
-        return [None], picture[None], np.rint(np.clip(view.numpy(), 0, 255)).astype(np.uint8)
+        box = (cut * width, cut * height, (1 - cut) * width, (1 - cut) * height)
+        view = Image.fromarray(picture).resize((VIEW, VIEW), Image.Resampling.BILINEAR, box)
+        return [None], picture[None], np.asarray(view)[None]
 
     def _seen(self) -> float:
         """Return how much of a face's side the network sees."""
