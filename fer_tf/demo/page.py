@@ -59,7 +59,9 @@ def build(workshop: Any, uploads: Uploads, limits: Limits) -> Any:
     with gradio.Blocks(title=TITLE, analytics_enabled=False) as blocks:
         gradio.Markdown(ABOUT.format(minutes=uploads.seconds / 60, megabytes=limits.megabytes))
         names = list(workshop.models)
-        model = gradio.Dropdown(names, value=names[0], label="Network", filterable=False, visible=len(names) > 1)
+        model = gradio.Dropdown(
+            names, value=names[0], label="Network", filterable=False, visible=len(names) > 1, elem_id="model"
+        )
         with gradio.Tab("Photograph"):
             _photograph_tab(gradio, workshop, model)
         with gradio.Tab("Video"):

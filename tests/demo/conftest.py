@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
+
+from fer_tf import pretrained
 
 START = 240
 
@@ -103,9 +106,13 @@ def file(path):
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     pytest.importorskip("gradio", reason="the extra demo is not installed")
-    running = Server("--rate", "2000", temporary=tmp_path_factory.mktemp("uploads"))
+    other = tmp_path_factory.mktemp("networks") / "other.keras"
+    shutil.copy(pretrained.path_of("default"), other)
+    options = ("--rate", "2000", "--model", "default", "--model", str(other))
+    running = Server(*options, temporary=tmp_path_factory.mktemp("uploads"))
     yield running
-    running.end()
+    assert running.end() == 0, "".join(running.errors)[-3000:]
+    assert not list(running.temporary.iterdir())
 
 
 @pytest.fixture(scope="session")
@@ -117,12 +124,16 @@ def faces(tmp_path_factory):
     two = np.concatenate([one, np.asarray(Image.open(hopper).convert("RGB"))[:512]], axis=1)
     for name, pixels in (("one", one), ("two", two), ("none", skimage.data.chelsea())):
         Image.fromarray(pixels).save(folder / f"{name}.jpg", quality=92)
-    with av.open(folder / "film.mp4", "w") as container:
+    frame = np.asarray(Image.fromarray(two).resize((512, 256)))
+    film(folder / "film.mp4", [np.roll(frame, i, axis=1) for i in range(20)])
+    film(folder / "long.mp4", [frame] * 300)
+    return folder
+
+
+def film(path, frames):
+    with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=10)
         stream.width, stream.height, stream.pix_fmt = 512, 256, "yuv420p"
-        frame = np.asarray(Image.fromarray(two).resize((512, 256)))
-        for i in range(20):
-            moved = np.ascontiguousarray(np.roll(frame, i, axis=1))
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(moved, format="rgb24")))
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         container.mux(stream.encode())
-    return folder

@@ -50,6 +50,12 @@ def test_each_method_draws_another_map(server, faces):
     assert not alike
 
 
+def test_each_network_is_asked(server, faces):
+    data = (faces / "one.jpg").read_bytes()
+    first, other = (server.look(data, model=name)[1] for name in ("default", "other"))
+    assert first == other and len(first["faces"]) == 1
+
+
 def test_unknown_methods_and_models_are_refused(server, faces):
     data = (faces / "one.jpg").read_bytes()
     for options in ({"method": "x"}, {"model": "/etc/passwd"}):
@@ -104,7 +110,7 @@ NAMES = (
 def test_a_path_in_a_name_leads_nowhere(server, faces, name):
     status, body = server.upload((faces / "one.jpg").read_bytes(), name)
     (folder,) = server.temporary.glob("fer_tf-uploads-*")
-    assert status in (200, 400), body
+    assert status in (200, 400, 413), body
     if status == 200:
         path = json.loads(body)[0]
         assert path.startswith(f"{folder}/") and ".." not in path.split("/")
@@ -160,6 +166,17 @@ def test_a_video_gives_a_timeline(server, faces):
     assert values["frames"] == 10 and len(values["people"]) == 2 and values["note"] == ""
     np.testing.assert_allclose(np.sum(values["people"][0]["shares"], axis=1), 1, atol=1e-4)
     assert "2 faces followed" in html and len(pictures(html)) == 2
+
+
+def test_a_long_video_keeps_nobody_from_photographs(server, faces):
+    _, body = server.upload((faces / "long.mp4").read_bytes(), "long.mp4")
+    with ThreadPoolExecutor(1) as pool:
+        video = pool.submit(server.call, "video", file(json.loads(body)[0]), "default", 1, 0)
+        time.sleep(1)
+        for _ in range(3):
+            assert len(server.look((faces / "one.jpg").read_bytes())[1]["faces"]) == 1
+        assert not video.done()
+        assert video.result()[1]["frames"] == 300
 
 
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile://%s\n#EXT-X-ENDLIST\n"

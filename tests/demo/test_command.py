@@ -1,0 +1,75 @@
+"""The command before anything is served, and what it leaves."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from fer_tf.demo import __main__ as command
+from fer_tf.demo import page, server
+from fer_tf.demo.temporary import Uploads
+from fer_tf.errors import UserError
+
+
+def test_help_shows_examples_and_all_options():
+    text = command.parser().format_help()
+    assert "python -m fer_tf.demo --port 8080" in text
+    for option in ("--host", "--port", "--model", "--max-mb", "--max-pixels", "--rate"):
+        assert option in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--port", "70000"], "--port 70000 is out of range. Expected 0 to 65,535."),
+        (["--max-mb", "0"], "--max-mb 0.0 is out of range. Expected 0.1 to 1,000."),
+        (["--max-pixels", "99000000"], "--max-pixels 99000000 is out of range. Expected 1 to 64,000,000."),
+        (["--rate", "1"], "--rate 1 is out of range"),
+        (["--model", "nothing.keras", "--port", "0"], "No model 'nothing.keras'"),
+        (["--host", "no.such.host.invalid", "--port", "0"], "No host 'no.such.host.invalid'"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_2(capsys, monkeypatch, arguments, reason):
+    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        command.main(arguments)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and reason in error and error.count("\n") == 1
+
+
+def test_a_taken_port_is_said_before_the_networks_are_loaded():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} .* Choose another --port"):
+            server.serve(server.Settings(port=port), print)
+
+
+def test_only_this_computer_reaches_it_by_default():
+    assert server.Settings().host == command.parser().parse_args([]).host == "127.0.0.1"
+
+
+def test_without_gradio_the_extra_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    # Put back what the import sets.
+    monkeypatch.setattr(page.os, "environ", dict(page.os.environ))
+    with pytest.raises(UserError, match=r"pip install 'fer-tf\[demo\]'"):
+        page.import_gradio(Uploads(tmp_path, 1, 1))
+
+
+def test_gradio_is_imported_nowhere_else():
+    code = "import sys, fer_tf.demo.server, fer_tf.demo.page, fer_tf.demo.__main__; print('gradio' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "False\n"
+
+
+def test_networks_are_named_once(tmp_path):
+    assert list(server.named(())) == ["default"]
+    (tmp_path / "a").mkdir()
+    paths = [tmp_path / "mine.keras", tmp_path / "a" / "mine.keras"]
+    for path in paths:
+        path.touch()
+    names = server.named(("default", "fer2013", *map(str, paths)))
+    assert list(names) == ["default", "mine", "mine (a)"] and list(names.values())[1:] == paths
