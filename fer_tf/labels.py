@@ -94,6 +94,27 @@ def normalise(distributions: np.ndarray) -> np.ndarray:
     return (rows / sums).astype(np.float32)
 
 
+def tempered(distributions: np.ndarray, temperature: float) -> np.ndarray:
+    """Sharpen or soften rows (N, C): p^(1/T), scaled to sum to 1, as float32. Classes of 0 stay 0.
+
+    Args:
+        distributions: rows that sum to 1.
+        temperature: T ≥ 0; 1 changes nothing, more is softer, less is sharper. At 0 the most probable classes, one or
+            several, share all.
+
+    Raises:
+        UserError: a temperature below 0.
+    """
+    if not temperature >= 0:
+        raise UserError(f"temperature is {temperature!r}. Expected a number from 0 on.")
+    rows = np.asarray(distributions, dtype=np.float64)
+    highest = rows.max(axis=1, keepdims=True)
+    if not temperature:
+        return normalise(np.isclose(rows, highest, rtol=1e-6, atol=0))
+    # Shares of the highest: at low temperatures powers of small probabilities alone would all be 0.
+    return normalise((rows / highest) ** (1 / temperature))
+
+
 def convert(
     targets: np.ndarray, source: LabelSet, target: LabelSet, merged: Mapping[str, str] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -104,3 +104,21 @@ def test_convert_of_a_set_to_itself_changes_nothing():
 def test_convert_between_strangers_is_refused():
     with pytest.raises(UserError, match="share no class"):
         labels.convert(np.ones((1, 1)), LabelSet("a", ("x",)), FER2013)
+
+
+def test_tempered_by_hand():
+    rows = np.array([[0.8, 0.2, 0.0], [0.5, 0.5, 0.0]], np.float32)
+    np.testing.assert_allclose(labels.tempered(rows, 0.5)[0], [16 / 17, 1 / 17, 0], rtol=1e-6)  # .64 and .04
+    np.testing.assert_allclose(labels.tempered(rows, 2)[0], [2 / 3, 1 / 3, 0], rtol=1e-6)  # √.8 : √.2 = 2 : 1
+    np.testing.assert_allclose(labels.tempered(rows, 0.5)[1], rows[1])
+
+
+def test_tempered_limits():
+    rows = labels.normalise(np.random.default_rng(0).uniform(0.1, 1, (50, 6)))
+    np.testing.assert_allclose(labels.tempered(rows, 1), rows, rtol=1e-6)
+    np.testing.assert_array_equal(labels.tempered(rows, 0), labels.one_hot(rows.argmax(1), 6))
+    np.testing.assert_allclose(labels.tempered(rows, 1e-4), labels.one_hot(rows.argmax(1), 6), atol=1e-6)
+    np.testing.assert_allclose(labels.tempered(rows, 1e6), np.full((50, 6), 1 / 6), atol=1e-5)
+    np.testing.assert_array_equal(labels.tempered(np.array([[4, 4, 2]]) / 10, 0), [[0.5, 0.5, 0]])
+    with pytest.raises(UserError, match="temperature is -1"):
+        labels.tempered(rows, -1)

@@ -13,6 +13,9 @@ from fer_tf.registry import Registry
 DATASETS = Registry("dataset")
 DATASETS.add("synthetic", "fer_tf.datasets.synthetic:load", needs_data=False, data="", label_set="fer2013")
 DATASETS.add(
+    "synthetic_ferplus", "fer_tf.datasets.synthetic_ferplus:load", needs_data=False, data="", label_set="ferplus"
+)
+DATASETS.add(
     "fer2013", "fer_tf.datasets.fer2013:load", needs_data=True, label_set="fer2013",
     data="the folder with fer2013.csv, icml_face_data.csv or train/<class>",
 )  # fmt: skip

@@ -12,15 +12,15 @@ from fer_tf.datasets import fer2013
 from fer_tf.datasets.duplicates import treat_leaks
 from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.pictures import read_pictures
-from fer_tf.datasets.votes import MODES, VOTE_CLASSES, filter_votes
-from fer_tf.errors import DataError, unknown_name
+from fer_tf.datasets.voted import Reading, voted_table
+from fer_tf.datasets.votes import VOTE_CLASSES
+from fer_tf.errors import DataError
 from fer_tf.facetable import FaceTable, converted
-from fer_tf.labels import FERPLUS
+from fer_tf.labels import FER2013, FERPLUS, convert, one_hot
 
 VOTES_FILE = "fer2013new.csv"
 FOLDERS = {"FER2013Train": "train", "FER2013Valid": "validation", "FER2013Test": "test"}
 WHOLE = "(0, 0, 48, 48)"
-EVALUATIONS = ("majority", "cross_entropy")
 
 
 @dataclass
@@ -40,6 +40,8 @@ def load(
     skip_bad: bool = False,
     mode: str = "majority",
     evaluation: str = "majority",
+    labels: str = "votes",
+    temperature: float = 1.0,
     leaks: str = "keep",
     label_set: str | None = None,
 ) -> FaceTable:
@@ -53,45 +55,42 @@ def load(
             one-hot target) or ``cross_entropy``.
         evaluation: of validation and test: ``majority``, as published whatever the mode, or ``cross_entropy`` for
             metrics of distributions.
+        labels: of the training faces: their ``votes``, or ``fer2013``: the faces that the mode keeps, each with the one
+            label of ``fer2013.csv``, which must lie in the folder or the one above.
+        temperature: above 1 softens the distributions of modes ``probability`` and ``cross_entropy`` in training, below
+            1 sharpens them, 0 leaves what most taggers said.
         leaks: ``keep`` the faces whose copy is in a later split, ``drop`` those with an exact one, or ``drop_near``
             also those with a near one (``fer_tf.datasets.duplicates``); test stays whole.
         label_set: name of the label set wanted, converted by class name (faces of a class that it lacks go); ``None``
             for FER+'s own.
 
     Raises:
-        UserError: unknown mode.
+        UserError: an unknown word, or a temperature that changes nothing.
         DataError: nothing readable at ``data``, or a bad row.
     """
-    if mode not in MODES:
-        raise unknown_name("FER+ mode", mode, MODES)
-    if evaluation not in EVALUATIONS:
-        raise unknown_name("FER+ evaluation", evaluation, EVALUATIONS)
+    reading = Reading(mode, evaluation, labels, temperature)
     place, faults = Path(data), Faults(skip_bad)
     voted = _reader(place)(faults)
     faults.check_any_left(len(voted.ids), place)
-    return converted(treat_leaks(_filtered(voted, mode, evaluation, faults), leaks), label_set)
-
-
-def _filtered(voted: Voted, mode: str, evaluation: str, faults: Faults) -> FaceTable:
     votes, split = np.array(voted.votes, dtype=np.int64), np.array(voted.split)
-    targets, kept = [], []
-    for rule, rows in ((mode, np.flatnonzero(split == "train")), (evaluation, np.flatnonzero(split != "train"))):
-        some, index = filter_votes(votes[rows], rule)
-        targets.append(some)
-        kept.append(rows[index])
-    index = np.concatenate(kept)
-    order = np.argsort(index)
-    index = index[order]
-    return FaceTable(
-        images=voted.images[index],
-        targets=np.concatenate(targets)[order],
-        label_set=FERPLUS,
-        split=split[index],
-        ids=np.array(voted.ids)[index],
-        votes=votes[index].astype(np.float32),
-        draw_targets=mode == "probability",
-        skipped=tuple(faults.lines),
-    )
+    single = _single_labels(place, voted.ids, skip_bad) if labels == "fer2013" else None
+    table = voted_table(voted.images, voted.ids, split, votes, reading, single, tuple(faults.lines))
+    return converted(treat_leaks(table, leaks), label_set)
+
+
+def _single_labels(place: Path, ids: Sequence[str], skip_bad: bool) -> np.ndarray:
+    """Return FER2013's labels of faces called by their row, ``fer0000012``: float32 (N, 8) over ``FERPLUS``."""
+    base = place.parent if place.is_file() else place
+    files = [folder / name for folder in (base, base.parent) for name in fer2013.FILES]
+    path = next((file for file in files if file.is_file()), None)
+    if path is None:
+        raise DataError(f"{base}: labels='fer2013' needs {fer2013.FILES[0]} there or in the folder above.")
+    rows = fer2013.read_rows(path, Faults(skip_bad))
+    label_of = dict(zip((f"fer{i:07d}" for i in rows.index.tolist()), rows.labels.tolist(), strict=True))
+    missing = next((name for name in ids if name not in label_of), None)
+    if missing is not None:
+        raise DataError(f"{path}: no row for the face {missing!r} of FER+. Expected the whole file.")
+    return convert(one_hot([label_of[name] for name in ids], len(FER2013)), FER2013, FERPLUS)[0]
 
 
 def _reader(place: Path) -> Callable[[Faults], Voted]:

@@ -88,6 +88,46 @@ def test_unknown_options_are_named(two_files, option):
         load(f"ferplus({option})", two_files)
 
 
+@pytest.mark.parametrize("layout", ["two_files", "folders"])
+def test_fer2013s_labels_on_the_faces_that_a_mode_keeps(layout, two_files, faces, request):
+    # The faces' labels in fer2013.csv: angry, disgust, fear, happy, sad, surprise, neutral, angry.
+    path = two_files / "fer2013.csv"
+    head, *rows = path.read_text().split()[0:1] + path.read_text().rstrip().split("\n")[1:]
+    path.write_text("\n".join([head, *(f"{i % 7}{row[1:]}" for i, row in enumerate(rows))]) + "\n")
+    if layout == "folders":
+        (two_files / "fer2013new.csv").unlink()
+        request.getfixturevalue("folders")
+    table = load("ferplus(mode='cross_entropy', labels='fer2013')", two_files)
+    soft = load("ferplus(mode='cross_entropy')", two_files)
+    assert table.ids.tolist() == soft.ids.tolist() == [f"fer000000{i}" for i in (0, 1, 3, 5, 7)]
+    named = [table.label_set.classes[i] for i in table.labels]
+    assert named[:3] == ["anger", "disgust", "happiness"] and (table.targets.max(axis=1) == 1).all()
+    np.testing.assert_array_equal(table.targets[3:], soft.targets[3:])  # validation and test stay FER+'s
+    assert not load("ferplus(mode='probability', labels='fer2013')", two_files).draw_targets
+
+
+def test_fer2013s_labels_need_its_file(folders):
+    with pytest.raises(DataError, match=r"labels='fer2013' needs fer2013\.csv there or in the folder above"):
+        load("ferplus(labels='fer2013')", folders / "ferplus")
+
+
+def test_temperature_changes_training_targets_alone(two_files):
+    soft = load("ferplus(mode='cross_entropy')", two_files)
+    sharp = load("ferplus(mode='cross_entropy', temperature=0.5)", two_files)
+    np.testing.assert_allclose(sharp.targets[0], [16 / 25, 0, 0, 0, 9 / 25, 0, 0, 0], atol=1e-6)
+    np.testing.assert_array_equal(sharp.targets[3:], soft.targets[3:])
+    most = load("ferplus(mode='cross_entropy', temperature=0)", two_files)
+    np.testing.assert_array_equal(most.targets, np.eye(8, dtype=np.float32)[soft.labels])
+    for options, reason in {
+        "temperature=0.5": r"temperature=0\.5 changes nothing with mode='majority'",
+        "mode='multi_target', temperature=0": "changes nothing with mode='multi_target'",
+        "mode='cross_entropy', labels='fer2013', temperature=2": "changes nothing with labels='fer2013'",
+        "labels='mean'": r"Unknown FER\+ labels 'mean'\. Available: fer2013, votes",
+    }.items():
+        with pytest.raises(UserError, match=reason):
+            load(f"ferplus({options})", two_files)
+
+
 BAD_ROWS = {
     "votes": ("Training,fer0000001.png,6,0,1,1,", "Training,fer0000001.png,6,0,x,1,", "'x' votes for surprise"),
     "negative": ("Training,fer0000001.png,6,", "Training,fer0000001.png,-6,", "'-6' votes for neutral"),
