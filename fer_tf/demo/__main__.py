@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     limits = Limits(options.max_mb, options.rate)
     settings = Settings(options.host, options.port, tuple(options.model), limits, options.max_pixels)
-    serve(settings, lambda address: print(f"The page is at {address} (Ctrl-C ends it).", flush=True))
+    serve(settings, lambda line: print(line, flush=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,6 +4,7 @@ Gradio limits the size of a file but not of other bodies, serves more than this 
 a request names. All of that ends here, as plain ASGI.
 """
 
+import asyncio
 import json
 import time
 from collections import OrderedDict
@@ -30,6 +31,8 @@ READ = (
 WRITE = ("/gradio_api/call/", "/gradio_api/cancel", "/gradio_api/queue/join", "/gradio_api/reset", UPLOAD)
 # Calls name their uploads and choices, nothing more. Around a file, an upload's body has some lines of its own.
 CALL_BYTES, AROUND_BYTES = 65_536, 16_384
+# At a time; what they have sent is on the disk, and no sweep gets it before it is whole.
+UPLOADING = 64
 # Addresses that are remembered; more than this within a minute start afresh.
 ADDRESSES = 10_000
 
@@ -55,10 +58,12 @@ class Limits:
     Attributes:
         megabytes: of an uploaded file.
         rate: uploads and calls a minute and address; a photograph is one of each.
+        seconds: that an upload may take.
     """
 
     megabytes: float = 25.0
     rate: int = 240
+    seconds: float = 300.0
 
 
 class Guard:
@@ -67,6 +72,7 @@ class Guard:
     def __init__(self, app: App, uploads: Uploads, limits: Limits | None = None):
         """Stand before an application."""
         self._app, self._uploads, self.limits = app, uploads, limits or Limits()
+        self._uploading = 0
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,6 +133,8 @@ class Guard:
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a body on as it comes; one that grows too large ends there, whatever its head said."""
         most, count, refused = self._most(scope["path"]), 0, False
+        if self._uploading >= UPLOADING:
+            return await _answer(send, 503, "Many uploads are on their way. Please try again.")
 
         async def counting() -> Message:
             nonlocal count, refused
@@ -143,12 +151,19 @@ class Guard:
             if not refused:
                 await passed(message)
 
+        self._uploading += 1
         try:
-            await self._app(scope, counting, sending)
+            async with asyncio.timeout(self.limits.seconds):
+                await self._app(scope, counting, sending)
+        except TimeoutError:
+            refused = True
+            await _answer(send, 408, "The upload takes too long.")
         except Exception:
             # Of an application whose request ended in the middle.
             if not refused:
                 raise
+        finally:
+            self._uploading -= 1
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read a call, and pass it on where the files that it names are uploads."""

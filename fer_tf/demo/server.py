@@ -34,12 +34,12 @@ class Settings:
     max_pixels: int = 25_000_000
 
 
-def serve(settings: Settings, ready: Callable[[str], None]) -> None:
+def serve(settings: Settings, tell: Callable[[str], None]) -> None:
     """Serve the page until the process is asked to end (Ctrl-C or SIGTERM).
 
     Args:
         settings: how.
-        ready: called with the page's address when it answers.
+        tell: called with a line when the networks are loaded, and one with the page's address when it answers.
 
     Raises:
         UserError: the extra ``demo`` is not installed, the port is taken, or a model cannot be used.
@@ -50,6 +50,7 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
         page.import_gradio(folder)
         import uvicorn
 
+        tell("Loading the networks, which takes some seconds …")
         from fer_tf.demo.analysis import Workshop
 
         workshop = Workshop(models, settings.max_pixels)
@@ -60,7 +61,7 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=3, server_header=False,
         )  # fmt: skip
         listener.listen(128)
-        ready(_address(listener))
+        tell(f"The page is at {_address(listener)} (Ctrl-C ends it).")
         uvicorn.Server(config).run(sockets=[listener])
 
 

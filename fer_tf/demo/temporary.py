@@ -15,15 +15,16 @@ MEGABYTE = 1_000_000
 class Uploads:
     """A folder whose files are deleted when they are old, or the oldest of them when there are too many."""
 
-    def __init__(self, path: Path, seconds: float, total: int):
+    def __init__(self, path: Path, seconds: float, total: int, least: int = 0):
         """Take a folder over; all that is in it is ours.
 
         Args:
             path: the folder.
             seconds: after which a file is deleted, counted from its last change.
             total: bytes that are kept at most.
+            least: bytes that a file counts for at least, which bounds the number of files.
         """
-        self.path, self.seconds, self.total = path.resolve(), seconds, total
+        self.path, self.seconds, self.total, self.least = path.resolve(), seconds, total, least
         self._one_at_a_time = threading.Lock()
 
     def has(self, path: str) -> bool:
@@ -61,7 +62,7 @@ class Uploads:
                 path = Path(folder, name)
                 with contextlib.suppress(OSError):
                     status = path.lstat()
-                    yield status.st_mtime, status.st_size, path
+                    yield status.st_mtime, max(status.st_size, self.least), path
 
 
 @contextlib.contextmanager
@@ -75,7 +76,7 @@ def uploads(seconds: float = 600.0, total: int = 1000 * MEGABYTE, every: float =
     folder = Path(tempfile.mkdtemp(prefix="fer_tf-uploads-"))
     ended = threading.Event()
     try:
-        kept = Uploads(folder, seconds, total)
+        kept = Uploads(folder, seconds, total, MEGABYTE)
 
         def watch() -> None:
             while not ended.wait(every):

@@ -38,7 +38,8 @@ class Server:
         for stream, keep in ((self.process.stdout, self.lines.put), (self.process.stderr, self.errors.append)):
             threading.Thread(target=self._follow, args=(stream, keep), daemon=True).start()
         try:
-            line = self.lines.get(timeout=START)
+            while (line := self.lines.get(timeout=START)).startswith("Loading"):
+                pass
         except queue.Empty:
             line = ""
         assert "The page is at" in line, line + "".join(self.errors)[-3000:]

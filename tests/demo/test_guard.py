@@ -184,6 +184,17 @@ def test_room_is_made_for_an_upload(behind, folder):
     assert not (folder.path / "abc").exists()
 
 
+def test_uploads_that_are_slow_or_too_many_are_refused(behind, folder, monkeypatch):
+    async def slow(scope, receive, send):
+        await asyncio.sleep(30)
+
+    front = Guard(slow, folder, Limits(seconds=0.05))
+    assert ask(front, guard.UPLOAD, b"x")[0] == 408
+    monkeypatch.setattr(guard, "UPLOADING", 0)
+    assert ask(front, guard.UPLOAD, b"x")[0] == 503
+    assert ask(Guard(behind, folder), "/gradio_api/queue/join", b"{}")[0] == 200
+
+
 def test_websockets_are_closed(front):
     sent = []
 

@@ -30,6 +30,12 @@ def test_the_oldest_go_until_there_is_room(tmp_path):
     assert [p.exists() for p in paths] == [False, True, True]
 
 
+def test_small_files_count_as_larger_ones(tmp_path):
+    paths = [put(tmp_path, f"{i}", 0, age=50 - i) for i in range(8)]
+    assert Uploads(tmp_path, seconds=60, total=50, least=10).sweep() == 50
+    assert [p.exists() for p in paths] == [False] * 3 + [True] * 5
+
+
 @pytest.mark.parametrize("path", ["{}", "{}/..", "{}/../x", "{}/x/../../y", "{}2/x", "/etc/passwd", "x", "", "{}/a\0b"])
 def test_paths_that_lead_out_are_not_inside(tmp_path, path):
     assert not Uploads(tmp_path, 60, 1000).has(path.format(tmp_path))
