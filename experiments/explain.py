@@ -1,7 +1,7 @@
 """Are heat maps true to the network, and do those of right and of wrong predictions differ? Deletion and insertion.
 
   python experiments/explain.py --quick                            built-in faces, a minute
-  python experiments/explain.py --dataset fer2013 --data DIR       400 test faces, 6 minutes on 2 cores
+  python experiments/explain.py --dataset fer2013 --data DIR       400 test faces, 4 minutes on 2 cores
   python experiments/explain.py --dataset fer2013 --data DIR --model runs/zoo/winner.keras --layer stage3
 
 Every face's predicted class is explained by every method. Then the hottest pixels are taken away (deletion: they become
