@@ -59,7 +59,7 @@ def check(folder: Path, signatures: Signatures, given: Samples) -> None:
     wanted = expected(signatures, given)
     with served(folder) as run:
         for name, inputs in given.items():
-            _compare(name, run(name, inputs), wanted[name])
+            compare(name, run(name, inputs), wanted[name])
 
 
 def expected(signatures: Signatures, given: Samples) -> dict[str, Outputs]:
@@ -113,7 +113,9 @@ def _probabilities(recogniser: Recogniser, faces: np.ndarray) -> np.ndarray:
     return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _compare(name: str, found: Outputs, wanted: Outputs) -> None:
+def compare(name: str, found: Outputs, wanted: Outputs) -> None:
+    """Raise a ``RuntimeError`` unless a signature's outputs are those wanted: numbers within ``TOLERANCE``, names
+    and counts exactly."""
     if set(found) != set(wanted):
         raise RuntimeError(f"Signature {name} gives {sorted(found)} instead of {sorted(wanted)}.")
     for key, value in wanted.items():

@@ -18,12 +18,13 @@ MAX_PIXELS = 50_000_000
 AT_ONCE = 4
 
 
-def decode(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
+@tf.function(input_signature=[tf.TensorSpec((), tf.string), tf.TensorSpec((), tf.int64)], autograph=False)
+def decode(encoded: tf.Tensor, max_pixels: tf.Tensor) -> tf.Tensor:
     """Decode one picture; what is none is an error of the graph.
 
     Args:
         encoded: string (), the bytes of a file.
-        max_pixels: height × width that is decoded at most.
+        max_pixels: int64 (), height × width that is decoded at most.
 
     Returns:
         RGB, uint8 (H, W, 3). Transparency is ignored; of 16 bits a channel the upper 8 are taken.
@@ -68,13 +69,13 @@ def decode(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     return tf.ensure_shape(found(), (None, None, 3))
 
 
-def decode_or_blank(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tuple[tf.Tensor, tf.Tensor]:
+def decode_or_blank(encoded: tf.Tensor, max_pixels: tf.Tensor | int = MAX_PIXELS) -> tuple[tf.Tensor, tf.Tensor]:
     """Decode one picture, or return one gray pixel.
 
     Returns:
         RGB, uint8 (H, W, 3), and a bool (), whether the picture could be decoded.
     """
-    decoded = _picture_of(encoded, lambda e: (decode(e, max_pixels), True))
+    decoded = tf.data.Dataset.from_tensors(encoded).map(_plain(lambda e: (decode(e, max_pixels), True))).ignore_errors()
     blank = tf.data.Dataset.from_tensors((tf.fill((1, 1, 3), tf.constant(127, tf.uint8)), False))
     return _finished(decoded.concatenate(blank).take(1)).get_single_element()
 
@@ -83,7 +84,7 @@ def decode_batch(
     encoded: tf.Tensor,
     prepare: Callable[[tf.Tensor], tf.Tensor],
     shape: tuple[int, ...],
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: tf.Tensor | int = MAX_PIXELS,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Decode a batch and bring each picture to one shape, some at the same time.
 
@@ -111,10 +112,6 @@ def decode_batch(
     whole = tf.scatter_nd(numbers, rows, tf.concat([[count + 1], shape], 0))
     valid = tf.scatter_nd(numbers, tf.ones(tf.shape(numbers)[:1], tf.int32), [count + 1])
     return tf.ensure_shape(whole[:-1], (None, *shape)), valid[:-1] > 0
-
-
-def _picture_of(encoded: tf.Tensor, decoder: Callable) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensors(encoded).map(_plain(decoder)).ignore_errors()
 
 
 def _finished(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -24,9 +24,13 @@ def served(folder: Path | str) -> Iterator[Callable[[str, Mapping[str, np.ndarra
     Raises:
         KeyError: in ``run``, of a signature, or of an input that the signature lacks or was not given.
     """
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session, _no_word_of_deprecation():
-        graph = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(folder))
-        signatures = graph.signature_def
+    graph = tf.Graph()
+    # Neither becomes the default one, so that eager work goes on beside it.
+    session = tf.compat.v1.Session(graph=graph)
+    try:
+        with graph.as_default(), _no_word_of_deprecation():
+            loaded = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(folder))
+        signatures = loaded.signature_def
 
         def run(name: str, inputs: Mapping[str, np.ndarray]) -> Outputs:
             signature = signatures[name]
@@ -36,6 +40,8 @@ def served(folder: Path | str) -> Iterator[Callable[[str, Mapping[str, np.ndarra
             return session.run({key: info.name for key, info in signature.outputs.items()}, feed)
 
         yield run
+    finally:
+        session.close()
 
 
 @contextlib.contextmanager
