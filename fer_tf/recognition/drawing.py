@@ -1,6 +1,7 @@
 """Faces drawn on their picture: a box, the label, and the distribution as bars where there is room beside it."""
 
 import functools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -90,7 +91,7 @@ class _Drawn:
         if place[1] < 0:
             place = (x0, max(0.0, box[1]), x0 + width, max(0.0, box[1]) + height)
         self._draw.rectangle(place, fill=self._colour[face.label])
-        self._draw.text((place[0] + self._row * 0.3, place[1] + height / 2), text, INK, self._font, anchor="lm")
+        self._write(place[0] + self._row * 0.3, place[1] + height / 2, text, INK)
         return place
 
     def draw_bars(self, taken: Sequence[Box]) -> list[Box]:
@@ -105,14 +106,19 @@ class _Drawn:
         start = place[0] + 2 * pad + names
         for i, (name, value) in enumerate(self._face.distribution.items()):
             y = place[1] + pad + row * (i + 0.5)
-            self._draw.text((place[0] + pad, y), name, PAPER, self._font, anchor="lm")
+            self._write(place[0] + pad, y, name, PAPER)
             self._draw.rectangle((start, y - row * 0.32, start + bar, y + row * 0.32), fill=(*TRACK, 110))
             if value * bar >= 0.5:
                 filled = (start, y - row * 0.32, start + value * bar, y + row * 0.32)
                 self._draw.rectangle(filled, fill=self._colour[name])
-            right = place[2] - pad
-            self._draw.text((right, y), f"{100 * value:.0f} %", PAPER, self._font, anchor="rm")
+            text = f"{100 * value:.0f} %"
+            self._write(place[2] - pad - self._font.getlength(text), y, text, PAPER)
         return [place]
+
+    def _write(self, x: float, y: float, text: str, colour: tuple[int, int, int]) -> None:
+        """Write from x to the right, in the middle of y."""
+        letters, (left, top) = _letters(text, round(self._row * 0.82))
+        self._draw.bitmap((round(x) + left, round(y) + top), letters, colour)
 
     def _is_free(self, place: Box, taken: Iterable[Box]) -> bool:
         width, height = self._size
@@ -123,6 +129,16 @@ class _Drawn:
 @functools.lru_cache(maxsize=64)
 def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
+
+
+# Kept, since the same few words are written on each frame of a video.
+@functools.lru_cache(maxsize=2048)
+def _letters(text: str, size: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Return a mask of the text, and where its corner is from the middle of its left edge."""
+    left, top, right, bottom = _font(size).getbbox(text, anchor="lm")
+    mask = Image.new("L", (max(1, math.ceil(right - left)), max(1, math.ceil(bottom - top))))
+    ImageDraw.Draw(mask).text((-left, -top), text, 255, _font(size), anchor="lm")
+    return mask, (round(left), round(top))
 
 
 def _beside(box: Box, width: float, height: float, gap: float) -> Iterator[Box]:
