@@ -15,7 +15,7 @@ SPEC.loader.exec_module(browser)
 
 pytestmark = pytest.mark.slow
 
-RESULT = "document.querySelector('#photograph-result').innerText"
+RESULT = "(document.querySelector('#photograph-result')?.innerText ?? '')"
 CARDS = "document.querySelectorAll('#photograph-result .fer-card').length"
 FOCUSED = "(document.activeElement.ariaLabel || document.activeElement.innerText || document.activeElement.tagName)"
 INPUT = "#photograph input[type=file]"
@@ -75,13 +75,30 @@ def test_another_method_is_drawn_at_once(tab, faces):
     tab.wait(f"!{RESULT}.includes('Grad-CAM of') && {CARDS} == 1")
 
 
+def _calls(tab):
+    return sum("/queue/join" in address for address in tab.requests)
+
+
 def test_another_network_is_asked_at_once(tab, faces):
     tab.choose(INPUT, faces / "one.jpg")
     tab.wait(f"{CARDS} == 1")
-    tab.value("window.before = document.querySelector('#photograph-result .fer-card')")
-    tab.value("document.querySelector('#model input').focus()")
-    tab.press("ArrowDown", 40), tab.press("ArrowDown", 40), tab.press("Enter", 13, "\r")
-    tab.wait(f"{CARDS} == 1 && document.querySelector('#photograph-result .fer-card') !== window.before")
+    calls = _calls(tab)
+    assert calls
+    # Whether the list begins at the chosen network or before it is Gradio's to say.
+    for downs in (1, 2):
+        tab.value("document.activeElement.blur(), document.querySelector('#model input').focus()")
+        for _ in range(downs):
+            tab.press("ArrowDown", 40)
+        tab.press("Enter", 13, "\r")
+        time.sleep(1)
+        if tab.value("document.querySelector('#model input').value") == "other":
+            break
+    # It is the same network under another name: only the call shows.
+    end = time.monotonic() + 30
+    while _calls(tab) == calls:
+        assert time.monotonic() < end
+        tab.value("1")
+        time.sleep(0.1)
     assert tab.value("document.querySelector('#model input').value") == "other"
 
 
