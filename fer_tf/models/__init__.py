@@ -58,7 +58,7 @@ MODELS.add(
 MODELS.add(
     "resnet10", "fer_tf.models.resnet:resnet",
     keywords={"depth": 1, "stem": "strided", "dropout": 0.3},
-    image_shape=(48, 48, 1), num_classes=7, parameters=4_901_575, gradcam_layer="features",
+    image_shape=(48, 48, 1), num_classes=7, parameters=4_901_575, gradcam_layer="stage3_block1",
     small="resnet10", reference="arXiv 1512.03385, one block a stage, 5×5 stem of stride 2",
 )  # fmt: skip
 MODELS.add(
