@@ -177,6 +177,48 @@ def lines(
     return figure
 
 
+def dots(
+    values: pd.DataFrame,
+    errors: pd.DataFrame,
+    x_name: str,
+    baseline: str | None = None,
+    marks: Mapping[str, float] | None = None,
+    mark_name: str = "",
+) -> Figure:
+    """Draw a dot for each row and column, one line a row, with error bars.
+
+    Args:
+        values: numbers in the unit of ``x_name``; rows from top to bottom, a colour a column.
+        errors: half lengths of the error bars, same shape; NaN for none.
+        x_name: label of the axis.
+        baseline: row whose values are drawn as vertical lines through all rows.
+        marks: hollow diamonds at rows, such as published values.
+        mark_name: what they are.
+    """
+    rows = list(values.index)
+    figure = Figure(figsize=(8.5, 1.5 + 0.42 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    marked = {row: value for row, value in (marks or {}).items() if row in rows}
+    if marked:
+        axes.scatter(list(marked.values()), [rows.index(row) for row in marked], marker="D", s=42, facecolor="white",
+                     edgecolor=INK, lw=1.2, label=mark_name, zorder=3)  # fmt: skip
+    for i, column in enumerate(values):
+        shift, colour = 0.22 * (i - (values.shape[1] - 1) / 2), COLOURS[i % len(COLOURS)]
+        if baseline in rows:
+            axes.axvline(values.loc[baseline, column], color=colour, lw=0.9, ls=(0, (4, 3)), alpha=0.7, zorder=1)
+        axes.errorbar(values[column], np.arange(len(rows)) + shift, xerr=errors[column].fillna(0), fmt="o", ms=6.5,
+                      capsize=3, lw=1.6, color=colour, label=str(column), zorder=4)  # fmt: skip
+    axes.set_yticks(range(len(rows)), [f"{row} (dashed)" if row == baseline else row for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(x_name)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False, fontsize=8)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="both", color="#e8eaed", lw=0.7)
+    axes.set_axisbelow(True)
+    return figure
+
+
 def _quiet(axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="both", color="#e8eaed", lw=0.7)

@@ -150,7 +150,8 @@ def _check(configs: Sequence[RunConfig], load: "TableCache") -> None:
     from fer_tf.training import objectives
     from fer_tf.training.run import build_network, check
 
-    for config in configs:
+    # Those of one dataset together: the cache holds one.
+    for config in sorted(configs, key=lambda c: (c.dataset, c.label_noise, c.seed)):
         check(config, load(config))
     for config in {(c.model, c.objective, c.start): c for c in configs}.values():
         objectives.build(config.objective, build_network(config, load(config)), load(config)["train"])

@@ -22,7 +22,13 @@ RANKING = (
 Charts = Callable[[Sequence[Result]], list[tuple[str, Figure]]]
 
 
-def write(results: Sequence[Result], out: Path, title: str, charts: Charts) -> list[Path]:
+def write(
+    results: Sequence[Result],
+    out: Path,
+    title: str,
+    charts: Charts,
+    more_tables: Sequence[tuple[str, pd.DataFrame]] = (),
+) -> list[Path]:
     """Write ``report.html``, its figures as PNG, and ``winner.keras`` into the study's folder.
 
     Args:
@@ -30,6 +36,7 @@ def write(results: Sequence[Result], out: Path, title: str, charts: Charts) -> l
         out: the study's folder.
         title: heading of the page.
         charts: makes the study's own figures from the finished runs.
+        more_tables: headings and the study's own tables, shown below its figures.
 
     Returns:
         The files written, ``results.csv`` (kept during the study) first.
@@ -37,14 +44,17 @@ def write(results: Sequence[Result], out: Path, title: str, charts: Charts) -> l
     out = Path(out)
     written = [out / tables.FILE]
     best = tables.ranked(results)
-    sections, pictures = [], []
+    sections, pictures, own = [], [], []
     if best:
         with atomic.replacing(out / "winner.keras") as part:
             shutil.copyfile(best[0].folder / MODEL, part)
         written.append(out / "winner.keras")
         sections = [("Ranking", page.table(ranking(results), ranked=True))]
-        pictures = [*charts(best), *_common_figures(best)]
-    for heading, figure in pictures:
+        own = charts(best)
+        pictures = [*own, *_common_figures(best)]
+    for number, (heading, figure) in enumerate(pictures):
+        if number == len(own):
+            sections += [(name, page.table(frame)) for name, frame in more_tables]
         sections.append((heading, page.picture(figure, heading)))
         with atomic.replacing(out / "figures" / f"{heading.lower().replace(' ', '_')}.png") as part:
             figure.savefig(part, dpi=120)

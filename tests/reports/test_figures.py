@@ -38,3 +38,18 @@ def test_differences_are_points_in_order():
 def test_confusion_rows_are_shares_of_the_true_class():
     texts = [t.get_text() for t in figures.confusion([[3, 1], [0, 0]], ["a", "b"]).axes[0].texts]
     assert texts == ["75\n(3)", "25\n(1)", "0\n(0)", "0\n(0)"]
+
+
+def test_dots_stand_in_their_rows_with_bars_baseline_and_published_marks():
+    values = pd.DataFrame({"a": [70.0, 72.0], "b": [75.0, np.nan]}, index=["hard", "soft"])
+    errors = pd.DataFrame({"a": [1.0, np.nan], "b": [0.5, np.nan]}, index=values.index)
+    figure = figures.dots(values, errors, "accuracy, %", "hard", {"soft": 84.0, "missing": 1.0}, "paper")
+    axes = figure.axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["hard (dashed)", "soft"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["paper", "a", "b"]
+    assert axes.collections[0].get_offsets().tolist() == [[84.0, 1]]
+    dots = {c.get_label(): c.lines[0] for c in axes.containers}
+    assert dots["a"].get_xdata().tolist() == [70, 72] and dots["a"].get_ydata()[1] < 1 < dots["b"].get_ydata()[1]
+    baselines = [line for line in axes.lines if line.get_linestyle() == "--"]
+    assert [line.get_xdata()[0] for line in baselines] == [70, 75]
+    assert axes.yaxis_inverted()  # the first row is on top
