@@ -71,6 +71,11 @@ def test_the_limit_is_of_the_declared_pixels(decode, good):
         assert decode(data, 80 * 60 - 1) is None, kind
 
 
+def test_a_gifs_frame_may_be_larger_than_its_canvas(decode, good):
+    data = patched(good["gif"], 6, struct.pack("<HH", 10, 10))
+    assert decode(data, 80 * 60 - 1) is None and decode(data, 80 * 60).shape == (60, 80, 3)
+
+
 def png(width, height):
     """A tiny file of very many black pixels."""
 
