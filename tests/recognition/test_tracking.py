@@ -13,9 +13,9 @@ from fer_tf.recognition.tracking import overlaps, tracked
 def frame(time, *faces, source="v.mp4"):
     """Make a frame of faces (left, probability of a); they are 10 pixels wide and high."""
     made = [
-        Face(source, 0, time, i, (left, 0.0, left + 10.0, 10.0), 0.9, None, {"a": p, "b": 1 - p}, "a" if p > 0.5 else "b")
+        Face(source, 0, time, i, (left, 0.0, left + 10.0, 10.0), 0.9, None, {"a": p, "b": 1 - p}, "ab"[p <= 0.5])
         for i, (left, p) in enumerate(faces)
-    ]  # fmt: skip
+    ]
     return Analysed(source, 0, time, None, tuple(made))
 
 
@@ -34,7 +34,12 @@ def test_overlaps_by_hand():
 
 
 def test_a_face_keeps_its_number_while_it_moves():
-    assert tracks(frame(0.0, (0, 1)), frame(0.1, (3, 1)), frame(0.2, (6, 1)), frame(0.3, (40, 1))) == [[0], [0], [0], [1]]
+    assert tracks(frame(0.0, (0, 1)), frame(0.1, (3, 1)), frame(0.2, (6, 1)), frame(0.3, (40, 1))) == [
+        [0],
+        [0],
+        [0],
+        [1],
+    ]
 
 
 def test_the_largest_overlap_wins_whatever_the_order():

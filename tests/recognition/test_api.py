@@ -1,0 +1,163 @@
+"""``fer_tf.analyze`` and ``fer_tf.predict``: what they take, what they keep, and that nothing grows."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+import fer_tf
+from fer_tf.errors import DataError, UserError
+from fer_tf.recognition import api
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    return skimage.data.astronaut()[:256, 60:380]
+
+
+def test_an_array_a_file_and_a_list_give_the_same_face(astronaut, tmp_path):
+    Image.fromarray(astronaut).save(tmp_path / "x.png")
+    of_array = fer_tf.analyze(astronaut)
+    assert [f.source for f in of_array] == ["0"] and of_array[0].label.startswith("happ")
+    assert abs(sum(of_array[0].distribution.values()) - 1) < 1e-5
+    x0, y0, x1, y1 = of_array[0].box
+    assert (of_array[0].landmarks >= (x0, y0)).all() and (of_array[0].landmarks <= (x1, y1)).all()
+    for given, names in (
+        (tmp_path / "x.png", [str(tmp_path / "x.png")]),
+        (str(tmp_path), [str(tmp_path / "x.png")]),
+        ([tmp_path / "x.png", tmp_path], [str(tmp_path / "x.png")]),
+        ([astronaut, np.zeros_like(astronaut), astronaut], ["0", "2"]),
+    ):
+        found = fer_tf.analyze(given)
+        assert [f.source for f in found] == names
+        for face in found:
+            np.testing.assert_allclose(face.box, of_array[0].box, atol=0.01)
+            np.testing.assert_allclose(
+                list(face.distribution.values()), list(of_array[0].distribution.values()), atol=1e-4
+            )
+
+
+def test_gray_pixels_are_taken_and_pictures_without_a_face_give_none(astronaut):
+    assert len(fer_tf.analyze(astronaut[..., 1])) == 1
+    assert fer_tf.analyze(np.zeros((60, 80, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (np.zeros((4, 4, 4), np.uint8), r"got uint8 \(4, 4, 4\)"),
+        (np.zeros((4, 4, 3)), r"got float64 \(4, 4, 3\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"got uint8 \(0, 4, 3\)"),
+        ("nowhere.jpg", "nowhere.jpg: no such file or folder"),
+        ([np.zeros((4, 4, 3), np.uint8), "x.jpg"], "Arrays and files are mixed"),
+    ],
+)
+def test_what_cannot_be_analysed_is_refused(given, message):
+    with pytest.raises(UserError, match=message):
+        fer_tf.analyze(given)
+
+
+def test_options_are_checked(astronaut):
+    for options, message in (
+        ({"every": 0}, "every=0"), ({"smooth": -1}, "is no time"), ({"faces": "x"}, "faces='x'"),
+        ({"model": "x"}, "No model"), ({"detector": "x"}, "Unknown detector"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=message):
+            fer_tf.analyze(astronaut, **options)
+
+
+def test_one_damaged_file_raises_and_among_others_warns(astronaut, tmp_path, caplog):
+    (tmp_path / "bad.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"bad\.jpg: empty file"):
+        fer_tf.analyze(tmp_path / "bad.jpg")
+    Image.fromarray(astronaut).save(tmp_path / "x.png")
+    assert len(fer_tf.analyze(tmp_path)) == 1
+    assert caplog.messages == [f"{tmp_path / 'bad.jpg'}: empty file."]
+
+
+def test_predict_takes_arrays_and_files(astronaut, tmp_path):
+    faces = np.stack([astronaut[60:180, 110:230]] * 2)
+    found = fer_tf.predict(faces)
+    assert found.probabilities.shape == (2, len(found.label_set)) and found.labels[0].startswith("happ")
+    Image.fromarray(faces[0]).save(tmp_path / "f.png")
+    np.testing.assert_allclose(
+        fer_tf.predict([tmp_path / "f.png", faces[0]]).probabilities, found.probabilities, atol=1e-6
+    )
+    with pytest.raises(UserError, match="Give a list"):
+        fer_tf.predict(str(tmp_path / "f.png"))
+    with pytest.raises(DataError, match=r"gone\.png: no such picture"):
+        fer_tf.predict([tmp_path / "gone.png"])
+
+
+def test_networks_are_loaded_once_and_a_changed_file_again(astronaut, tmp_path):
+    from fer_tf import models, pretrained
+
+    assert api._analyser(api._key("default"), None, "all", False) is api._analyser(
+        api._key("default"), None, "all", False
+    )
+    network = pretrained.load_model()
+    path = tmp_path / "m.keras"
+    models.save(network, path, network.facts)
+    first = api._recogniser(api._key(path), False)
+    assert api._recogniser(api._key(str(path)), False) is first
+    os.utime(path, ns=(1, 1))
+    assert api._recogniser(api._key(path), False) is not first
+
+
+def in_a_new_process(code):
+    environment = {**os.environ, "PYTHONPATH": str(Path(fer_tf.__file__).parents[1]), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return ended.stdout
+
+
+@pytest.mark.parametrize(
+    "imports",
+    ["import fer_tf", "import fer_tf.predict", "from fer_tf import predict; import fer_tf.predict; import fer_tf"],
+)
+def test_predict_is_a_function_and_a_module_whatever_was_imported(imports):
+    code = f"""
+    {imports}
+    import sys
+    assert not {{"tensorflow", "keras", "numpy"}} & set(sys.modules)
+    assert callable(fer_tf.predict)
+    import fer_tf.predict
+    assert callable(fer_tf.predict) and callable(fer_tf.predict.main)
+    from fer_tf.recognition import api
+    api.predict = lambda *a, **k: (a, k)
+    assert fer_tf.predict([1], flip=True) == (([1],), {{"flip": True}})
+    """
+    in_a_new_process(code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["fer_tf.analyze(path)", "fer_tf.analyze([small, small])", "fer_tf.predict(faces)"])
+def test_two_thousand_calls_leave_memory_flat(call, tmp_path):
+    code = f"""
+    import os, numpy as np, skimage.data, fer_tf
+    from PIL import Image
+    small = np.ascontiguousarray(skimage.data.astronaut()[:192, 120:312])
+    path, faces = {str(tmp_path / "x.png")!r}, np.zeros((3, 48, 48), np.uint8)
+    Image.fromarray(small).save(path)
+
+    def resident():
+        return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    for _ in range(100):
+        {call}
+    before = resident()
+    for _ in range(2000):
+        {call}
+    print(resident() - before)
+    """
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("resident memory is read from /proc")
+    assert float(in_a_new_process(code)) < 20
