@@ -61,7 +61,8 @@ server, that of PNG and WebP is not.
 
 JPEG, PNG, GIF (its first frame), BMP (24 or 32 bits, or gray) and, from TensorFlow 2.21 on, WebP that is not animated.
 Of anything else, of damaged pictures and of those with more pixels than the export allows (`--max-pixels`) `valid` is
-false and the rest zeros; other rows of the request are not touched. A row takes about 16 bytes of memory a pixel.
+false and the rest zeros; other rows of the request are not touched. Memory: up to 16 bytes a pixel of a picture, for at
+most four pictures of a request at a time.
 
 Version labels (`version_labels` in models.config) may name versions that are loaded; add them while the server runs.
 """
