@@ -20,13 +20,16 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 COMMANDS = [line for kind, body in BLOCKS if kind == "sh" for line in body.splitlines()]
 EXPERIMENTS = [line for line in COMMANDS if line.startswith(".venv/bin/python experiments/")]
 FACES = [line for line in COMMANDS if line.startswith(".venv/bin/python -m fer_tf.faces ")]
+USES = [line for line in COMMANDS if re.match(r"\.venv/bin/python -m fer_tf\.(predict|gradcam|export) ", line)]
+# They start servers or need one: tests/demo, tests/test_client.py and tests/serving run what they run.
+SERVERS = [line for line in COMMANDS if line.startswith("docker ") or re.search(r"-m fer_tf\.(client|demo)", line)]
 EXAMPLES = [body for kind, body in BLOCKS if kind == "python"]
 
 
 def test_ci_runs_the_two_boxes_and_the_rest_is_run_here():
     boxed = re.findall(r"^<!-- (main|test) -->\n```sh\n(.*)\n```", TEXT, re.MULTILINE)
     assert [name for name, _ in boxed] == ["main", "test"]
-    assert sorted(COMMANDS) == sorted([command for _, command in boxed] + EXPERIMENTS + FACES)
+    assert sorted(COMMANDS) == sorted([command for _, command in boxed] + EXPERIMENTS + FACES + USES + SERVERS)
     ci = (ROOT / ".ci" / "run").read_text()
     assert "command_of test" in ci and "command_of main" in ci
 
@@ -92,6 +95,29 @@ def test_the_extraction_example_runs(photographs, capsys):
 
 
 @pytest.mark.slow
+def test_what_is_done_with_a_trained_network(photographs):
+    for line in USES:
+        ended = subprocess.run([sys.executable, *shlex.split(line)[1:]], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr[-2000:]
+    assert len(Path("faces.csv").read_text().splitlines()) == 21 and len(list(Path("drawn").rglob("*.jpg"))) == 20
+    assert Path("photographs/happy/0_gradcam.png").is_file() and list(Path("figures").glob("*.png"))
+    assert Path("saved_models/faces/1/saved_model.pb").is_file()
+
+
+def test_the_analysis_example_runs(photographs, capsys):
+    exec(EXAMPLES[1], {})
+    assert "'happy': " in capsys.readouterr().out
+
+
+def test_the_servers_are_named_as_they_are():
+    from fer_tf import client, demo
+
+    assert len(SERVERS) == 3 and client.__doc__ and demo.__doc__
+    mounted = re.search(r'"\$PWD/(\w+):/models:ro".*--model_config_file=/models/(\S+)', SERVERS[0])
+    assert (ROOT / mounted[1] / mounted[2]).is_file()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [c for c in EXPERIMENTS if "fer2013" in c or "ferplus" in c])
 def test_the_commands_on_official_files_run(command, tmp_path):
     official_files(tmp_path)
@@ -109,5 +135,5 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(0)
     models.build("vgg(width=0.03)", num_classes=7, image_shape=(40, 40, 1)).save(folder / "winner.keras")
-    exec(EXAMPLES[1], {})
+    exec(EXAMPLES[2], {})
     assert 0 <= float(capsys.readouterr().out) <= 1
