@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from fer_tf import datasets, evaluation, models
+from fer_tf import atomic, datasets, evaluation, models
 from fer_tf.errors import UserError
+from fer_tf.labels import FERPLUS
 from fer_tf.metrics import calibration
 from fer_tf.metrics.softmax import softmax
 from fer_tf.pretrained import shipping
@@ -132,3 +133,24 @@ def test_mistakes_are_named_before_anything_is_written(name, change, message, fi
     with pytest.raises(UserError, match=message):
         shipping.ship(**{"run": finished, "name": name, "out": tmp_path / "out", **change})
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dataset_with_votes_is_scored_against_the_taggers_too(tmp_path):
+    faces = "synthetic_ferplus(faces=160, mode='cross_entropy')"
+    taught = "distillation(teachers=('a/t.keras',))"
+    folder = tmp_path / "run"
+    config = RunConfig(name="votes", dataset=faces, model=CONFIG.model, crop=40, objective=taught)
+    atomic.write_json(folder / run.CONFIG, config.to_json())
+    atomic.write_json(folder / run.METRICS, {"seconds": 90.0, "best_epoch": 1})
+    facts = models.Facts(FERPLUS, 48, "features", config.model, config.dataset)
+    models.save(models.build(config.model, 8, (40, 40, 1)), folder / run.MODEL, facts)
+    path, numbers, card = shipping.ship(folder, "votes", out=tmp_path / "out")
+    record = json.loads(numbers.read_text())
+    faces = datasets.load("synthetic_ferplus(faces=160, evaluation='cross_entropy')").select("test")
+    network = models.load(path)
+    logits = evaluation.logits(network, faces.images) / network.facts.temperature
+    assert record["distribution"] == evaluation.distribution_scores(logits, faces)
+    assert record["distribution"]["faces"] == len(faces) > record["test"]["faces"]
+    text = card.read_text()
+    assert "| test | " in text and "entropy correlation ↑" in text
+    assert "Other networks taught it: `distillation(" in text and "2 minutes of training" in text
