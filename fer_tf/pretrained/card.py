@@ -96,7 +96,7 @@ def _protocol(record: dict[str, Any]) -> str:
     name = callstring.parse(record["data"]["dataset"])[0]
     official = f" ({', '.join(f'{k} = {v}' for k, v in SPLIT_NAMES.items())})" if name in words.OFFICIAL else ""
     return (
-        f"Trained on train for {config['epochs']} epoch{'s' * (config['epochs'] != 1)}, seed {training['seed']}; epoch {training['best_epoch']}, the "
+        f"Trained on train, epochs: {config['epochs']}, seed {training['seed']}. Epoch {training['best_epoch']}, the "
         f"temperature and every setting were chosen on validation, and test was scored with the result{official}."
         f"{words.FACES_SCORED.get(name, '')} One central view of each face unless its mirror is named."
         f"{_other_networks(config)}"
