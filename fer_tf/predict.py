@@ -9,7 +9,7 @@ import itertools
 import os
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from fer_tf.errors import UserError, exit_on_user_error
 
 if TYPE_CHECKING:
     from fer_tf.recognition.records import Analysed
+    from fer_tf.recognition.screen import Table
     from fer_tf.recognition.sources import Found
     from fer_tf.recognition.tables import Writer
 
@@ -40,7 +41,7 @@ EXAMPLES = """examples:
 files:
   --csv       a row a face: source, frame, time, box, five points, label, probability, and a column a class
   --json      an object a face, with "distribution" by class: an array in a .json file, lines in a .jsonl file
-  --annotate  DIR/a/b_faces.jpg for a/b.jpg; b_faces.mp4 and b_timeline.png for b.mp4
+  --annotate  DIR/a/b_faces.jpg for a/b.jpg; b_faces.mp4, of the frames that were analysed, and b_timeline.png for b.mp4
 Each is there whole or not at all, and replaces one of its name. Times are in seconds, boxes and points in pixels.
 
 Faces of a video are numbered by person, as far as boxes overlap from frame to frame ("track", counted from 0 in files).
@@ -199,7 +200,9 @@ def _skips(notes: dict[str, str]) -> "Iterator[Analysed]":
     return (Analysed(name, None, None, None, (), reason) for name, reason in notes.items())
 
 
-def _write(results, table, writers: "Sequence[Writer]", total: int, moving: bool, endless: bool) -> None:
+def _write(
+    results: "Iterable[Analysed]", table: "Table", writers: "Sequence[Writer]", total: int, moving: bool, endless: bool
+) -> None:
     """Send each result to the screen and to the files."""
     from fer_tf.progress import bar
 

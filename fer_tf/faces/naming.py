@@ -85,11 +85,11 @@ class _Claims:
 
 def _candidates(source: str) -> Iterator[str]:
     plain = _without_suffix(source)
-    yield _short(plain)
-    yield _short(source)
+    yield short(plain)
+    yield short(source)
     number = 2
     while True:
-        yield _short(f"{plain}~{number}")
+        yield short(f"{plain}~{number}")
         number += 1
 
 
@@ -97,7 +97,8 @@ def _without_suffix(source: str) -> str:
     return str(PurePosixPath(source).with_suffix(""))
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """Cut the last part of a name that file systems would refuse, and tell it apart by a hash of the whole."""
     folder, _, last = name.rpartition("/")
     data = last.encode("utf-8", "surrogateescape")
     if len(data) <= LONGEST:

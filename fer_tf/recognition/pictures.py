@@ -11,7 +11,7 @@ from PIL import Image
 
 from fer_tf import atomic
 from fer_tf.errors import UserError
-from fer_tf.faces import photographs
+from fer_tf.faces import naming, photographs
 from fer_tf.labels import LabelSet
 from fer_tf.recognition import timeline
 from fer_tf.recognition.drawing import annotated
@@ -33,7 +33,7 @@ def output_names(found: Sequence[Found]) -> dict[str, str]:
     names: dict[str, str] = {}
     taken: set[str] = set()
     for one in found:
-        plain = str(PurePosixPath(one.relative.replace("\\", "/")).with_suffix("")) + "_faces"
+        plain = naming.short(str(PurePosixPath(one.relative).with_suffix(""))) + "_faces"
         name, number = plain, 2
         while name.casefold() in taken:
             name, number = f"{plain}~{number}", number + 1

@@ -69,3 +69,10 @@ def test_copies_go_nowhere_that_is_read(tmp_path):
         check_folder(tmp_path / "p" / "out", [tmp_path / "p"])
     with pytest.raises(UserError, match="is no folder"):
         check_folder(tmp_path / "p" / "a.jpg", [tmp_path / "q"])
+
+
+def test_names_that_file_systems_would_refuse_are_cut():
+    long = "a/" + "ü" * 120
+    found = [sources.Found(None, str(i), f"{long}{i}.jpg") for i in range(2)]
+    names = list(output_names(found).values())
+    assert len(set(names)) == 2 and all(n.startswith("a/ü") and len(n.encode()) < 210 for n in names)
