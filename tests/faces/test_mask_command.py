@@ -117,6 +117,7 @@ def test_a_faces_mask_is_that_of_the_seed_the_name_and_the_number(halves, src, t
     np.testing.assert_array_equal(pixels(tmp_path / "out" / "happy" / "two.png"), picture)
 
 
+@pytest.mark.slow
 def test_what_else_is_in_the_tree_changes_no_mask(halves, src, tmp_path):
     mask(src, tmp_path / "all", "--kind", "random")
     (src / "happy" / "gray.png").unlink()

@@ -118,7 +118,10 @@ def test_a_finished_run_is_not_run_again(finished, monkeypatch):
     "change",
     [
         {},
-        {"schedule": "plateau(factor=0.5, patience=0)", "optimizer": "adam", "learning_rate": 0.003},
+        pytest.param(
+            {"schedule": "plateau(factor=0.5, patience=0)", "optimizer": "adam", "learning_rate": 0.003},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"averaging": "ema(decay=0.9)", "l2": 1e-3, "augment": ("affine(rotation=10)", "mixup()")},
             marks=pytest.mark.slow,
