@@ -122,11 +122,12 @@ def test_the_servers_are_named_as_they_are():
 def test_the_commands_on_official_files_run(command, tmp_path):
     official_files(tmp_path)
     script, *arguments = shlex.split(command.replace("DIR", str(tmp_path)))[1:]
-    only = ["--only", "nesterov-constant"]
+    study = Path(script).stem
+    only = ["--only", {"vgg_optim_sweep": "nesterov-constant", "ldl_study": "resnet10 majority-seed0"}[study]]
     ended = subprocess.run([sys.executable, str(ROOT / script), *arguments, "--quick", *only], cwd=tmp_path,
                            capture_output=True, text=True, check=False)  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-2000:]
-    assert (tmp_path / "runs/vgg_optim_sweep_quick/report.html").is_file()
+    assert (tmp_path / f"runs/{study}_quick/report.html").is_file()
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
