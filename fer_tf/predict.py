@@ -73,11 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     face("--faces", default="all", metavar="WHICH", help="of a picture: all, largest, central (default %(default)s)")
     face("--crop", action=argparse.BooleanOptionalAction, default=True,
          help="find faces; else each picture is a face, framed as FER2013 frames them")  # fmt: skip
-    face(
-        "--detector",
-        metavar="NAME",
-        help="retinaface or hog, or a call string (default retinaface, of size=640, in videos 480)",
-    )
+    face("--detector", metavar="NAME", help="retinaface or hog, or a call string (default retinaface)")
     face("--flip", action="store_true", help="average over a face and its mirror")
     time = parser.add_argument_group("videos").add_argument
     time("--every", type=int, default=1, metavar="N", help="take every N-th frame (default %(default)s)")

@@ -20,9 +20,6 @@ from fer_tf.recognition.recogniser import BATCH, Recogniser
 from fer_tf.recognition.records import Analysed, Face
 
 DETECTOR = "retinaface"
-# Of videos, where it is most of the work: half the time of 640 pixels. Faces are found from a thirtieth of the frame's
-# width on (43 pixels of 1,280); give a detector for smaller ones.
-VIDEO_DETECTOR = "retinaface(size=480)"
 
 
 class Analyser:
@@ -40,8 +37,7 @@ class Analyser:
 
         Args:
             model: as ``Recogniser`` takes it.
-            detector: a detector, or a call string such as ``"retinaface(size=1024)"``; ``None`` for ``DETECTOR`` on
-                photographs and ``VIDEO_DETECTOR`` on videos.
+            detector: a detector, or a call string such as ``"retinaface(size=1024)"``; ``None`` for RetinaFace.
             faces: which of a picture: ``all``, ``largest``, or the most ``central``.
             flip: average over a face and its mirror: slightly better, twice the network's time.
             crop: find faces; else each picture is one face, framed as FER2013 frames them.
@@ -54,10 +50,10 @@ class Analyser:
         self.faces, self.crop = faces, crop
         self.recogniser = Recogniser(model, flip)
         self.label_set = self.recogniser.label_set
-        self._lock, self._detectors = threading.Lock(), {}
-        self._wanted = {False: detector or DETECTOR, True: detector or VIDEO_DETECTOR}
-        if crop and detector is not None:
-            self._detector(False)
+        if crop:
+            self.detector = build(detector or DETECTOR) if detector is None or isinstance(detector, str) else detector
+            concurrent = getattr(self.detector, "concurrent", False)
+            self._turn = contextlib.nullcontext() if concurrent else threading.Lock()
 
     def analyse(self, sources: Iterable[tuple[Path, str]], every: int = 1) -> Iterator[Analysed]:
         """Analyse photographs and videos as they are read, in order.
@@ -84,7 +80,7 @@ class Analyser:
             batch: pictures, each of its own size, or reasons; what has neither, the end of a video, is left out.
         """
         read = [r for r in batch if r.picture is not None]
-        rows = self._rows(read) if read else []
+        rows = self._rows([r.picture for r in read]) if read else []
         faces = {id(r): self._records(r, *row) for r, row in zip(read, rows, strict=True)}
         return [
             Analysed(r.source, r.video_frame, r.time, r.picture, faces.get(id(r), ()), r.reason)
@@ -92,12 +88,13 @@ class Analyser:
             if r.picture is not None or r.reason
         ]
 
-    def _rows(self, read: Sequence[Reading]) -> list[tuple[Detections, np.ndarray]]:
+    def _rows(self, pictures: list[np.ndarray]) -> list[tuple[Detections, np.ndarray]]:
         """Return each picture's faces and their distributions (F, C)."""
-        pictures = [r.picture for r in read]
         if not self.crop:
             return list(zip(map(_whole, pictures), self.recogniser.predict(pictures)[:, None], strict=True))
-        found = self._detected(read)
+        with self._turn:
+            found = self.detector.detect(pictures)
+        found = [choose(f, self.faces, p.shape) for f, p in zip(found, pictures, strict=True)]
         counts = [len(f) for f in found]
         frames = np.empty((0, 4), np.float32)
         if sum(counts):
@@ -105,28 +102,6 @@ class Analyser:
             frames = _frames(tf.constant(landmarks), tf.constant(boxes)).numpy()
         ends = np.cumsum(counts)[:-1]
         return list(zip(found, np.split(self._recognised(pictures, np.split(frames, ends)), ends), strict=True))
-
-    def _detected(self, read: Sequence[Reading]) -> list[Detections]:
-        found: list[Detections | None] = [None] * len(read)
-        for moving in (False, True):
-            index = [i for i, r in enumerate(read) if (r.time is not None) == moving]
-            if index:
-                detector, turn = self._detector(moving)
-                with turn:
-                    detected = detector.detect([read[i].picture for i in index])
-                for i, faces in zip(index, detected, strict=True):
-                    found[i] = choose(faces, self.faces, read[i].picture.shape)
-        return found
-
-    def _detector(self, moving: bool) -> tuple[Detector, contextlib.AbstractContextManager]:
-        """Return the detector of photographs or of videos, made when it is first needed, and what to ask it under."""
-        with self._lock:
-            wanted = self._wanted[moving]
-            if wanted not in self._detectors:
-                detector = build(wanted) if isinstance(wanted, str) else wanted
-                concurrent = getattr(detector, "concurrent", False)
-                self._detectors[wanted] = detector, contextlib.nullcontext() if concurrent else threading.Lock()
-            return self._detectors[wanted]
 
     def _recognised(self, pictures: Sequence[np.ndarray], frames: Sequence[np.ndarray]) -> np.ndarray:
         """Cut faces out and return their distributions (F, C); not all faces of a crowd are in memory at once."""

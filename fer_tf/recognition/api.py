@@ -46,8 +46,7 @@ def analyze(
         images: a photograph, a video (extra ``video``), a folder of both, pixels as RGB uint8 (H, W, 3) or gray (H, W),
             or several of these.
         model: a shipped name, the path of a ``.keras`` file, or a network with facts.
-        detector: call string, such as ``"retinaface(size=1024)"`` for small faces in large photographs; by default
-            their longer side is brought to 640 pixels, and to 480 in videos.
+        detector: call string, such as ``"retinaface(size=1024)"`` for small faces in large photographs.
         faces: which of a picture: ``all``, ``largest`` or ``central``.
         flip: average over a face and its mirror: slightly better, twice the network's time.
         every: take every n-th frame of a video.

@@ -11,7 +11,6 @@ from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.faces import photographs, reading
 from fer_tf.labels import LabelSet
-from fer_tf.recognition import analyser as analyser_module
 from fer_tf.recognition.analyser import Analyser
 from fer_tf.recognition.recogniser import Recogniser
 
@@ -162,20 +161,6 @@ def test_a_detector_for_one_thread_is_asked_by_one_at_a_time(network, folder):
             return found
 
     assert len(flat(in_folder(analyser(network, detector=Alone()), folder))) == 21
-
-
-def test_videos_have_a_detector_of_their_own_unless_one_is_given(network, monkeypatch):
-    built = []
-    monkeypatch.setattr(analyser_module, "build", lambda text: built.append(text) or drawn.RedSquares())
-    picture = drawn.photograph((40, 30, 64))
-    mixed = [reading.Reading("v.mp4", 0, picture, time=0.0), reading.Reading("x.jpg", None, picture)] * 2
-    assert built == []
-    results = Analyser(network).analyse_batch(mixed)
-    assert built == ["retinaface", "retinaface(size=480)"]
-    assert [(r.source, len(r.faces)) for r in results] == [("v.mp4", 1), ("x.jpg", 1)] * 2
-    built.clear()
-    Analyser(network, "hog").analyse_batch(mixed)
-    assert built == ["hog"]
 
 
 def write_video(path, positions):
