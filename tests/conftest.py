@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Commands that only look at faces turn oneDNN on; some trainings die in it on AMD processors (TensorFlow 2.21), and
+# what a test leaves in the environment reaches the programs that later tests start.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import pytest
 
