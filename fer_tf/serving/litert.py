@@ -1,10 +1,6 @@
 """A trained network as a LiteRT (TFLite) file, for telephones and small machines: faces in, probabilities out."""
 
-import contextlib
-import os
-import warnings
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +8,7 @@ import tensorflow as tf
 
 from fer_tf import atomic, datasets
 from fer_tf.errors import UserError
+from fer_tf.models import litert
 from fer_tf.recognition.recogniser import Recogniser
 from fer_tf.serving.check import TOLERANCE
 from fer_tf.serving.signatures import Function
@@ -64,24 +61,17 @@ def write(recogniser: Recogniser, path: Path | str, int8: bool = False) -> Path:
 
 def convert(recogniser: Recogniser, int8: bool = False) -> bytes:
     """Return the content of a LiteRT file."""
-    function = face_function(recogniser).get_concrete_function()
-    # Without raw variables the converter finds no weights, says nothing, and the file gives NaN.
-    owner = tf.Module()
-    owner.weights = [v.value for v in recogniser.network.variables]
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], owner)
+    converter = litert.converter(face_function(recogniser), recogniser.network.variables)
     if int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         faces = _drawn(recogniser, CALIBRATION_FACES)
         converter.representative_dataset = lambda: ({"faces": face[None]} for face in faces)
-    with _quiet():
-        return converter.convert()
+    return litert.convert(converter)
 
 
 def run(content: bytes, faces: np.ndarray) -> np.ndarray:
     """Return the probabilities (N, C) that a LiteRT file gives for faces, float32 (N, S, S, channels)."""
-    with _quiet():
-        interpreter = tf.lite.Interpreter(model_content=content)
-        return interpreter.get_signature_runner("serving_default")(faces=faces)["probabilities"]
+    return litert.Runner(content)(faces=faces)["probabilities"]
 
 
 def example(recogniser: Recogniser) -> np.ndarray:
@@ -104,17 +94,3 @@ def _drawn(recogniser: Recogniser, count: int) -> np.ndarray:
     side, channels = recogniser.facts.face_size, recogniser.input_shape[-1]
     faces = tf.clip_by_value(tf.image.resize(images, (side, side), antialias=True), 0.0, 255.0).numpy()
     return np.repeat(faces, channels, axis=-1) if faces.shape[-1] != channels else faces
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the converter's and the interpreter's talk, which no setting stops, off the screen."""
-    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere:
-        warnings.simplefilter("ignore")
-        kept = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
