@@ -55,19 +55,23 @@ def member_logits(
     Raises:
         UserError: no network, one of other classes, or images that do not fit one.
     """
-    if not networks:
-        raise UserError("An ensemble needs at least one network.")
-    classes = facts_of(networks[0]).label_set.classes
-    for network in networks[1:]:
-        others = facts_of(network).label_set.classes
-        if others != classes:
-            raise UserError(
-                f"Networks of one ensemble must have the same classes in one order: one has {', '.join(classes)}; "
-                f"another {', '.join(others)}."
-            )
+    check_classes(networks)
     return np.stack(
         [logits(n, resized(images, facts_of(n).face_size), batch_size=batch_size, view=view) for n in networks]
     )
+
+
+def check_classes(networks: "Sequence[keras.Model]") -> None:
+    """Raise a ``UserError`` unless there are networks, and all have the same classes in one order."""
+    if not networks:
+        raise UserError("An ensemble needs at least one network.")
+    sets = [facts_of(network).label_set.classes for network in networks]
+    for other in sets:
+        if other != sets[0]:
+            names = [", ".join(classes) for classes in (sets[0], other)]
+            raise UserError(
+                f"Networks of one ensemble must have the same classes in one order: {names[0]}; not {names[1]}."
+            )
 
 
 def combine(member_logits: np.ndarray, mean_of: str = "probabilities") -> np.ndarray:
