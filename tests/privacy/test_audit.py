@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from fer_tf.errors import DataError, UserError
-from fer_tf.privacy import ATTACKS, SHADOW_ATTACKS, USUAL, attackers, report, scores
+from fer_tf.privacy import ATTACKS, SHADOW_ATTACKS, USUAL, attackers, report, roc, scores
 from fer_tf.privacy.audit import attack_scores, audit, chosen_attacks, generalisation, summary
 from fer_tf.privacy.draws import halves_of
 from fer_tf.privacy.predictions import Predictions, Shadows, read
@@ -34,7 +34,7 @@ def test_every_attack_finds_what_was_learned_and_nothing_where_nothing_was():
     told, silent = (audit(answers(gain, shadows=4), names, resamples=0) for gain in (2.0, 0.0))
     found, nothing = ({a.name: a.overall["auc"]["value"] for a in side} for side in (told, silent))
     assert set(found) == set(ATTACKS) >= {*USUAL, *SHADOW_ATTACKS}
-    assert all(0.62 < value for value in found.values()), found
+    assert all(value > 0.62 for value in found.values()), found
     assert all(0.45 < value < 0.55 for value in nothing.values()), nothing
     # 2 · (rate right) is what correctness alone can know.
     right = generalisation(answers(2.0))
@@ -53,13 +53,13 @@ def test_the_loss_attack_on_two_classes_has_the_auc_of_its_logits():
 
 
 def test_a_learned_attacker_never_sees_the_face_it_scores():
-    # Features that are a face's own name: whoever learns on all faces knows all of them.
     told = answers(0.0, 400)
-    forest = attack_scores("forest", told)
+    crossed = attack_scores("forest", told)
     seen = attackers.features(told.log_probabilities, told.labels)
-    itself = attackers._fitted("neighbours", seen, told.member, 0).predict_proba(seen)[:, 1]
-    assert 0.4 < np.mean(forest[told.member] > np.median(forest)) < 0.6
-    assert np.mean(itself[told.member] > np.median(itself)) > 0.55
+    itself = attackers.ATTACKERS["forest"](400, 0).fit(seen, told.member).predict_proba(seen)[:, 1]
+    crossed_auc, own_auc = (roc.area(*roc.roc(values, told.member)[1:]) for values in (crossed, itself))
+    # Answers say nothing here: what a forest knows of the faces that it learned from is their noise.
+    assert crossed_auc == pytest.approx(0.5, abs=0.1) and own_auc > 0.7
 
 
 def test_shadow_attackers_are_one_a_class():

@@ -1,0 +1,174 @@
+"""Audits of networks: one that knows nothing, one that knows its faces by heart, and shadows of the latter."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from fer_tf import datasets, models
+from fer_tf.errors import UserError
+from fer_tf.labels import LABEL_SETS
+from fer_tf.privacy import ATTACKS, shadows, subject
+from fer_tf.privacy.__main__ import main
+from fer_tf.privacy.audit import audit, generalisation
+from fer_tf.privacy.predictions import read
+from fer_tf.privacy.subject import AuditedFaces, answers
+from fer_tf.training.config import RunConfig
+
+DATASET = "synthetic(faces=400)"
+OUTPUTS = [name for name in ATTACKS if ATTACKS[name].facts["needs"] == "outputs"]
+
+
+def dense(side, hidden=64):
+    """Make a network of two dense layers, which learns faces by heart in seconds."""
+    images = keras.Input((side, side, 1))
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 64, offset=-2)(images))
+    return keras.Model(images, keras.layers.Dense(7)(keras.layers.Dense(hidden, activation="relu")(x)))
+
+
+@pytest.fixture(scope="module")
+def overfitted(tmp_path_factory):
+    """Return the file of a network that was trained on the drawn faces until it knew them all."""
+    keras.utils.set_random_seed(0)
+    table, network = datasets.load(DATASET).select("train"), dense(48)
+    network.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
+    network.fit(table.images.astype(np.float32), table.targets, batch_size=32, epochs=40, verbose=0)
+    path = tmp_path_factory.mktemp("overfitted") / "net.keras"
+    models.save(network, path, models.Facts(table.label_set, 48, dataset=DATASET))
+    return path
+
+
+def test_an_untrained_network_gives_nothing_away():
+    keras.utils.set_random_seed(1)
+    network, rng = dense(8), np.random.default_rng(1)
+    network.facts = models.Facts(LABEL_SETS["fer2013"], 8)
+    images = rng.integers(0, 256, (20_000, 8, 8, 1), np.uint8)
+    rows, labels = np.arange(20_000), rng.integers(0, 7, 20_000)
+    told = answers(network, AuditedFaces(images, labels, rows < 10_000, rows.astype(str), rows))
+    for attack in audit(told, [*OUTPUTS, "logistic"], resamples=0):
+        assert attack.overall["auc"]["value"] == pytest.approx(0.5, abs=0.02), attack.name
+        assert attack.overall["balanced_accuracy"]["value"] == pytest.approx(0.5, abs=0.02), attack.name
+        if attack.name != "correctness":  # has two scores, and no threshold that accuses 1 %
+            assert attack.overall["tpr_at_1_percent"]["value"] == pytest.approx(0.01, abs=0.005), attack.name
+
+
+def command(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    return ended.value.code
+
+
+@pytest.mark.slow
+def test_a_network_that_knows_its_faces_by_heart_is_found_out(overfitted, tmp_path, capsys):
+    assert command(overfitted, "--out", tmp_path, "--resamples", 50) == 0
+    record = json.loads((tmp_path / "audit.json").read_text())
+    assert record["accuracy"]["members"] == 1 and record["accuracy"]["gap"] > 0.3
+    assert record["faces"]["members"] == record["faces"]["non_members"] > 40
+    assert record["by_class"]["members"] == record["by_class"]["non_members"]
+    for name in ("loss", "confidence", "modified_entropy", "forest"):
+        assert record["attacks"][name]["auc"]["low"] > 0.6, name
+    assert record["dataset"] == DATASET
+    shown = capsys.readouterr().out
+    assert "loss threshold" in shown and f"wrote {tmp_path / 'report.html'}" in shown
+    # Its own answers, read back, are the same audit.
+    assert command("--predictions", tmp_path / "predictions.npz", "--out", tmp_path / "b", "--attacks", "loss") == 0
+    again = json.loads((tmp_path / "b" / "audit.json").read_text())
+    assert again["attacks"]["loss"]["auc"]["value"] == record["attacks"]["loss"]["auc"]["value"]
+    assert generalisation(read(tmp_path / "predictions.npz")) == record["accuracy"]
+
+
+def test_members_are_scored_as_they_are_with_the_labels_they_were_taught(tmp_path):
+    models.save(dense(48, 1), tmp_path / "model.keras", models.Facts(LABEL_SETS["fer2013"], 48))
+    config = RunConfig(name="noisy", dataset=DATASET, label_noise=0.3, limit=50, augment=("strong",), seed=2)
+    (tmp_path / "config.json").write_text(json.dumps(config.to_json()))
+    found = subject.load_subject(str(tmp_path / "model.keras"), None, None)
+    tables = subject.tables_of(found)
+    clean = datasets.load(DATASET)
+    for split in ("train", "test"):
+        rows = np.isin(clean.ids, tables[split].ids)
+        wrong = clean.labels[rows] != tables[split].labels
+        assert len(tables[split]) == 50 and wrong.sum() == 15, split
+        assert np.array_equal(clean.images[rows], tables[split].images)
+    faces = subject.audited_faces(tables["train"], tables["test"], 20)
+    both = np.concatenate([tables["train"].images, tables["test"].images])
+    assert np.array_equal(both[faces.rows], faces.images) and np.array_equal(faces.rows < 50, faces.member)
+
+
+def test_shipped_networks_say_how_they_were_trained():
+    found = subject.load_subject("default", "synthetic(faces=20)", None)
+    assert found.trained and found.config.epochs > 1 and found.config.data is None
+    assert not found.config.networks
+
+
+RECIPE = RunConfig(
+    name="recipe", dataset=DATASET, model="vgg(filters=(4, 8), depth=1, head=(8,))", crop=None, batch_size=32, epochs=1,
+    optimizer="adam", learning_rate=0.01,
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_shadow_models_are_trained_once(overfitted, tmp_path, capsys):
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps(RECIPE.to_json()))
+    arguments = (overfitted, "--out", tmp_path / "out", "--shadows", 2, "--resamples", 0, "--shadow-run", recipe)
+    assert command(*arguments) == 0
+    record = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert record["shadow_models"] == 2 and {"shadow", "lira", "lira_online"} < set(record["attacks"])
+    assert record["attacks"]["lira"]["auc"]["value"] > 0.6
+    runs = sorted((tmp_path / "out" / "shadows").glob("*/metrics.json"))
+    written = [path.stat().st_mtime_ns for path in runs]
+    told = read(tmp_path / "out" / "predictions.npz")
+    assert len(runs) == 2 and np.array_equal(told.shadows.member[0], ~told.shadows.member[1])
+    # What a shadow was tested on are the faces that it was not trained on.
+    seen = np.load(runs[0].with_name("test_logits.npz"))["ids"]
+    assert set(told.ids[~told.shadows.member[0]]) <= set(seen)
+    assert command(*arguments) == 0
+    assert [path.stat().st_mtime_ns for path in runs] == written
+    assert json.loads((tmp_path / "out" / "audit.json").read_text()) == record
+
+
+def test_shadow_runs_differ_in_seed_only():
+    runs = shadows.configs(RECIPE, 3, epochs=7)
+    assert [c.seed for c in runs] == [1, 2, 3] and {c.epochs for c in runs} == {7}
+    assert len({c.folder() for c in runs}) == 3 and {c.model for c in runs} == {RECIPE.model}
+    with pytest.raises(UserError, match="this recipe needs other networks"):
+        shadows.configs(RunConfig(name="a", start="a.keras"), 2)
+    with pytest.raises(UserError, match="this recipe needs landmarks"):
+        shadows.configs(RunConfig(name="a", objective="landmarks", model="landmark_scn"), 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Give a MODEL, or --predictions FILE"),
+        (["default", "--predictions", "a.npz"], "one of the two"),
+        (["no.keras"], "No model 'no.keras'"),
+        (["default"], "'fer2013' needs data"),
+        (["default", "--dataset", "cifar"], "Unknown dataset 'cifar'"),
+        (["default", "--attacks", "guess"], "Unknown attack 'guess'"),
+        (["default", "--attacks", "lira"], "'lira' needs shadow models"),
+        (["default", "--shadows", "3"], "--shadows 3: expected an even number"),
+        (["default", "--faces", "1"], "--faces 1: expected 2 or more"),
+        (["--predictions", "a.npz", "--shadows", "2"], "--shadows needs a network"),
+        (["--predictions", "a.npz"], "No file of answers at"),
+        (["default", "--out", "/dev/null"], "/dev/null is no folder"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_code_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command(*arguments) == 2
+    shown = capsys.readouterr().err.strip().splitlines()
+    assert len(shown) == 1 and message in shown[0]
+
+
+def test_help_has_examples_and_the_file_format(capsys):
+    assert command("--help") == 0
+    shown = capsys.readouterr().out
+    assert "python -m fer_tf.privacy default --data DIR" in shown and "shadow_logits float (S, N, C)" in shown
+
+
+def test_without_scikit_learn_the_error_names_the_extra(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert command("default", "--dataset", "synthetic") == 2
+    assert "pip install 'fer-tf[privacy]'" in capsys.readouterr().err
