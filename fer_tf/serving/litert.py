@@ -83,7 +83,7 @@ def example(recogniser: Recogniser) -> np.ndarray:
 
 def check(recogniser: Recogniser, found: np.ndarray) -> None:
     """Raise a ``RuntimeError`` unless a file's probabilities for ``example`` are those of Keras."""
-    difference = float(np.abs(found - recogniser.predict(example(recogniser))).max())
+    difference = float(np.abs(found - recogniser.probabilities(example(recogniser)).numpy()).max())
     if not difference <= TOLERANCE:
         raise RuntimeError(f"The written file does not give what Keras gives (difference {difference}).")
 

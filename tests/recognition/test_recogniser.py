@@ -9,6 +9,7 @@ import fer_tf
 from fer_tf import evaluation, models
 from fer_tf.errors import UserError
 from fer_tf.labels import LabelSet
+from fer_tf.models import litert
 from fer_tf.recognition.recogniser import Recogniser
 
 SIDES = LabelSet("sides", ("left", "right"))
@@ -123,3 +124,32 @@ def test_models_come_by_name_by_path_or_as_they_are(tmp_path):
     assert fer_tf.load_model().count_params() == Recogniser("default").network.count_params()
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = fer_tf.nonsense
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_networks_file_gives_through_litert_what_tensorflow_gives(flip):
+    of_file, held = Recogniser("default", flip), Recogniser(fer_tf.load_model("default"), flip)
+    assert of_file._litert is not None and held._litert is None
+    faces = np.random.default_rng(0).integers(0, 256, (70, 50, 60, 3)).astype(np.uint8)
+    expected = held.predict(faces)
+    np.testing.assert_allclose(of_file.predict(faces), expected, atol=2e-6)
+    np.testing.assert_allclose(of_file.predict([faces[0, ..., 0], faces[3]])[1], expected[3], atol=2e-6)
+
+
+def test_a_network_in_the_callers_hands_may_be_trained_on(face):
+    network = fer_tf.load_model("default")
+    reader = Recogniser(network)
+    before = reader.predict(face[None])
+    for variable in network.trainable_variables:
+        variable.assign(variable * 0)
+    assert before.std() > 0 and reader.predict(face[None]).std() == 0
+
+
+def test_a_network_that_litert_does_not_take_stays_with_tensorflow(shipped, face, monkeypatch):
+    def refuse(_):
+        raise ValueError("an operation is missing")
+
+    monkeypatch.setattr(litert, "convert", refuse)
+    reader = Recogniser("default")
+    np.testing.assert_allclose(reader.predict(face[None]), shipped.predict(face[None]), atol=2e-6)
+    assert reader._litert is None
