@@ -134,11 +134,15 @@ class RetinaFaceDetector(tf.Module):
         Raises:
             UserError: an array of another kind.
         """
-        return [self._detected(check_photograph(photograph)) for photograph in photographs]
+        for photograph in photographs:
+            check_photograph(photograph)
+        if len(photographs) == 1:
+            return [self._detected(photographs[0], alone=True)]
+        return litert.in_parallel(functools.partial(self._detected, alone=False), photographs)
 
-    def _detected(self, photograph: np.ndarray) -> Detections:
+    def _detected(self, photograph: np.ndarray, alone: bool) -> Detections:
         prepared, scale = self._prepared(photograph)
-        found = self._run(photographs=prepared[None].astype(np.float32))
+        found = self._run({"photographs": prepared[None].astype(np.float32)}, alone)
         scores = found["scores"][0]
         passing = scores > self.threshold
         rows = (scores, found["boxes"][0], found["landmarks"][0], _places(*prepared.shape[:2]))

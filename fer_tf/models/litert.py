@@ -1,12 +1,15 @@
-"""Networks as LiteRT (TFLite) files: on a processor, batches of a few pictures take half of TensorFlow's time or less."""
+"""Networks as LiteRT (TFLite) files: on a processor, a few pictures take half of TensorFlow's time or less."""
 
 import contextlib
+import functools
 import os
 import queue
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +19,7 @@ MOST_THREADS = 8
 # An interpreter keeps the memory of its largest call; one that took more than this is let go.
 LARGE = 64_000_000
 _CREATING = threading.Lock()
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def converter(function: tf.types.experimental.GenericFunction, variables: list) -> tf.lite.TFLiteConverter:
@@ -54,31 +58,47 @@ class Runner:
             content: a LiteRT file with one signature.
         """
         self._content = content
-        self._idle: queue.SimpleQueue = queue.SimpleQueue()
+        self._idle: dict[int, queue.SimpleQueue] = {threads: queue.SimpleQueue() for threads in (1, cores())}
 
-    def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, inputs: Mapping[str, np.ndarray], alone: bool = True) -> dict[str, np.ndarray]:
         """Run the network.
 
         Args:
             inputs: arrays by the signature's names, of its types; free sizes may differ from call to call.
+            alone: use all cores; false for calls made ``in_parallel``.
 
         Returns:
             Arrays by the names of the signature's outputs.
         """
+        threads = cores() if alone else 1
         try:
-            run = self._idle.get_nowait()
+            run = self._idle[threads].get_nowait()
         except queue.Empty:
-            run = _interpreter(self._content)
+            run = _interpreter(self._content, threads)
         found = run(**inputs)
         if sum(array.nbytes for array in inputs.values()) <= LARGE:
-            self._idle.put(run)
+            self._idle[threads].put(run)
         return found
 
 
-def _interpreter(content: bytes) -> tf.lite.Interpreter:
-    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
+def in_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Return what ``work`` makes of each item, as many at once as there are cores."""
+    return list(_pool().map(work, items))
+
+
+def cores() -> int:
+    """Return how many threads TensorFlow was given, or the machine has."""
+    return min(tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1, MOST_THREADS)
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), "litert")
+
+
+def _interpreter(content: bytes, threads: int) -> Callable[..., dict[str, np.ndarray]]:
     with _quiet():
-        interpreter = tf.lite.Interpreter(model_content=content, num_threads=min(threads, MOST_THREADS))
+        interpreter = tf.lite.Interpreter(model_content=content, num_threads=threads)
         interpreter.allocate_tensors()
         return interpreter.get_signature_runner(SIGNATURE)
 

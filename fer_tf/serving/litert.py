@@ -71,7 +71,7 @@ def convert(recogniser: Recogniser, int8: bool = False) -> bytes:
 
 def run(content: bytes, faces: np.ndarray) -> np.ndarray:
     """Return the probabilities (N, C) that a LiteRT file gives for faces, float32 (N, S, S, channels)."""
-    return litert.Runner(content)(faces=faces)["probabilities"]
+    return litert.Runner(content)({"faces": faces})["probabilities"]
 
 
 def example(recogniser: Recogniser) -> np.ndarray:

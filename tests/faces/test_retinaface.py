@@ -115,7 +115,7 @@ def test_the_script_writes_the_shipped_files(tmp_path, onnx_file, photographs):
     assert (tmp_path / "a.npz").read_bytes() == retinaface.WEIGHTS.read_bytes()
     image = photographs["hopper"][None].astype(np.float32)
     written, shipped = (
-        litert.Runner(path.read_bytes())(photographs=image) for path in (tmp_path / "a.tflite", retinaface.LITERT)
+        litert.Runner(path.read_bytes())({"photographs": image}) for path in (tmp_path / "a.tflite", retinaface.LITERT)
     )
     for key, expected in shipped.items():
         np.testing.assert_array_equal(written[key], expected)
@@ -124,7 +124,7 @@ def test_the_script_writes_the_shipped_files(tmp_path, onnx_file, photographs):
 @pytest.mark.parametrize("size", [(300, 500), (64, 96), (301, 77), (300, 500)])
 def test_the_shipped_litert_file_gives_what_the_network_gives(size, photographs, network, litert_runner):
     image = photographs["astronaut"][None, : size[0], : size[1]].astype(np.float32)
-    ours, found = network(image), litert_runner(photographs=image)
+    ours, found = network(image), litert_runner({"photographs": image})
     assert set(found) == set(ours)
     for key, expected in ours.items():
         np.testing.assert_allclose(found[key], np.asarray(expected), atol=1e-4, rtol=0, err_msg=key)

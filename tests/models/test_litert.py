@@ -25,7 +25,7 @@ def test_free_sizes_in_four_threads(capfd):
     run = litert.Runner(doubling((None, 5)))
     inputs = [np.full((1 + i % 7, 5), i, np.float32) for i in range(60)]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda x: run(x=x), inputs))
+        found = list(pool.map(lambda x: run({"x": x}), inputs))
     for x, outputs in zip(inputs, found, strict=True):
         np.testing.assert_array_equal(outputs["sums"], np.repeat(x.sum(axis=1, keepdims=True), 3, axis=1))
     assert "delegate" not in capfd.readouterr().err
@@ -34,11 +34,11 @@ def test_free_sizes_in_four_threads(capfd):
 def test_what_needed_much_memory_is_not_kept(monkeypatch):
     made = []
     create = litert._interpreter
-    monkeypatch.setattr(litert, "_interpreter", lambda content: made.append(0) or create(content))
+    monkeypatch.setattr(litert, "_interpreter", lambda *given: made.append(0) or create(*given))
     monkeypatch.setattr(litert, "LARGE", 100)
     run = litert.Runner(doubling((None, 5)))
     for rows, expected in ((2, 1), (2, 1), (6, 1), (2, 2), (2, 2)):
-        run(x=np.ones((rows, 5), np.float32))
+        run({"x": np.ones((rows, 5), np.float32)}, alone=False)
         assert len(made) == expected
 
 
