@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from fer_tf.errors import UserError
 from fer_tf.faces import frames as frame_geometry
@@ -159,16 +160,18 @@ class RetinaFaceDetector(tf.Module):
     ) -> Tensors:
         return self._best(scores, boxes, landmarks, scale, places)
 
-    def _prepared(self, photograph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what ``prepare`` does, at once where it does not scale."""
-        height, width = photograph.shape[:2]
-        if not SMALLEST <= max(height, width) <= self.size:
-            prepared, scale = self.prepare(photograph)
-            return prepared.numpy(), scale.numpy()
+    def _prepared(self, photograph: np.ndarray) -> tuple[np.ndarray, np.float32]:
+        """Do what ``prepare`` does; Pillow's reduction first to whole fractions is many times as fast."""
+        shape = np.array(photograph.shape[:2])
+        scale = np.float32(max(min(1.0, self.size / shape.max()), SMALLEST / shape.max()))
+        height, width = np.maximum(1, np.round(shape * scale).astype(int))
+        if scale != 1:
+            picture = Image.fromarray(photograph)
+            photograph = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.0))
         prepared = np.empty((height + -height % GRID, width + -width % GRID, 3), np.uint8)
         prepared[:height, :width] = photograph
         prepared[height:], prepared[:, width:] = retinaface.MEAN, retinaface.MEAN
-        return prepared, np.float32(1)
+        return prepared, scale
 
 
 class FaceExtractor(tf.Module):
