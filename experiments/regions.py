@@ -4,8 +4,8 @@
   python experiments/regions.py --dataset fer2013 --data DIR --seeds 0,1,2 --jit
 
 RAN (arXiv 1905.04075) and a plain network of the same trunk are trained alike, then scored on the test faces as they
-are and with a gray patch over the eyes, over the mouth, and over a random tenth to quarter of the picture (the same
-patches for every network). FER2013's faces are roughly aligned: eyes and mouth are bands of fixed height.
+are and as fer_tf.robustness covers them at severity 3: a gray band over the eyes, one over the mouth, and a rectangle
+over a drawn fifth of the picture (the same for every network).
 
 Writes results.csv, occlusion.csv, report.html. Figures: experiments/README.md.
 """
@@ -22,11 +22,12 @@ from fer_tf.training.config import RunConfig
 if TYPE_CHECKING:
     import numpy as np
 
+    from fer_tf.facetable import FaceTable
     from fer_tf.sweeps.runner import Result
 
-# First and last row of a band, as shares of the height: the eyes of FER2013 lie at 0.39 of it, the mouths at 0.76.
-BANDS = {"eyes": (0.28, 0.5), "mouth": (0.65, 0.88)}
-GRAY = 128
+# What is covered, and at which severity of the robustness benchmark: bands over the eyes and the mouth of FER2013's
+# faces, and a drawn rectangle of a fifth of the picture.
+COVERS = {"eyes": 3, "mouth": 3, "patch": 3}
 
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
@@ -57,22 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group("--region-size", type=int, default=32, metavar="PX", help="side of RAN's regions (default %(default)s)")
 
 
-def covered(images: "np.ndarray", what: str) -> "np.ndarray":
-    """Return a copy of uint8 images (N, H, W, C) with a gray patch over ``what`` of each."""
-    import numpy as np
+def covered(table: "FaceTable", what: str) -> "np.ndarray":
+    """Return uint8 images (N, H, W, C) with a gray patch over ``what`` of each face, the same in every call."""
+    from fer_tf.robustness import corrupted
 
-    from fer_tf import augment
-
-    if what == "nothing":
-        return images
-    if what == "random":
-        patch = augment.build([f"erasing(p=1.0, area=(0.1, 0.25), fill={GRAY})"])
-        blank = np.ones((len(images), 1), np.float32)
-        return patch(images, blank, np.random.default_rng(0))[0].astype(np.uint8)
-    first, last = (round(share * images.shape[1]) for share in BANDS[what])
-    hidden = images.copy()
-    hidden[:, first:last] = GRAY
-    return hidden
+    return corrupted(table.images, what, COVERS[what], ids=table.ids) if what in COVERS else table.images
 
 
 def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
@@ -89,8 +79,8 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     for result in finished:
         network, config = models.load(result.folder / "model.keras"), result.config
         row = {"network": config.name.removesuffix(f"-seed{config.seed}"), "seed": config.seed}
-        for what in ("nothing", *BANDS, "random"):
-            logits = evaluation.logits(network, covered(test.images, what), crop=config.crop)
+        for what in ("nothing", *COVERS):
+            logits = evaluation.logits(network, covered(test, what), crop=config.crop)
             row[what] = evaluation.scores(logits, test)["accuracy"]
         rows.append(row)
     with atomic.replacing(out / "occlusion.csv") as part:

@@ -28,7 +28,7 @@ FLOORS = (
     {"errors", "callstring", "registry", "labels", "facetable", "atomic", "progress"},
     {"datasets", "augment", "models", "layers", "losses", "metrics"},
     {"readers", "evaluation", "training", "faces", "pretrained"},
-    {"privacy", "reports", "sweeps", "recognition", "explain", "serving"},
+    {"privacy", "robustness", "reports", "sweeps", "recognition", "explain", "serving"},
     {"demo", "gradcam", "export", "client", "predict"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
