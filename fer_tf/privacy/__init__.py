@@ -12,7 +12,7 @@ __all__ = ["ATTACKS", "SHADOW_ATTACKS", "USUAL"]
 
 ATTACKS = Registry("attack")
 ATTACKS.add(
-    "correctness", "fer_tf.privacy.scores:correctness", needs="outputs", title="rightly classified",
+    "correctness", "fer_tf.privacy.scores:correctness", needs="outputs", title="correctness alone",
     reference="arXiv 1709.01604",
 )  # fmt: skip
 ATTACKS.add("loss", "fer_tf.privacy.scores:loss", needs="outputs", title="loss threshold", reference="arXiv 1709.01604")

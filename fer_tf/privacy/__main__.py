@@ -85,8 +85,7 @@ def run(options: argparse.Namespace) -> int:
         attacks = audit.audit(predictions, options.attacks, options.seed, options.resamples)
         record = {**about, "seed": options.seed, **audit.summary(predictions, attacks)}
         written = report.write(predictions, attacks, record, options.out, about["subject"])
-    shown = report.overall_table(attacks).drop(columns=["members", "non-members"])
-    print(shown.to_string(index=False))
+    print(report.overall_table(attacks).to_string(index=False))
     print(report.verdict(record))
     for path in written:
         print(f"wrote {path}")

@@ -23,7 +23,7 @@ HOW_TO_READ = """\
 <p>AUC: how often a member scores above a non-member; 0.5 is chance. TPR at 1 % FPR: the share of members found while
 one non-member in a hundred is accused; 1 % is chance. TP, FP, TN, FN and balanced accuracy are at a threshold chosen on
 the other half of the faces; advantage is the largest TPR − FPR of any threshold, and above 0 by chance in small groups.
-Intervals are 95 % bootstrap ones over faces, not over trainings.</p>"""
+In brackets, 95 % bootstrap intervals over faces, not over trainings. Shares are in percent.</p>"""
 
 
 def write(
@@ -49,8 +49,12 @@ def write(
             figure.savefig(part, dpi=120)
     sections = [("Attacks", page.table(overall_table(attacks), ranked=True) + HOW_TO_READ)]
     sections += [(heading, page.picture(figure, heading)) for heading, figure in pictures]
-    sections += [("Parts of the faces", page.table(parts_table(attacks)))]
-    sections += [("Limits", limits(predictions))]
+    best = strongest_first(attacks)[0]
+    sections += [
+        ("AUC of every attack by part", page.table(auc_table(attacks))),
+        (f"The {best.title} by part", page.table(parts_table(best))),
+        ("Limits", limits(predictions)),
+    ]
     atomic.write_text(out / PAGE, page.page(f"Membership audit of {subject}", verdict(record), sections))
     atomic.write_json(out / NUMBERS, record)
     predictions.save(out / ANSWERS)
@@ -78,26 +82,40 @@ def _interval(measure: Mapping[str, float | None]) -> str:
 
 def overall_table(attacks: Sequence[Attack]) -> pd.DataFrame:
     """Return a row an attack, the highest AUC first."""
-    ordered = sorted(attacks, key=lambda a: -a.overall["auc"]["value"])
-    return pd.DataFrame([{"attack": a.title, **_cells(a.overall)} for a in ordered])
+    return pd.DataFrame([{"attack": a.title, **_cells(a.overall)} for a in strongest_first(attacks)])
 
 
-def parts_table(attacks: Sequence[Attack]) -> pd.DataFrame:
-    """Return a row a part of the faces and attack."""
-    parts = attacks[0].slices if attacks else ()
+def strongest_first(attacks: Sequence[Attack]) -> list[Attack]:
+    """Return the attacks by their AUC on all faces."""
+    return sorted(attacks, key=lambda a: -a.overall["auc"]["value"])
+
+
+def auc_table(attacks: Sequence[Attack]) -> pd.DataFrame:
+    """Return a row a part of the faces, a column an attack."""
+    ordered = strongest_first(attacks)
     return pd.DataFrame(
-        [{"faces": part, "attack": a.title, **_cells(a.slices[part])} for part in parts for a in attacks]
+        [
+            {**_sizes(part, record), **{a.title: _cell(a.slices[part]["auc"], 1, 3) for a in ordered}}
+            for part, record in ordered[0].slices.items()
+        ]
     )
+
+
+def parts_table(attack: Attack) -> pd.DataFrame:
+    """Return all measures of an attack, a row a part of the faces."""
+    return pd.DataFrame([{**_sizes(part, record), **_cells(record)} for part, record in attack.slices.items()])
+
+
+def _sizes(part: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    return {"faces": part, "members": record["members"], "others": record["non_members"]}
 
 
 def _cells(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "members": record["members"], "non-members": record["non_members"],
-        "AUC": _cell(record["auc"], 1, 3), "TPR at 1 % FPR, %": _cell(record["tpr_at_1_percent"], 100, 1),
-        "TPR at 0.1 % FPR, %": _cell(record["tpr_at_0.1_percent"], 100, 1),
-        "balanced accuracy, %": _cell(record["balanced_accuracy"], 100, 1),
-        "advantage": _cell(record["advantage"], 1, 3),
-        "TP": record["tp"], "FP": record["fp"], "TN": record["tn"], "FN": record["fn"],
+        "AUC": _cell(record["auc"], 1, 3), "TP": record["tp"], "FP": record["fp"], "TN": record["tn"],
+        "FN": record["fn"], "balanced accuracy": _cell(record["balanced_accuracy"], 100, 1),
+        "TPR at 1 % FPR": _cell(record["tpr_at_1_percent"], 100, 1),
+        "at 0.1 %": _cell(record["tpr_at_0.1_percent"], 100, 1), "advantage": _cell(record["advantage"], 1, 3),
     }  # fmt: skip
 
 
@@ -114,7 +132,7 @@ def charts(predictions: Predictions, attacks: Sequence[Attack]) -> list[tuple[st
     curves = {a.title: roc.roc(a.scores, member)[1:] for a in attacks}
     phi = scores.scaled_confidence(predictions.log_probabilities, predictions.labels)
     sides = membership.two_sides(phi[member], phi[~member], "log-odds of the label, ln(p / (1 − p))")
-    shown = sorted(attacks, key=lambda a: -a.overall["auc"]["value"])[:SHOWN]
+    shown = strongest_first(attacks)[:SHOWN]
     values, errors = (pd.DataFrame({a.title: _by_part(a, which) for a in shown}) for which in ("value", "error"))
     return [
         ("ROC curves", membership.roc_curves(curves, int((~member).sum()))),

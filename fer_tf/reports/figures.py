@@ -166,15 +166,48 @@ def lines(
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
+    _draw_lines(axes, values, errors)
+    axes.set(xlabel=x_name, ylabel=y_name)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def line_panels(
+    values: Mapping[str, pd.DataFrame],
+    x_name: str,
+    y_name: str,
+    errors: Mapping[str, pd.DataFrame] | None = None,
+    reference: float | None = None,
+) -> Figure:
+    """Draw ``lines`` side by side on one scale, a panel an entry.
+
+    Args:
+        values: title of a panel → its numbers, as ``lines`` takes them; the same columns in all.
+        x_name, y_name: labels of the axes.
+        errors: half lengths of the error bars, same keys and shapes.
+        reference: where a dashed line goes through all panels, such as chance.
+    """
+    figure = Figure(figsize=(1.2 + 3.6 * len(values), 3.9), layout="constrained")
+    panels = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
+    for axes, (title, frame) in zip(panels, values.items(), strict=True):
+        if reference is not None:
+            axes.axhline(reference, color=INK, lw=0.9, ls=(0, (4, 3)), zorder=1)
+        _draw_lines(axes, frame, None if errors is None else errors[title])
+        axes.set_xlabel(x_name)
+        axes.set_title(title, fontsize=10, loc="left")
+        axes.set_xticks(frame.index)
+    panels[0].set_ylabel(y_name)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=6, frameon=False, fontsize=8)
+    return figure
+
+
+def _draw_lines(axes, values: pd.DataFrame, errors: pd.DataFrame | None) -> None:
     for i, column in enumerate(values):
         bars = None if errors is None else errors[column]
         axes.errorbar(values.index, values[column], yerr=bars, marker="o", ms=4.5, lw=1.6, capsize=3,
                       color=COLOURS[i % len(COLOURS)], label=str(column))  # fmt: skip
-    axes.set(xlabel=x_name, ylabel=y_name)
-    axes.set_title(title, fontsize=10, loc="left")
-    axes.legend(frameon=False, fontsize=8)
     _quiet(axes)
-    return figure
 
 
 def dots(

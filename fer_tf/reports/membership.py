@@ -18,7 +18,8 @@ def roc_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], non_members:
     Linear axes would hide what matters: an attack that is sure of a few faces (arXiv 2112.03570).
 
     Args:
-        curves: attack → false-positive rates and true-positive rates, each float (K,), ascending from 0 to 1.
+        curves: attack → false-positive rates and true-positive rates, each float (K,), ascending from 0 to 1; three
+            of each are drawn as the one point between the corners.
         non_members: how many there are; below one of them there is nothing to see.
     """
     figure = Figure(figsize=(6.6, 5.2), layout="constrained")
@@ -26,10 +27,13 @@ def roc_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], non_members:
     lowest = min(0.5 / non_members, 0.005)
     axes.plot([lowest, 1], [lowest, 1], color=INK, lw=0.9, ls=(0, (4, 3)), label="chance")
     for i, (name, (fpr, tpr)) in enumerate(curves.items()):
-        dash = DASHES[i // len(COLOURS) % len(DASHES)]
+        dash, colour = DASHES[i // len(COLOURS) % len(DASHES)], COLOURS[i % len(COLOURS)]
+        if len(fpr) == 3:  # one threshold: a point, for between it and the corners there is nothing to choose
+            axes.plot(fpr[1], tpr[1], "o", ms=6, color=colour, label=name)
+            continue
         # The curve starts at 0 false alarms, which a logarithmic axis shows at its left end.
-        axes.step(np.maximum(fpr, lowest), np.maximum(tpr, lowest), where="post", lw=1.6, ls=dash,
-                  color=COLOURS[i % len(COLOURS)], label=name)  # fmt: skip
+        left, bottom = np.maximum(fpr, lowest), np.maximum(tpr, lowest)
+        axes.step(left, bottom, where="post", lw=1.6, ls=dash, color=colour, label=name)
     axes.set(xscale="log", yscale="log", xlim=(lowest, 1), ylim=(lowest, 1.03))
     axes.set(xlabel="non-members called members (FPR)", ylabel="members called members (TPR)")
     for most in (0.01, 0.001):

@@ -15,9 +15,13 @@ STUDIES = {
     "vgg_optim_sweep.py": "adam-constant", "vgg_regularizer_sweep.py": "baseline", "small_resnet.py": "resnet10",
     "zoo.py": "scn", "noisy_labels.py": "scn 30%", "regions.py": "ran sigmoid", "landmarks.py": "landmarks 1",
     "multitask.py": "expression, valence, arousal", "ldl_study.py": "resnet10 sharpened",
+    "ghostface_robustness.py": "resnet10 both 20%",
 }  # fmt: skip
 # What the others write beside results.csv.
-TABLES = {"zoo.py": "zoo.csv", "noisy_labels.py": "noise.csv", "regions.py": "occlusion.csv", "ldl_study.py": "ldl.csv"}
+TABLES = {
+    "zoo.py": "zoo.csv", "noisy_labels.py": "noise.csv", "regions.py": "occlusion.csv", "ldl_study.py": "ldl.csv",
+    "ghostface_robustness.py": "robustness.csv",
+}  # fmt: skip
 
 
 def script(name, *arguments, cwd):

@@ -53,3 +53,15 @@ def test_dots_stand_in_their_rows_with_bars_baseline_and_published_marks():
     baselines = [line for line in axes.lines if line.get_linestyle() == "--"]
     assert [line.get_xdata()[0] for line in baselines] == [70, 75]
     assert axes.yaxis_inverted()  # the first row is on top
+
+
+def test_panels_share_scale_legend_and_reference():
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]}, index=[0, 10])
+    errors = {"left": frame * 0.1, "right": frame * 0}
+    figure = figures.line_panels({"left": frame, "right": 2 * frame}, "x", "y", errors, reference=0.5)
+    left, right = figure.axes
+    assert [axes.get_title(loc="left") for axes in (left, right)] == ["left", "right"]
+    assert left.get_ylim() == right.get_ylim() and left.get_ylabel() == "y" and not right.get_ylabel()
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["a", "b"]
+    assert all(axes.lines[0].get_ydata() == [0.5, 0.5] for axes in (left, right))
+    assert right.containers[1].lines[0].get_ydata().tolist() == [6, 8]
