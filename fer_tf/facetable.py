@@ -157,6 +157,35 @@ class FaceTable:
         return cls(label_set=label_set, skipped=skipped, draw_targets=drawn, **columns)
 
 
+def joined(tables: Mapping[str, FaceTable]) -> FaceTable:
+    """Put tables of one label set one below the other.
+
+    Args:
+        tables: by a name that their ids then begin with, ``name/id``.
+
+    Returns:
+        All faces; columns that one of the tables lacks are left out.
+
+    Raises:
+        UserError: no table, other label sets or sizes of images, or pictures of which some are in memory and some not.
+    """
+    parts = list(tables.values())
+    if not parts:
+        raise UserError("There is no table to join.")
+    first = parts[0]
+    if any((t.label_set, t.draw_targets) != (first.label_set, first.draw_targets) for t in parts):
+        raise UserError("Tables to join must have one label set, and draw targets alike.")
+    if any((t.images is None) != (first.images is None) for t in parts):
+        raise UserError("Tables to join must all have pictures in memory, or none.")
+    if first.images is not None and any(t.image_shape != first.image_shape for t in parts):
+        raise UserError("Tables to join must have images of one size.")
+    names = [name for name, _ in first._columns() if all(getattr(t, name) is not None for t in parts)]
+    columns = {name: np.concatenate([getattr(t, name) for t in parts]) for name in names}
+    columns["ids"] = np.array([f"{name}/{i}" for name, t in tables.items() for i in t.ids.tolist()])
+    skipped = tuple(dict.fromkeys(line for t in parts for line in t.skipped))
+    return FaceTable(label_set=first.label_set, draw_targets=first.draw_targets, skipped=skipped, **columns)
+
+
 def converted(table: FaceTable, label_set: str | LabelSet | None, merged: Mapping[str, str] | None = None) -> FaceTable:
     """Return the table over another label set, by class name; faces that have no class there are left out.
 

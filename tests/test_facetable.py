@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fer_tf.errors import DataError, UserError
-from fer_tf.facetable import FaceTable, converted
-from fer_tf.labels import FER2013, POLARITY, one_hot
+from fer_tf.facetable import FaceTable, converted, joined
+from fer_tf.labels import FER2013, POLARITY, LabelSet, one_hot
 
 
 @pytest.fixture
@@ -102,3 +102,22 @@ def test_converted_takes_every_column_along_and_leaves_out_what_has_no_class(tab
     assert converted(table, "rafdb").labels.tolist() == [3, 0, 5, 6]
     with pytest.raises(UserError, match="Unknown label set 'fer'"):
         converted(table, "fer")
+
+
+def test_joined_tables_keep_their_columns_and_name_their_faces(table):
+    first = table
+    second = replace(first, votes=None, skipped=("a line",))
+    both = joined({"a": first, "b": second})
+    assert len(both) == 2 * len(first)
+    assert list(both.ids) == [f"{name}/{i}" for name in "ab" for i in first.ids]
+    np.testing.assert_array_equal(both.images, np.concatenate([first.images] * 2))
+    assert both.votes is None and both.skipped == ("a line",)
+    for other, message in (
+        (replace(first, label_set=LabelSet("other", first.label_set.classes)), "one label set"),
+        (replace(first, images=None, paths=first.ids), "all have pictures in memory"),
+        (first.with_images(np.repeat(first.images, 2, axis=1).repeat(2, axis=2)), "images of one size"),
+    ):
+        with pytest.raises(UserError, match=message):
+            joined({"a": first, "b": other})
+    with pytest.raises(UserError, match="no table"):
+        joined({})

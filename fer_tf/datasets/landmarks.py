@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_tf.datasets.cache import cached
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import FaceTable
 
@@ -38,32 +39,39 @@ def point_columns(count: int) -> list[str]:
 
 
 def read_landmarks(path: Path | str) -> Landmarks:
-    """Read a table of landmarks; of a picture's faces the one with number 0.
+    """Read a table of landmarks; of a picture's faces the one with number 0. A second time it comes from the cache.
 
     Raises:
         DataError: no such file, other columns, a bad row, a picture that has two such rows.
     """
     path = Path(path)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            count = _count_points(path, next(reader, []))
-            rows, lines = {}, {}
-            for fields in reader:
-                try:
-                    row = _parse(fields, count)
-                    if row and row[0] in lines:
-                        raise DataError(f"face 0 of {row[0]!r} is already on line {lines[row[0]]}.")
-                except DataError as error:
-                    raise DataError(f"{path}:{reader.line_num}: {error}") from None
-                if row:
-                    rows[row[0]], lines[row[0]] = row[1], reader.line_num
+        return Landmarks(**cached("landmarks-1", [path], {}, lambda: _read(path)))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}).") from None
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """Return the columns of ``Landmarks``."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        count = _count_points(path, next(reader, []))
+        rows, lines = {}, {}
+        for fields in reader:
+            try:
+                row = _parse(fields, count)
+                if row and row[0] in lines:
+                    raise DataError(f"face 0 of {row[0]!r} is already on line {lines[row[0]]}.")
+            except DataError as error:
+                raise DataError(f"{path}:{reader.line_num}: {error}") from None
+            if row:
+                rows[row[0]], lines[row[0]] = row[1], reader.line_num
     numbers = np.array(list(rows.values()), np.float32).reshape(len(rows), 2 + 2 * count)
-    return Landmarks(np.array(list(rows), dtype=str), numbers[:, 2:].reshape(-1, count, 2), numbers[:, :2])
+    return {
+        "ids": np.array(list(rows), dtype=str), "points": numbers[:, 2:].reshape(-1, count, 2), "sizes": numbers[:, :2],
+    }  # fmt: skip
 
 
 def with_landmarks(table: FaceTable, path: Path | str) -> FaceTable:

@@ -5,14 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.listed import Face, Reading, assemble, carve_validation, list_tree
 from fer_tf.datasets.splits import check_shares, hashed_split
 from fer_tf.errors import DataError, UserError, unknown_name
-from fer_tf.facetable import FaceTable, converted
+from fer_tf.facetable import FaceTable, converted, joined
 from fer_tf.labels import LFWFER
 
 PARTS: Mapping[str, str] = {"plain": "LFW-FER", "masked": "M-LFW-FER", "cut": "M-LFW-FER-face-cut"}
+BOTH, TOGETHER = "both", ("plain", "masked")
 PROTOCOLS = ("identity", "official")
 FOLDERS = {"train": "train", "eval": "test"}
 _NAME = re.compile(r"(.+)_\d{4}(_\w+)?\.\w+")
@@ -24,6 +27,7 @@ def load(
     *,
     skip_bad: bool = False,
     part: str = "plain",
+    evaluation: str | None = None,
     protocol: str = "identity",
     size: int = 112,
     channels: int = 3,
@@ -32,7 +36,7 @@ def load(
     in_memory: bool = True,
     label_set: str | None = None,
 ) -> FaceTable:
-    """Read one of the three parts.
+    """Read one of the three parts, or plain and masked faces together.
 
     The published ``train`` and ``eval`` share people. By default both are pooled, and each person is put into one
     split by name and seed, the same in all three parts, so that a network trained on plain faces can be tested on
@@ -42,7 +46,9 @@ def load(
     Args:
         data: the folder of the part, with ``train/<class>`` and ``eval/<class>``, or one above it.
         skip_bad: leave bad pictures out instead of stopping at the first.
-        part: ``plain`` (LFW-FER), ``masked`` (M-LFW-FER) or ``cut`` (M-LFW-FER-face-cut).
+        part: ``plain`` (LFW-FER), ``masked`` (M-LFW-FER), ``cut`` (M-LFW-FER-face-cut), or ``both`` plain and masked,
+            whose ids then begin with ``plain/`` and ``masked/``.
+        evaluation: part of validation and test; ``None`` means that of training.
         protocol: ``identity``, or ``official``: ``eval`` is test, and validation is taken from ``train`` by person
             (people of test are then in train too).
         size: height and width in pixels.
@@ -56,21 +62,38 @@ def load(
         UserError: unknown part or protocol.
         DataError: nothing readable at ``data``, or a bad picture.
     """
-    if part not in PARTS:
-        raise unknown_name("part of LFW-FER", part, PARTS)
+    evaluation = part if evaluation is None else evaluation
+    for name in (part, evaluation):
+        if name not in (*PARTS, BOTH):
+            raise unknown_name("part of LFW-FER", name, (*PARTS, BOTH))
     if protocol not in PROTOCOLS:
         raise unknown_name("protocol of LFW-FER", protocol, PROTOCOLS)
     shares, faults, reading = check_shares(split), Faults(skip_bad), Reading(size, channels, in_memory)
     if protocol == "official" and shares[1] >= 1:
         raise UserError(f"split={split!r} leaves no face for training.")
-    root = _find(Path(data), part)
-    faces = [face for folder in FOLDERS for face in _list(root, folder, faults)]
-    table = assemble(root, faces, LFWFER, faults, reading)
-    if protocol == "official":
-        table = carve_validation(table, shares[1], seed, by_subject=True)
-    else:
-        table = replace(table, split=hashed_split(table.subject.tolist(), shares, seed))
+
+    def read(name: str) -> FaceTable:
+        root = _find(Path(data), name)
+        faces = [face for folder in FOLDERS for face in _list(root, folder, faults)]
+        table = assemble(root, faces, LFWFER, faults, reading)
+        if protocol == "official":
+            return carve_validation(table, shares[1], seed, by_subject=True)
+        return replace(table, split=hashed_split(table.subject.tolist(), shares, seed))
+
+    needed = [name for name in PARTS if name in (part, evaluation) or (name in TOGETHER and BOTH in (part, evaluation))]
+    tables = {name: read(name) for name in needed}
+    table = next(iter(tables.values())) if len(tables) == 1 else _chosen(tables, part, evaluation)
     return converted(table, label_set)
+
+
+def _chosen(tables: Mapping[str, FaceTable], part: str, evaluation: str) -> FaceTable:
+    """Put together the training faces of one part (or of two) and the others of another."""
+    rows = {}
+    for name, table in tables.items():
+        trains, judges = (wanted == name or (wanted == BOTH and name in TOGETHER) for wanted in (part, evaluation))
+        keep = np.where(table.split == "train", trains, judges)
+        rows[name] = table.take(keep)
+    return joined(rows)
 
 
 def _find(data: Path, part: str) -> Path:

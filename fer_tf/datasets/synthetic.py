@@ -10,8 +10,8 @@ from fer_tf.datasets.expressions import Blends, Expressions, action_weights, can
 from fer_tf.datasets.geometry import Poses, acts, draw_poses, face_shapes, keep_inside, landmarks
 from fer_tf.datasets.people import People, draw_people
 from fer_tf.errors import UserError, unknown_name
-from fer_tf.facetable import FaceTable
-from fer_tf.labels import FERPLUS, LABEL_SETS, LabelSet, normalise, one_hot
+from fer_tf.facetable import FaceTable, converted
+from fer_tf.labels import FERPLUS, LABEL_SETS, MERGED, LabelSet, normalise, one_hot
 
 TAGGERS = 10
 SMALLEST, LARGEST = 48, 224
@@ -71,7 +71,7 @@ def load(
         channels: 1 for gray, 3 for RGB.
         seed: ≥ 0.
         label_set: ``"fer2013"`` (7 classes), ``"ferplus"`` (8, with contempt), or that of another dataset of such
-            expressions.
+            expressions; ``"lfwfer"`` draws FER2013's and converts them by name, which leaves surprised faces out.
         ambiguity: share of faces that blend two expressions, 0 to 1.
         occlusion: share of faces with something in front of the eyes or the mouth, 0 to 1.
         identities: how many people there are, ≥ 6 so that every split has one.
@@ -88,6 +88,9 @@ def load(
     Raises:
         UserError: an option is out of range.
     """
+    if label_set in MERGED:
+        options = {"size": size, "channels": channels, "ambiguity": ambiguity, "occlusion": occlusion}
+        return converted(load(faces, seed=seed, identities=identities, targets=targets, **options), label_set)
     _check_choices(label_set, targets, channels)
     _check_numbers(
         {"faces": (faces, 1, 10**6), "size": (size, SMALLEST, LARGEST), "seed": (seed, 0, 2**63 - 1),
@@ -158,7 +161,7 @@ def _paint(
 def _check_choices(label_set: str, targets: str, channels: int) -> None:
     drawable = [name for name, known in LABEL_SETS.items() if can_show(known.classes)]
     if label_set not in drawable:
-        raise unknown_name("label set", label_set, drawable)
+        raise unknown_name("label set", label_set, [*drawable, *MERGED])
     if targets not in TARGETS:
         raise unknown_name("kind of targets", targets, TARGETS)
     if channels not in (1, 3):

@@ -4,7 +4,6 @@ The job may be killed at any time: started again it keeps the pictures that are 
 the picture's name and the face's number alone, so that order and interruptions change nothing.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from fer_tf.faces import photographs, reading
 from fer_tf.faces.crops import NO_FACE
 from fer_tf.faces.cut import cut_face
 from fer_tf.faces.detectors import DETECTORS, Detections, Detector
-from fer_tf.faces.masks import MASKS, put_mask, read_color
+from fer_tf.faces.masks import MASKS, drawn_kind, face_seed, put_mask, read_color
 from fer_tf.progress import bar
 
 if TYPE_CHECKING:
@@ -130,18 +129,6 @@ def mask_folder(
         return records.write_tables(dst, [done[name] for name in sorted(done)], notes)
 
 
-def face_seed(seed: int, name: str, face: int) -> tuple[int, int, int]:
-    """Return the seed of one face of one picture, for ``put_mask``.
-
-    Args:
-        seed: of the job.
-        name: of the picture, relative to the tree, with ``/``.
-        face: its number in the picture.
-    """
-    digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return seed, int.from_bytes(digest, "big"), face
-
-
 def _finder(options: MaskOptions, detector: Detector | None) -> "PointFinder":
     # Loads what is needed: dlib for 68 points only.
     from fer_tf.faces.dlib_faces import PointFinder
@@ -224,10 +211,7 @@ class _Job:
     def _changed(self, image: np.ndarray, points: np.ndarray, seed: tuple[int, ...]) -> tuple[np.ndarray, str]:
         if self._options.cut:
             return cut_face(image, points, fill=self._options.fill, enlarge=self._options.enlarge), "cut"
-        kind = self._options.kind
-        if kind == RANDOM:
-            names = sorted(MASKS)
-            kind = names[np.random.default_rng((*seed, 1)).integers(len(names))]
+        kind = drawn_kind(seed) if self._options.kind == RANDOM else self._options.kind
         return put_mask(image, points, kind, seed=seed, color=self._options.color).image, kind
 
 

@@ -12,6 +12,7 @@ from fer_tf.faces.mask_kinds import Mask
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # A mask is painted about this many pixels wide or more, so that 48-pixel faces are antialiased too.
 _FINE_WIDTH = 170
+MOST_FINE = 8
 # Pixels are coloured in pieces of this many: temporaries stay in the cache.
 _PIECE = 30_000
 # Luma of the brightest tenth of a well-lit face, and the saturation of one in full colour.
@@ -52,9 +53,10 @@ class Wearing:
         image: uint8 (H, W, 1 or 3).
         head: where the face is.
         mask: what it wears.
+        fine: how many times finer than the picture it is painted, 1 to ``MOST_FINE``; ``None`` goes by its width.
     """
 
-    def __init__(self, image: np.ndarray, head: Head, mask: Mask):
+    def __init__(self, image: np.ndarray, head: Head, mask: Mask, fine: int | None = None):
         self.image, self.head, self.mask = image, head, mask
         self.points, self.uv = mask_surface.sheet(mask.cut)
         self.bands = [
@@ -65,7 +67,8 @@ class Wearing:
         ]
         self.placed = head.place(self.points)
         width = float(np.ptp(self.placed.reshape(-1, 2), axis=0).max())
-        self.fine = int(np.clip(np.ceil(_FINE_WIDTH / max(width, 1.0)), 1 if width > 900 else 2, 8))
+        by_width = np.clip(np.ceil(_FINE_WIDTH / max(width, 1.0)), 1 if width > 900 else 2, MOST_FINE)
+        self.fine = int(by_width) if fine is None else fine
         # Only the part of the picture that mask, bands and shadow reach is touched.
         everything = np.concatenate([self.placed.reshape(-1, 2), *(points for _, points in self.bands)])
         margin, limit = 0.3 * head.scale + 1, np.array(image.shape[1::-1])

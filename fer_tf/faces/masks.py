@@ -1,5 +1,6 @@
 """Drawn masks on faces, without a photograph asset (after MaskTheFace, arXiv 2008.11104, which pastes photographs)."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from PIL import ImageColor
 
 from fer_tf.errors import UserError
 from fer_tf.faces.head import find_head
-from fer_tf.faces.mask_painting import Wearing
+from fer_tf.faces.mask_painting import MOST_FINE, Wearing
 from fer_tf.registry import Registry
 
 MASKS = Registry("mask")
@@ -36,6 +37,7 @@ def put_mask(
     kind: str = "surgical",
     seed: int | Sequence[int] = 0,
     color: str | tuple[int, int, int] | None = None,
+    fine: int | None = None,
 ) -> MaskedFace:
     """Draw a mask on a face.
 
@@ -48,15 +50,51 @@ def put_mask(
         kind: call string of a row of ``MASKS``, such as ``"surgical(pleats=4)"``.
         seed: one or more numbers ≥ 0; draws colour, folds and wear.
         color: RGB 0 to 255 or a name or ``#rrggbb``, in place of the drawn one.
+        fine: how many times finer than the picture a mask is painted before it is averaged down, 1 to 8; ``None``
+            paints it about 170 pixels wide. On 48-pixel faces 3 is 2.5 times as fast, and levels differ by 0.2 in the
+            mean.
 
     Raises:
-        UserError: an image or landmarks of another shape or with NaN, an unknown kind or colour.
+        UserError: an image or landmarks of another shape or with NaN, an unknown kind or colour, ``fine`` out of range.
     """
     check_image(image)
+    if fine is not None and not 1 <= fine <= MOST_FINE:
+        raise UserError(f"fine={fine!r} is out of range. Expected 1 to {MOST_FINE}.")
     head = find_head(landmarks)
     rng = np.random.default_rng(np.random.SeedSequence(_entropy(seed)))
     mask = MASKS.make(kind, rng, None if color is None else read_color(color))
-    return MaskedFace(*Wearing(image, head, mask).painted(rng))
+    return MaskedFace(*Wearing(image, head, mask, fine).painted(rng))
+
+
+def face_seed(seed: int, name: str, face: int = 0) -> tuple[int, int, int]:
+    """Return the seed of one face of one picture, for ``put_mask``, so that order and interruptions change nothing.
+
+    Args:
+        seed: of the job.
+        name: of the picture, relative to its tree, with ``/``, or of the sample.
+        face: its number in the picture.
+    """
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return seed, int.from_bytes(digest, "big"), face
+
+
+def drawn_kind(seed: Sequence[int]) -> str:
+    """Return one of the names of ``MASKS``, each as likely as the others, for a face's seed."""
+    names = sorted(MASKS)
+    return names[np.random.default_rng((*seed, 1)).integers(len(names))]
+
+
+def wearable(landmarks: np.ndarray) -> np.ndarray:
+    """Tell which landmarks (N, 5 or 68, 2) a mask can be drawn by, bool (N,): none missing, and those of a face."""
+    return np.array([_is_face(points) for points in landmarks], dtype=bool)
+
+
+def _is_face(points: np.ndarray) -> bool:
+    try:
+        find_head(points)
+    except UserError:
+        return False
+    return True
 
 
 def check_image(image: np.ndarray) -> None:

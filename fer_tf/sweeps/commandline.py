@@ -35,6 +35,7 @@ class Study:
         report: writes figures and pages from the results into the output folder; returns the files written.
         add_arguments: adds the study's own flags.
         defaults: defaults of flags that differ from the shared ones.
+        without: shared flags that the study does not take, such as ``--width``; ``defaults`` has what they stand for.
     """
 
     name: str
@@ -43,12 +44,18 @@ class Study:
     report: Callable[["Sequence[Result]", Path, argparse.Namespace], list[Path]]
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
 
 
 def parser(study: Study) -> argparse.ArgumentParser:
     """Make the argument parser of a study: the shared flags, then its own."""
     p = argparse.ArgumentParser(description=study.description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    data = p.add_argument_group("data").add_argument
+
+    def group(title: str) -> Callable[..., None]:
+        add = p.add_argument_group(title).add_argument
+        return lambda flag, **keywords: None if flag in study.without else add(flag, **keywords)
+
+    data = group("data")
     names = f"{', '.join(DATASETS)}, or a call string such as \"ferplus(mode='probability')\""
     data("--dataset", default="synthetic", metavar="NAME", help=names)
     data("--data", metavar="DIR", help="folder or file of the dataset; synthetic needs none")
@@ -56,7 +63,7 @@ def parser(study: Study) -> argparse.ArgumentParser:
     data("--limit", type=_positive(int), metavar="N", help="use at most N faces of each split")
     data("--crop", type=_crop, default=40, metavar="PX",
          help="side of the square the network sees; 0 for the whole picture (default %(default)s)")  # fmt: skip
-    run = p.add_argument_group("runs").add_argument
+    run = group("runs")
     run("--epochs", type=_positive(int), default=6, help="default %(default)s")
     run("--model", default="vgg", help="call string of the network (default %(default)s)")
     run("--width", type=_positive(float), default=0.125,
@@ -67,7 +74,7 @@ def parser(study: Study) -> argparse.ArgumentParser:
     run("--seeds", type=_seeds, default=(0,), metavar="N,N,…", help="one run a seed (default 0)")
     run("--view", default="center", help="how test faces are shown: center, flip or ten_crop (default %(default)s)")
     run("--jit", action="store_true", help="compile with XLA: slower start, faster steps; for runs of many minutes")
-    what = p.add_argument_group("what to do").add_argument
+    what = group("what to do")
     what("--only", action="append", metavar="PATTERN", help="only runs whose name matches, e.g. 'adam*'; repeatable")
     what("--quick", action="store_true", help="a look in two minutes: 512 faces, two epochs, batches of 32")
     what("--list", action="store_true", help="show the runs and stop")
@@ -151,7 +158,7 @@ def _check(configs: Sequence[RunConfig], load: "TableCache") -> None:
     from fer_tf.training.run import build_network, check
 
     # Those of one dataset together: the cache holds one.
-    for config in sorted(configs, key=lambda c: (c.dataset, c.label_noise, c.seed)):
+    for config in sorted(configs, key=lambda c: (c.dataset, c.cover or "", c.label_noise, c.seed)):
         check(config, load(config))
     for config in {(c.model, c.objective, c.start): c for c in configs}.values():
         objectives.build(config.objective, build_network(config, load(config)), load(config)["train"])

@@ -41,7 +41,10 @@ class TableCache:
     def __call__(self, config: RunConfig) -> Tables:
         """Return the tables of a configuration, read anew only when they are not those of the last call."""
         noise = (config.label_noise, config.seed if config.label_noise else 0)
-        key = (config.dataset, config.data, config.skip_bad, config.limit, config.image_size, config.landmarks, noise)
+        key = (
+            config.dataset, config.data, config.skip_bad, config.limit, config.image_size, config.landmarks,
+            config.cover, noise,
+        )  # fmt: skip
         if key != self._key:
             self._tables = load_tables(config)
             self._key = key

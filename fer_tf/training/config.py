@@ -19,7 +19,7 @@ RANGES = {
     "label_noise": (0, 1),
 }  # fmt: skip
 # Settings that came later: at their defaults they stay out of the digest, so that older runs keep their folders.
-LATER = {"objective": "classification", "landmarks": None, "label_noise": 0.0, "start": None}
+LATER = {"objective": "classification", "landmarks": None, "label_noise": 0.0, "start": None, "cover": None}
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class RunConfig:
         skip_bad: leave out unreadable rows (recorded) instead of stopping.
         limit: at most so many faces a split, evenly spaced, for quick looks; ``None`` for all.
         landmarks: a table of landmarks (``fer_tf.datasets.landmarks``) that gives the faces theirs, by id.
+        cover: what the faces wear (``fer_tf.faces.covers``), such as ``"cover(train='masked', evaluation='both')"``;
+            needs landmarks.
         label_noise: share of the training faces that get a wrong label (``fer_tf.datasets.noise``).
         model: call string of the model registry.
         start: a trained network's ``.keras`` file, whose weights the run begins from (``models.begin_from``).
@@ -64,6 +66,7 @@ class RunConfig:
     skip_bad: bool = False
     limit: int | None = None
     landmarks: str | None = None
+    cover: str | None = None
     label_noise: float = 0.0
     model: str = "vgg"
     start: str | None = None
@@ -106,6 +109,7 @@ class RunConfig:
     def _resolve_names(self) -> None:
         from fer_tf import augment
         from fer_tf.datasets import DATASETS
+        from fer_tf.faces.covers import COVERS
         from fer_tf.losses import LOSSES
         from fer_tf.models import MODELS
         from fer_tf.training.averaging import AVERAGINGS
@@ -118,6 +122,8 @@ class RunConfig:
         cells += [(AVERAGINGS, self.averaging)] if self.averaging else []
         for registry, text in cells:
             registry.resolve(text)
+        if self.cover:
+            COVERS.make(self.cover)
         augment.build(self.augment)
         augment.check_columns(self.augment, self.columns)
 

@@ -19,6 +19,7 @@ from fer_tf import atomic, datasets, evaluation, losses, models
 from fer_tf.datasets.landmarks import with_landmarks
 from fer_tf.datasets.noise import flip_labels
 from fer_tf.errors import UserError
+from fer_tf.faces.covers import COVERS
 from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.progress import bar
 from fer_tf.readers import open_reader
@@ -43,16 +44,18 @@ def load_tables(config: RunConfig) -> Tables:
     table = datasets.load(config.dataset, config.data, skip_bad=config.skip_bad)
     if config.landmarks:
         table = with_landmarks(table, config.landmarks)
-    tables = {split: _prepared(table.select(split), config) for split in SPLITS}
+    tables = {split: _prepared(table.select(split), config, split) for split in SPLITS}
     if config.label_noise:
         tables["train"], _ = flip_labels(tables["train"], config.label_noise, config.seed)
     return tables
 
 
-def _prepared(table: FaceTable, config: RunConfig) -> FaceTable:
+def _prepared(table: FaceTable, config: RunConfig, split: str) -> FaceTable:
     if config.limit and config.limit < len(table):
         # Evenly spaced, because class folders come class by class.
         table = table.take(np.linspace(0, len(table), config.limit, endpoint=False).astype(int))
+    if config.cover:
+        table = COVERS.make(config.cover).put_on(table, split)
     if config.image_size:
         from fer_tf.datasets.pictures import resized
 

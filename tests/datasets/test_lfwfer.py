@@ -1,5 +1,6 @@
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from fer_tf.datasets import load
@@ -33,6 +34,21 @@ def test_a_person_has_the_same_split_in_every_part(release):
     assert "/M-LFW-FER/" in load("lfwfer(part='masked', in_memory=False)", release).paths[0]
 
 
+def test_parts_for_training_and_for_evaluation(release):
+    parts = {name: load(f"lfwfer(part={name!r})", release) for name in ("plain", "masked", "cut")}
+    both = load("lfwfer(part='both')", release)
+    assert len(both) == 164 and len(set(both.ids)) == 164
+    np.testing.assert_array_equal(both.images, np.concatenate([parts["plain"].images, parts["masked"].images]))
+    mixed = load("lfwfer(part='cut', evaluation='both')", release)
+    train = mixed.select("train")
+    assert list(train.ids) == [f"cut/{i}" for i in parts["cut"].select("train").ids]
+    np.testing.assert_array_equal(train.images, parts["cut"].select("train").images)
+    expected = [f"{part}/{i}" for part in ("plain", "masked") for i in parts[part].select("test").ids]
+    assert list(mixed.select("test").ids) == expected
+    same = load("lfwfer(part='masked', evaluation='masked')", release)
+    assert list(same.ids) == list(parts["masked"].ids)
+
+
 def test_the_official_split_shares_people_but_not_with_validation(release):
     table = load("lfwfer(protocol='official')", release)
     assert Counter(table.split)["test"] == 22
@@ -63,7 +79,8 @@ def test_what_is_bad_is_named_or_skipped(release, layouts):
 
 def test_options_are_checked(release):
     for option, message in (
-        ("part='bare'", "Unknown part of LFW-FER 'bare'"),
+        ("part='bare'", "Unknown part of LFW-FER 'bare'. Available: both, cut, masked, plain"),
+        ("evaluation='bare'", "Unknown part of LFW-FER 'bare'"),
         ("protocol='mine'", "Unknown protocol of LFW-FER 'mine'"),
         ("split=(1, 1, 0)", "split="),
         ("label_set='fer2013'", "coarser"),

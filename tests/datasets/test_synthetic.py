@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from fer_tf.datasets.synthetic import load
 from fer_tf.errors import UserError
-from fer_tf.labels import FER2013, FERPLUS
+from fer_tf.labels import FER2013, FERPLUS, POLARITY
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +162,7 @@ def test_a_linear_classifier_learns_something_but_not_everything(table):
         ({"faces": True}, "faces is True"),
         ({"seed": -1}, "seed is -1"),
         ({"identities": 5}, "identities is 5. Expected an integer from 6"),
-        ({"label_set": "fer2014"}, r"Unknown label set 'fer2014'. Available: .*fer2013, ferplus"),
-        ({"label_set": "lfwfer"}, "Unknown label set 'lfwfer'"),
+        ({"label_set": "fer2014"}, r"Unknown label set 'fer2014'. Available: .*fer2013, ferplus, lfwfer"),
         ({"targets": "soft"}, "Unknown kind of targets 'soft'. Available: hard, votes"),
         ({"ambiguity": 1.5}, "ambiguity is 1.5. Expected a number from 0 to 1"),
         ({"occlusion": "much"}, "occlusion is 'much'"),
@@ -183,3 +182,12 @@ def test_valence_and_arousal_are_the_mean_of_what_the_taggers_said():
     assert of_happy.size and np.allclose(table.valence_arousal[of_happy], (0.8, 0.35))
     assert (table.valence_arousal[votes[:, sad] > 0.8, 0] < -0.3).all()
     assert np.abs(table.valence_arousal).max() <= 1
+
+
+def test_three_coarse_classes_are_drawn_as_seven_and_converted_by_name():
+    seven, three = load(faces=60, seed=2), load(faces=60, seed=2, label_set="lfwfer")
+    kept = np.flatnonzero(seven.labels != FER2013.index("surprise"))
+    assert list(three.ids) == list(seven.ids[kept]) and len(kept) < 60
+    names = [POLARITY[FER2013.classes[i]] for i in seven.labels[kept]]
+    assert [three.label_set.classes[i] for i in three.labels] == names
+    np.testing.assert_array_equal(three.images, seven.images[kept])

@@ -30,6 +30,18 @@ def test_help_shows_examples_and_defaults(capsys):
     assert "published size (default 0.03)" in text and "runs/demo" in text
 
 
+def test_a_study_may_leave_shared_flags_out_and_take_one_for_itself(capsys):
+    study = commandline.Study(
+        "demo", "What?", configs, lambda *_: [], without=("--width", "--model"), defaults={"width": 1.0},
+        add_arguments=lambda p: p.add_argument("--model", default="own", help="a file"),
+    )  # fmt: skip
+    options = commandline.parser(study).parse_args([])
+    assert options.model == "own" and options.width == 1.0 and options.epochs == 6
+    with pytest.raises(SystemExit):
+        commandline.parser(study).parse_args(["--width", "2"])
+    assert "unrecognized arguments: --width" in capsys.readouterr().err
+
+
 def test_list_shows_the_runs_and_does_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("--list", "--seeds", "0,7") == 0

@@ -30,6 +30,8 @@ CONFIG = RunConfig(name="a")
         ({"dropout": 2}, "dropout is 2. Expected 0 to 0.999"),
         ({"learning_rate": 0}, "learning_rate is 0. Expected a number above 0"),
         ({"l2": float("nan")}, "l2 is nan"),
+        ({"cover": "cover(train='veiled')"}, "Unknown part 'veiled'"),
+        ({"cover": "mask"}, "Unknown cover 'mask'. Available: cover"),
         ({"view": "twenty_crop"}, "Unknown view 'twenty_crop'. Available: center, flip, ten_crop"),
     ],
 )
