@@ -4,9 +4,12 @@ import numpy as np
 
 from fer_tf.errors import UserError
 from fer_tf.faces.head import FIVE, find_head
-from fer_tf.faces.masks import MASKS, put_mask
+from fer_tf.faces.masks import MASKS, put_mask, wearable
 from fer_tf.robustness import draws
 from fer_tf.robustness.faces import Faces
+
+# Up to this height, pictures whose masks are painted finer than this cannot be told apart.
+SMALL, FINE = 64, 3
 
 
 def mask(faces: Faces, drop: float, kind: str | None = None) -> np.ndarray:
@@ -26,20 +29,15 @@ def mask(faces: Faces, drop: float, kind: str | None = None) -> np.ndarray:
     """
     if faces.landmarks is None or not wearable(faces.landmarks).all():
         raise UserError("A mask needs the landmarks of every face. Leave faces without out; see wearable.")
-    names = sorted(MASKS)
+    names, fine = sorted(MASKS), FINE if faces.images.shape[1] <= SMALL else None
     out = np.empty_like(faces.images)
     for i, (image, points, numbers) in enumerate(
         zip(faces.images, faces.landmarks, draws.words(faces.streams, 2), strict=True)
     ):
         worn = kind or names[int(numbers[0]) % len(names)]
         down = find_head(points).camera[:, 1] * drop
-        out[i] = put_mask(image, points + down, worn, seed=int(numbers[1])).image
+        out[i] = put_mask(image, points + down, worn, seed=int(numbers[1]), fine=fine).image
     return out
-
-
-def wearable(landmarks: np.ndarray) -> np.ndarray:
-    """Tell which landmarks (N, 5 or 68, 2) are those of a face that a mask can be put on, bool (N,)."""
-    return np.array([_is_face(points) for points in landmarks], dtype=bool)
 
 
 def canonical_landmarks(count: int, size: tuple[int, int]) -> np.ndarray:
@@ -54,11 +52,3 @@ def canonical_landmarks(count: int, size: tuple[int, int]) -> np.ndarray:
 
     points = FIVE[:, :2] * EYE_DISTANCE + (0.5, EYE_LINE)
     return np.tile(np.float32(points * size[::-1]), (count, 1, 1))
-
-
-def _is_face(points: np.ndarray) -> bool:
-    try:
-        find_head(points)
-    except UserError:
-        return False
-    return True

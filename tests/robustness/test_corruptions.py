@@ -9,6 +9,7 @@ from PIL import Image
 
 from fer_tf.datasets import synthetic
 from fer_tf.errors import UserError
+from fer_tf.faces.masks import wearable
 from fer_tf.robustness import (
     CORRUPTIONS,
     SEVERITIES,
@@ -22,7 +23,7 @@ from fer_tf.robustness import (
     occlusion,
 )
 from fer_tf.robustness.faces import Faces
-from fer_tf.robustness.masks import canonical_landmarks, wearable
+from fer_tf.robustness.masks import canonical_landmarks
 
 # These do the same to every face.
 DRAWLESS = {"brighter", "darker", "contrast", "gaussian_blur", "defocus_blur", "pixelate", "eyes", "mouth"}
