@@ -5,7 +5,7 @@
 
 GhostFace (repaired, for faces of FER2013's size) and the shipped network's ResNet-10 are trained with no augmentation
 (not even a random crop), RandAugment, MixUp, or both, while 0, 10 or 20 % of the training labels are made wrong;
-validation and test keep theirs. Of each run:
+validation and test keep theirs. Every run goes to its end, and no epoch is chosen (--keep). Of each run:
 
   accuracy, macro-F1   on test
   gap                  accuracy on the training faces with a right label, less that on test
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_tf.sweeps import commandline, memorisation_study
+from fer_tf.training.config import KEPT
 
 if TYPE_CHECKING:
     from fer_tf.sweeps.runner import Result
@@ -37,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
           help="shares of wrong labels (default 0,10,20)")  # fmt: skip
     group("--alpha", type=float, default=0.2, help="of MixUp's Beta distribution (default %(default)s)")
     group("--learning-rate", type=float, default=0.002, help="of AdamW (default %(default)s)")
+    group("--keep", choices=KEPT, default="last",
+          help="the epoch examined; the best on validation, whose labels are right, comes before most wrong labels are "
+               "learned (default %(default)s)")  # fmt: skip
+    group("--averaging", default="ema(decay=0.9)", metavar="NAME",
+          help="of the weights that are evaluated, whose batch-norm is then re-estimated; '' for none. GhostFace's own "
+               "statistics take some 500 steps to arrive (default %(default)s)")  # fmt: skip
     group("--baselines", default="vgg19; resnet18; vgg13; efficientnet_b0; ghostnet", metavar="NAME; NAME",
           help="what sizes are compared with (default %(default)s)")  # fmt: skip
 
@@ -70,7 +77,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     for name, frame in ((memorisation_study.TABLE, runs), ("sizes.csv", sizes)):
         with atomic.replacing(out / name) as part:
             frame.to_csv(part, index=False)
-    tables = [("By condition", memorisation_page.readable(table)), ("Sizes at full width", sizes)]
+    tables = [*memorisation_page.readable(table), ("Sizes at full width", sizes)]
     written = study_page.write(results, out, title, lambda _: memorisation_page.charts(table), tables)
     return [*written, out / memorisation_study.TABLE, out / "sizes.csv"]
 

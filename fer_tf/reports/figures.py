@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 PALE = "#c8ccd0"
 INK = "#24292f"
+# How far lines of one panel stand beside each other, as a share of x.
+APART = 0.012
 
 
 def learning_curves(histories: Mapping[str, pd.DataFrame], marked: int = len(COLOURS)) -> Figure:
@@ -193,7 +195,7 @@ def line_panels(
     for axes, (title, frame) in zip(panels, values.items(), strict=True):
         if reference is not None:
             axes.axhline(reference, color=INK, lw=0.9, ls=(0, (4, 3)), zorder=1)
-        _draw_lines(axes, frame, None if errors is None else errors[title])
+        _draw_lines(axes, frame, None if errors is None else errors[title], apart=APART)
         axes.set_xlabel(x_name)
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_xticks(frame.index)
@@ -202,10 +204,13 @@ def line_panels(
     return figure
 
 
-def _draw_lines(axes, values: pd.DataFrame, errors: pd.DataFrame | None) -> None:
+def _draw_lines(axes, values: pd.DataFrame, errors: pd.DataFrame | None, apart: float = 0) -> None:
+    """Draw a line a column, beside each other by ``apart`` of the range of x, so that their error bars can be told."""
+    step = apart * (np.ptp(values.index.to_numpy(float)) or 1.0)
     for i, column in enumerate(values):
         bars = None if errors is None else errors[column]
-        axes.errorbar(values.index, values[column], yerr=bars, marker="o", ms=4.5, lw=1.6, capsize=3,
+        x = values.index + step * (i - (values.shape[1] - 1) / 2) if apart else values.index
+        axes.errorbar(x, values[column], yerr=bars, marker="o", ms=4.5, lw=1.6, capsize=3,
                       color=COLOURS[i % len(COLOURS)], label=str(column))  # fmt: skip
     _quiet(axes)
 

@@ -22,7 +22,8 @@ def sizes_table(
     """Return what networks cost, and what the studied ones save, all at one size of face.
 
     Args:
-        studied: call strings; each has a column with the share of a row's MACs that it saves, in percent.
+        studied: call strings; each has a column with the share of a row's MACs that it saves, in percent; none
+            where it computes more.
         baselines: call strings of further networks.
         shape: (H, W, channels) of a face.
         num_classes: C.
@@ -33,36 +34,35 @@ def sizes_table(
         for text in texts:
             sizes[text] = measure(models.build(text, num_classes, shape))
             ticks.update()
-    return pd.DataFrame(
-        [
-            {
-                "network": text, "parameters": size.parameters, "macs": size.macs,
-                **{_saving(s): 100 * (1 - sizes[s].macs / size.macs) if s != text else None for s in studied},
-            }
-            for text, size in sizes.items()
-        ]
-    )  # fmt: skip
+    table = pd.DataFrame({"network": list(sizes)})
+    table["parameters"] = [size.parameters for size in sizes.values()]
+    table["macs"] = macs = pd.Series([size.macs for size in sizes.values()])
+    for text in studied:
+        saved = 100 * (1 - sizes[text].macs / macs)
+        table[f"MACs that {callstring.parse(text)[0]} saves, %"] = saved.where(saved > 0)
+    return table
 
 
-def _saving(text: str) -> str:
-    return f"MACs that {callstring.parse(text)[0]} saves, %"
-
-
-def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Return ``memorisation_study.summary`` for people: percent, millions, short names."""
-    shown = pd.DataFrame({"network": table["network"], "augmentation": table["augmentation"]})
-    shown["wrong labels"] = [f"{rate:.0%}" for rate in table["wrong_labels"]]
+def readable(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return ``memorisation_study.summary`` for people, in two tables with headings: percent, millions, short names."""
+    condition = table[["network", "augmentation"]].copy()
+    condition["wrong labels"] = [f"{rate:.0%}" for rate in table["wrong_labels"]]
     shares = {
         "accuracy": "test accuracy", "macro_f1": "macro-F1", "train_accuracy": "train accuracy", "gap": "gap",
         "memorised": "memorised", "memorised_by_chance": "by chance",
     }  # fmt: skip
+    learned, given_away = condition.copy(), condition.copy()
     for column, name in shares.items():
-        shown[name] = 100 * table[column]
-    shown["AUC"], shown["AUC, right labels"] = table["auc"].round(3).astype(str), table["auc_right_labels"]
-    shown["TPR at 1 %"] = 100 * table["tpr_at_1_percent"]
-    shown["FP"], shown["FN"] = table["fp"], table["fn"]
-    shown["parameters, M"], shown["MACs, M"] = table["parameters"] / 1e6, table["macs"] / 1e6
-    return shown
+        learned[name] = 100 * table[column]
+    learned["parameters, M"], learned["MACs, M"] = table["parameters"] / 1e6, table["macs"] / 1e6
+    areas = {"auc": "AUC", "auc_right_labels": "of right labels", "auc_wrong_labels": "of wrong labels"}
+    for column, name in areas.items():
+        given_away[name] = [None if pd.isna(value) else f"{value:.3f}" for value in table[column]]
+    given_away["TPR at 1 % FPR"] = 100 * table["tpr_at_1_percent"]
+    given_away["balanced accuracy"] = 100 * table["balanced_accuracy"]
+    for column in ("members", "fp", "fn"):
+        given_away[column.upper() if column != "members" else column] = table[column].round().astype(int)
+    return [("What is learned", learned), ("What the loss attack finds", given_away)]
 
 
 def charts(table: pd.DataFrame) -> "list[tuple[str, Figure]]":

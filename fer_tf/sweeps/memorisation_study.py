@@ -53,7 +53,8 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     settings = commandline.shared_settings(options)
     recipe = {
         "optimizer": "adamw", "learning_rate": options.learning_rate, "weight_decay": 0.05,
-        "schedule": f"warmup_cosine(warmup={min(1, options.epochs / 10):g})",
+        "schedule": f"warmup_cosine(warmup={min(1, options.epochs / 10):g})", "averaging": options.averaging or None,
+        "keep": options.keep,
     }  # fmt: skip
     runs = [
         RunConfig(
@@ -224,6 +225,6 @@ def summary(runs: "pd.DataFrame") -> "pd.DataFrame":
     import pandas as pd
 
     groups = runs.groupby(["network", "augmentation", "wrong_labels"], sort=False)
-    mean = groups[["parameters", "macs", *MEASURES]].mean()
+    mean = groups[["parameters", "macs", "members", *MEASURES]].mean()
     errors = groups[["accuracy", "gap", "memorised", "auc"]].sem().add_suffix("_sem")
     return pd.concat([groups.size().rename("seeds"), mean, errors], axis=1).reset_index()

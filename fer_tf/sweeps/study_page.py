@@ -89,9 +89,10 @@ def _note(results: Sequence[Result]) -> str:
     if not finished:
         return f"{about}; none of them ended well."
     counts = [sum(row) for row in finished[0]["test"]["confusion"]]
+    chosen = "Epochs and the winner are" if config.keep == "best" else "The last epoch is kept, and the winner is"
     return (
         f"{about}, {sum(m['seconds'] for m in finished) / 60:.1f} minutes of training on {machine['platform']} with "
-        f"Keras {machine['keras']} ({machine['backend']}). Epochs and the winner are chosen on validation; the "
+        f"Keras {machine['keras']} ({machine['backend']}). {chosen} chosen on validation; the "
         f"{sum(counts)} test faces are scored once, view {config.view}. Accuracies in percent; always naming the "
         f"largest class would score {100 * max(counts) / sum(counts):.1f} on test."
     )

@@ -130,7 +130,7 @@ class EndOfEpoch(keras.callbacks.Callback):
                 raise RunFailed(f"validation logits are not finite after epoch {epoch + 1}")
             scores = evaluation.scores(logits, self.validation)
             best = max((row["val_accuracy"] for row in self.progress.history), default=-1.0)
-            if scores["accuracy"] > best:
+            if scores["accuracy"] > best or self.config.keep == "last":
                 self.progress.best_epoch = epoch + 1
                 facts = facts_for(self.config, self.validation, network)
                 models.save(network, model_of(self.folder, epoch + 1), facts)

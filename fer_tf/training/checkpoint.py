@@ -19,7 +19,8 @@ class Progress:
     Attributes:
         epoch: finished epochs.
         history: one dict of numbers an epoch.
-        best_epoch: 1-based epoch with the highest validation accuracy so far (the first on ties), 0 for none.
+        best_epoch: 1-based epoch whose network is kept: of the highest validation accuracy so far (the first on ties),
+            or the last one, as the configuration says; 0 for none.
         schedule_state: state of a schedule that reacts to results; ``None`` for the others.
     """
 

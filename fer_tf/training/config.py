@@ -18,8 +18,11 @@ RANGES = {
     "clipvalue": (0, 1e6), "sharpness": (0, 1e6), "dropout": (0, 0.999),
     "label_noise": (0, 1),
 }  # fmt: skip
+KEPT = ("best", "last")
 # Settings that came later: at their defaults they stay out of the digest, so that older runs keep their folders.
-LATER = {"objective": "classification", "landmarks": None, "label_noise": 0.0, "start": None, "cover": None}
+LATER = {
+    "objective": "classification", "landmarks": None, "label_noise": 0.0, "start": None, "cover": None, "keep": "best",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class RunConfig:
         augment: call strings of the augmentation registry and preset names, in the order in which they run.
         epochs, batch_size, seed: as usual; one epoch shows every training face once.
         view: how test faces are shown: ``center``, ``flip`` (mean of two) or ``ten_crop``. Validation uses ``center``.
+        keep: which epoch's network the run leaves: the ``best`` on validation, or the ``last`` (to study what networks
+            learn by heart, for which an early choice is a remedy of its own).
         jit_compile: compile the step with XLA; slower to start, faster to run from a few thousand steps on.
 
     Raises:
@@ -92,6 +97,7 @@ class RunConfig:
     batch_size: int = 64
     seed: int = 0
     view: str = "center"
+    keep: str = "best"
     jit_compile: bool = False
 
     def __post_init__(self):
@@ -104,6 +110,8 @@ class RunConfig:
             raise UserError(f"learning_rate is {self.learning_rate}. Expected a number above 0.")
         if self.view not in VIEWS:
             raise UserError(f"Unknown view {self.view!r}. Available: {', '.join(VIEWS)}.")
+        if self.keep not in KEPT:
+            raise UserError(f"Unknown keep {self.keep!r}. Available: {', '.join(KEPT)}.")
         self._resolve_names()
 
     def _resolve_names(self) -> None:

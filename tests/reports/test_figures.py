@@ -64,4 +64,7 @@ def test_panels_share_scale_legend_and_reference():
     assert left.get_ylim() == right.get_ylim() and left.get_ylabel() == "y" and not right.get_ylabel()
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["a", "b"]
     assert all(axes.lines[0].get_ydata() == [0.5, 0.5] for axes in (left, right))
-    assert right.containers[1].lines[0].get_ydata().tolist() == [6, 8]
+    a, b = (bars.lines[0] for bars in right.containers)
+    assert b.get_ydata().tolist() == [6, 8]
+    # Beside each other by a little, around the true place.
+    assert 0 < b.get_xdata()[0] - a.get_xdata()[0] < 0.5 and a.get_xdata()[0] == -b.get_xdata()[0]

@@ -32,6 +32,7 @@ CONFIG = RunConfig(name="a")
         ({"l2": float("nan")}, "l2 is nan"),
         ({"cover": "cover(train='veiled')"}, "Unknown part 'veiled'"),
         ({"cover": "mask"}, "Unknown cover 'mask'. Available: cover"),
+        ({"keep": "first"}, "Unknown keep 'first'. Available: best, last"),
         ({"view": "twenty_crop"}, "Unknown view 'twenty_crop'. Available: center, flip, ten_crop"),
     ],
 )

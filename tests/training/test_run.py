@@ -88,6 +88,16 @@ def test_the_epoch_is_chosen_on_validation_and_the_model_is_that_epochs(finished
     assert (logits.argmax(1) == validation.labels).mean() == pytest.approx(metrics["val_accuracy"])
 
 
+def test_the_last_epoch_is_kept_where_the_configuration_says_so(tmp_path):
+    # Validation under the other name of each face: the more is learned, the worse it goes.
+    validation = replace(TABLES["validation"], targets=TABLES["validation"].targets[:, ::-1])
+    metrics = execute(replace(CONFIG, keep="last"), tmp_path, {**TABLES, "validation": validation})
+    history = pd.read_csv(tmp_path / "history.csv")["val_accuracy"]
+    assert metrics["best_epoch"] == CONFIG.epochs and metrics["val_accuracy"] == history.iloc[-1] < history.max()
+    logits = run.evaluation.logits(models.load(tmp_path / "model.keras"), validation.images, crop=12)
+    assert (logits.argmax(1) == validation.labels).mean() == pytest.approx(metrics["val_accuracy"])
+
+
 def test_it_learns_and_scores_test(finished):
     folder, metrics = finished
     with np.load(folder / "test_logits.npz") as file:
