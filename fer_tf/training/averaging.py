@@ -122,13 +122,15 @@ def recalibrated_batch_norm(
     variables = list(network.non_trainable_variables)
     before = _copies(variables)
     try:
-        _estimate(network, layers, batches)
+        estimate_batch_norm(network, batches)
         yield
     finally:
         _assign(variables, before)
 
 
-def _estimate(network: keras.Model, layers: list[keras.layers.Layer], batches: Iterable[Any]) -> None:
+def estimate_batch_norm(network: keras.Model, batches: Iterable[Any]) -> None:
+    """Give ``network`` the batch-norm statistics of its weights on these images; see ``recalibrated_batch_norm``."""
+    layers = _batch_norms(network)
     momenta = [layer.momentum for layer in layers]
     seen = 0
     try:

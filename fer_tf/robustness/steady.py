@@ -1,0 +1,105 @@
+"""Write a steadier copy of a trained network: it changes its mind less often when a face moves by a pixel.
+
+Its convolutions of stride 2 get a low-pass filter inside their kernels (arXiv 1904.11486), its batch-norm statistics
+are estimated anew on training faces, its temperature on validation. Nothing is trained. The copy is a file like any
+other: python -m fer_tf.robustness measures it, predict and export take it.
+
+example:
+  python -m fer_tf.robustness.steady default steady.keras --dataset fer2013 --data DIR
+
+exit codes: 0 done, 2 a mistake in the command"""
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fer_tf.datasets.pictures import resized
+from fer_tf.errors import UserError, exit_on_user_error
+from fer_tf.facetable import FaceTable
+
+if TYPE_CHECKING:
+    import keras
+
+# Enough: statistics of 2,048 faces differ from those of all by less than a hundredth of a deviation.
+FACES, BATCH = 4096, 256
+
+
+def steadied(network: "keras.Model", train: FaceTable, validation: FaceTable, seed: int = 0) -> "keras.Model":
+    """Copy a network with filters in its strided convolutions.
+
+    Args:
+        network: with facts.
+        train: faces for the batch-norm statistics, of which up to ``FACES`` are drawn.
+        validation: faces for the temperature.
+        seed: draws faces, crops and mirrors.
+
+    Raises:
+        UserError: a network that has nothing to filter, or faces of other channels or classes.
+    """
+    from fer_tf import evaluation
+    from fer_tf.metrics import calibration
+    from fer_tf.models import facts_of
+    from fer_tf.models.antialias import antialiased
+    from fer_tf.training.averaging import estimate_batch_norm
+
+    facts = facts_of(network)
+    if facts.label_set.classes != validation.label_set.classes:
+        raise UserError(
+            f"The network tells {', '.join(facts.label_set.classes)}, the data {validation.label_set.name}."
+        )
+    copy = antialiased(network)
+    estimate_batch_norm(copy, _crops(train, network.input_shape[1:], facts.face_size, seed))
+    found = evaluation.logits(copy, resized(validation.images, facts.face_size))
+    temperature = calibration.fit_temperature(found, validation.targets)
+    copy.facts = dataclasses.replace(facts, temperature=temperature)
+    return copy
+
+
+def _crops(table: FaceTable, shape: tuple[int, int, int], face_size: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield batches of random crops of faces, half of them mirrored, float32 (B, \\*shape)."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(table))[:FACES]
+    if table.image_shape[2] != shape[2]:
+        raise UserError(f"Faces have {table.image_shape[2]} channels, the network takes {shape[2]}.")
+
+    for start in range(0, len(chosen), BATCH):
+        faces = resized(table.images[chosen[start : start + BATCH]], face_size)
+        places = rng.integers(0, (face_size - shape[0] + 1, face_size - shape[1] + 1), (len(faces), 2))
+        cut = [f[y : y + shape[0], x : x + shape[1]] for f, (y, x) in zip(faces, places, strict=True)]
+        yield np.stack([c[:, ::-1] if rng.random() < 0.5 else c for c in cut]).astype(np.float32)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line says and end the process."""
+    p = argparse.ArgumentParser(prog="python -m fer_tf.robustness.steady", description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    p.add_argument("model", metavar="MODEL", help="a shipped network or the path of a .keras file")
+    p.add_argument("out", metavar="OUT.keras", type=Path, help="the copy")
+    p.add_argument("--dataset", default="synthetic", metavar="NAME", help="what MODEL was trained on, with its splits")
+    p.add_argument("--data", metavar="DIR", help="folder or file of the dataset; synthetic needs none")
+    p.add_argument("--seed", type=int, default=0, help="draws faces, crops and mirrors (default %(default)s)")
+    options = p.parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    exit_on_user_error(_run, options)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from fer_tf import datasets, models, pretrained
+
+    if options.out.suffix != ".keras":
+        raise UserError(f"{options.out} is no name for a network. Expected a name that ends in .keras.")
+    source = pretrained.path_of(options.model)
+    table = datasets.load(options.dataset, options.data)
+    network = pretrained.load_model(source)
+    copy = steadied(network, table.select("train"), table.select("validation"), options.seed)
+    models.save(copy, options.out, copy.facts)
+    print(f"wrote {options.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""The steadier copy: statistics of training faces, temperature of validation faces."""
+
+import keras
+import numpy as np
+import pytest
+
+from fer_tf import models
+from fer_tf.datasets import synthetic
+from fer_tf.errors import UserError
+from fer_tf.labels import FERPLUS
+from fer_tf.models import Facts
+from fer_tf.robustness.steady import _crops, steadied
+
+
+@pytest.fixture(scope="module")
+def table():
+    return synthetic.load(faces=120)
+
+
+def test_crops_are_windows_of_faces_some_mirrored(table):
+    (crops,) = _crops(table.select("test"), (44, 44, 1), 48, seed=0)
+    faces = table.select("test").images.astype(np.float32)
+    windows = {f[y : y + 44, x : x + 44].tobytes() for f in faces for y in range(5) for x in range(5)}
+    straight = [c.tobytes() in windows for c in crops]
+    mirrored = [np.ascontiguousarray(c[:, ::-1]).tobytes() in windows for c in crops]
+    assert all(a or b for a, b in zip(straight, mirrored, strict=True)) and any(straight) and any(mirrored)
+
+
+def test_statistics_are_those_of_the_copys_own_maps(table):
+    network = models.build("resnet10(width=0.0625)", num_classes=7, image_shape=(44, 44, 1))
+    network.facts = Facts(table.label_set, 48, temperature=3.0)
+    copy = steadied(network, table.select("train"), table.select("validation"))
+    stem = keras.Model(copy.inputs, copy.get_layer("stem_conv").output)
+    batches = list(_crops(table.select("train"), (44, 44, 1), 48, seed=0))
+    maps = stem.predict_on_batch(np.concatenate(batches))
+    norm = copy.get_layer("stem_norm")
+    np.testing.assert_allclose(norm.moving_mean, maps.mean(axis=(0, 1, 2)), atol=1e-4)
+    np.testing.assert_allclose(norm.moving_variance, maps.var(axis=(0, 1, 2)), rtol=1e-3, atol=1e-6)
+    assert copy.facts.temperature != 3.0 and copy.facts.label_set == table.label_set
+
+
+def test_other_faces_are_refused(table):
+    network = models.build("resnet10(width=0.0625)", num_classes=8, image_shape=(44, 44, 1))
+    network.facts = Facts(FERPLUS, 48)
+    with pytest.raises(UserError, match="The network tells neutral, happiness"):
+        steadied(network, table, table.select("validation"))
+    colour = models.build("resnet10(width=0.0625)", num_classes=7, image_shape=(44, 44, 3))
+    colour.facts = Facts(table.label_set, 48)
+    with pytest.raises(UserError, match="Faces have 1 channels, the network takes 3"):
+        steadied(colour, table, table.select("validation"))
