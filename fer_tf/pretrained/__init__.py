@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 # Short names of what ``load_model`` returns, beside those of the files.
-PRETRAINED = {"default": "fer2013.keras", "fer2013": "fer2013.keras"}
+PRETRAINED = {"default": "ferplus.keras", "ferplus": "ferplus.keras", "fer2013": "fer2013.keras"}
 
 
 def path_of(name: Path | str) -> Path:
