@@ -55,7 +55,7 @@ STUDY = commandline.Study(
     configs=configs,
     report=optimizer_study.report,
     add_arguments=add_arguments,
-    defaults=commandline.BUILT_IN,
+    defaults={**commandline.BUILT_IN, "space": "rate,decay,augment,dropout"},
 )
 
 if __name__ == "__main__":

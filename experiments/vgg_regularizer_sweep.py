@@ -47,7 +47,7 @@ STUDY = commandline.Study(
     configs=configs,
     report=regularizer_study.report,
     add_arguments=add_arguments,
-    defaults=commandline.BUILT_IN,
+    defaults={**commandline.BUILT_IN, "space": "rate,schedule"},
 )
 
 if __name__ == "__main__":

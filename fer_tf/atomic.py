@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,12 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, patience: float = 0.0) -> Iterator[None]:
     """Keep other processes that ask for the same out of a folder; makes the folder.
+
+    Args:
+        folder: has the file ``.lock`` from then on.
+        patience: seconds to wait for another process.
 
     Raises:
         UserError: it is no folder, or another process is at work in it.
@@ -59,8 +64,15 @@ def alone_in(folder: Path) -> Iterator[None]:
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{folder} is no folder. Give another place.") from None
     with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"Another process is at work in {folder}. Wait for it, or give another place.") from None
+        end = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise UserError(
+                        f"Another process is at work in {folder}. Wait for it, or give another place."
+                    ) from None
+                time.sleep(0.1)
         yield

@@ -85,6 +85,7 @@ def test_everything_else_imports_with_tensorflow_blocked():
 import importlib
 for name in {others}:
     importlib.import_module(name)
+assert not {{"ray", "optuna"}} & set(sys.modules)
 """
     python(code)
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from fer_tf import atomic, callstring
 from fer_tf.datasets import DATASETS
 from fer_tf.errors import UserError, exit_on_user_error
+from fer_tf.sweeps import scaling
 from fer_tf.training.config import RunConfig
 
 if TYPE_CHECKING:
-    from fer_tf.sweeps.runner import Result, TableCache
+    from fer_tf.sweeps.runner import Executor, Result, TableCache
 
 # Defaults under which some twenty runs on the built-in faces teach something within four minutes on two cores.
 BUILT_IN = {"dataset": "synthetic(faces=1800)", "model": "vgg(depth=1, head=(1024,))", "epochs": 4, "batch_size": 32}
@@ -79,6 +80,7 @@ def parser(study: Study) -> argparse.ArgumentParser:
     what("--quick", action="store_true", help="a look in two minutes: 512 faces, two epochs, batches of 32")
     what("--list", action="store_true", help="show the runs and stop")
     what("--out", type=Path, default=Path("runs") / study.name, metavar="DIR", help="default %(default)s")
+    scaling.add_arguments(group, _positive(int), _positive(float))
     study.add_arguments(p)
     p.set_defaults(**study.defaults)
     return p
@@ -110,6 +112,7 @@ def _parse(study: Study, arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(study: Study, options: argparse.Namespace) -> int:
+    scaling.check(options)
     everything = study.configs(options)
     configs = [c for c in everything if _wanted(c.name, options.only)]
     if not configs:
@@ -117,28 +120,51 @@ def _run(study: Study, options: argparse.Namespace) -> int:
         raise UserError(f"No run matches {', '.join(options.only)}. Available: {names}.")
     if options.list:
         _show(configs)
+        scaling.show(options, configs)
         return 0
-    from fer_tf.sweeps.runner import TableCache, run_all
+    from fer_tf.sweeps.runner import TableCache
     from fer_tf.sweeps.study_page import ranking
 
-    load, checked = TableCache(), set()
-    while configs:
-        _check(configs, load)
-        _tell_skipped(load(configs[0])["train"].skipped, options.out)
-        checked |= {c.name for c in configs}
-        results = run_all(everything, options.out, load, checked)
-        everything = study.configs(options)
-        configs = [c for c in everything if _wanted(c.name, options.only) and c.name not in checked]
-    written = study.report(results, options.out, options)
+    load = TableCache()
+    with scaling.executor(options, load) as executor:
+        if options.search:
+            results = _search(study, options, configs, load, executor)
+        else:
+            results = _all_runs(study, options, everything, load, executor)
+    report = scaling.search_report if options.search else study.report
+    written = report(results, options.out, options)
     print(ranking(results).to_string(index=False))
     for path in written:
         print(f"wrote {path}")
-    failed = [r for r in results if not r.metrics]
+    failed = [r for r in results if r.status == "failed"]
     if failed:
         sys.stderr.write(
             f"{len(failed)} of {len(results)} runs failed; {options.out / 'results.csv'} has the reasons\n"
         )
     return 1 if failed else 0
+
+
+def _all_runs(
+    study: Study, options: argparse.Namespace, everything: Sequence[RunConfig], load: "TableCache", executor: "Executor"
+) -> "list[Result]":
+    from fer_tf.sweeps.runner import run_all
+
+    checked, results = set(), []
+    while configs := [c for c in everything if _wanted(c.name, options.only) and c.name not in checked]:
+        _check(configs, load)
+        _tell_skipped(load(configs[0])["train"].skipped, options.out)
+        checked |= {c.name for c in configs}
+        results = run_all(everything, options.out, load, checked, executor)
+        everything = study.configs(options)
+    return results
+
+
+def _search(
+    study: Study, options: argparse.Namespace, configs: Sequence[RunConfig], load: "TableCache", executor: "Executor"
+) -> "list[Result]":
+    _check([*configs, *scaling.corners(options, configs)], load)
+    _tell_skipped(load(configs[0])["train"].skipped, options.out)
+    return scaling.search(study.name, configs, options, executor)
 
 
 def _show(configs: Sequence[RunConfig]) -> None:

@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def row(result: "Result") -> dict[str, Any]:
-    """Return one run's row of ``results.csv``; a failed run has its reason and no scores."""
+    """Return one run's row of ``results.csv``; a failed or stopped run has its reason and no scores."""
     config, metrics = result.config, result.metrics
     values = {
         "run": config.name,
@@ -28,7 +28,7 @@ def row(result: "Result") -> dict[str, Any]:
         "schedule": config.schedule,
         "seed": config.seed,
         "epochs": config.epochs,
-        "status": "done" if metrics else "failed",
+        "status": result.status,
         "reason": result.reason,
         "folder": result.folder.name,
     }

@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,12 @@ from typing import Any
 from fer_tf import atomic
 from fer_tf.errors import UserError
 from fer_tf.sweeps import results
+from fer_tf.training.callbacks import RunStopped, StopRule
 from fer_tf.training.config import RunConfig
 from fer_tf.training.run import METRICS, Tables, execute, load_tables, read_json
+
+# Seconds that a run waits for another process in its folder: what a lost cluster left behind ends within that.
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -21,14 +25,34 @@ class Result:
     Attributes:
         config: the run.
         folder: where its files are.
-        metrics: contents of its ``metrics.json``, or ``None`` when it failed.
-        reason: one line on why it failed, ``""`` when it did not.
+        metrics: contents of its ``metrics.json``, or ``None`` when it failed or was stopped.
+        reason: one line on why it failed or was stopped, ``""`` when neither.
+        stopped: a rule ended it early.
     """
 
     config: RunConfig
     folder: Path
     metrics: dict[str, Any] | None
     reason: str = ""
+    stopped: bool = False
+
+    @property
+    def status(self) -> str:
+        """``done``, ``stopped`` or ``failed``."""
+        return "done" if self.metrics else "stopped" if self.stopped else "failed"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is due, its folder, and what its progress bar says."""
+
+    config: RunConfig
+    folder: Path
+    description: str
+
+
+# Takes a job whenever it has room for one, and gives results in the order in which they end.
+Executor = Callable[[Iterable[Job]], Iterator[Result]]
 
 
 class TableCache:
@@ -51,6 +75,23 @@ class TableCache:
         return self._tables
 
 
+class Local:
+    """An executor that runs one job after the other in this process.
+
+    Args:
+        load: gives the tables of a configuration.
+        stop: rule that ends bad runs early.
+    """
+
+    def __init__(self, load: Callable[[RunConfig], Tables] = load_tables, stop: StopRule | None = None):
+        self.load, self.stop = load, stop
+
+    def __call__(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """Yield the result of each job before the next is taken."""
+        for job in jobs:
+            yield result_of(job, self.load, self.stop)
+
+
 def run_folder(config: RunConfig, out: Path) -> Path:
     """Return the folder of a run within a study's."""
     return Path(out) / "runs" / config.folder()
@@ -61,8 +102,9 @@ def run_all(
     out: Path,
     load: Callable[[RunConfig], Tables] = load_tables,
     selected: Collection[str] | None = None,
+    executor: Executor | None = None,
 ) -> list[Result]:
-    """Execute configurations in their order; after each, rewrite ``results.csv``.
+    """Execute configurations; after each, rewrite ``results.csv``.
 
     Whatever ends one run (no finite loss, a full disk, unreadable data, too little memory) is recorded, and the others
     go on; the traceback of what was not foreseen is in the run's folder.
@@ -72,6 +114,7 @@ def run_all(
         out: study folder; each run has a folder below ``out/runs``.
         load: gives the tables of a configuration.
         selected: names of the runs to execute, ``None`` for all. The others are in the results if they are finished.
+        executor: where they run; in this process, one after the other, when left out.
 
     Returns:
         The results that there are, in the order of ``configs``.
@@ -86,17 +129,35 @@ def run_all(
     with atomic.alone_in(Path(out)):
         stored = {c: read_json(folders[c] / METRICS) for c in configs}
         ended = {c: Result(c, folders[c], metrics) for c, metrics in stored.items() if metrics}
-        for i, config in enumerate(chosen, start=1):
-            ended[config] = _result(config, folders[config], load, f"{i}/{len(chosen)} {config.name}")
-            if ended[config].reason:
-                sys.stderr.write(f"failed: {config.name}: {ended[config].reason}\n")
-            _keep_table([ended[c] for c in configs if c in ended], out)
+        jobs = [Job(c, folders[c], f"{i}/{len(chosen)} {c.name}") for i, c in enumerate(chosen, start=1)]
+        for result in (executor or Local(load))(jobs):
+            ended[result.config] = result
+            keep([ended[c] for c in configs if c in ended], result, out)
     return [ended[c] for c in configs if c in ended]
 
 
-def _result(config: RunConfig, folder: Path, load: Callable[[RunConfig], Tables], description: str) -> Result:
+def result_of(
+    job: Job,
+    load: Callable[[RunConfig], Tables],
+    stop: StopRule | None = None,
+    carry_out: Callable[..., dict[str, Any]] | None = None,
+) -> Result:
+    """Execute a run, alone in its folder, and return how it ended, whatever ended it.
+
+    Args:
+        job: the run.
+        load: gives the tables of a configuration.
+        stop: rule that ends bad runs early.
+        carry_out: stands in for ``execute``.
+    """
+    config, folder = job.config, job.folder
     try:
-        return Result(config, folder, execute(config, folder, load, description))
+        # Beside the runs, whose folders hold what explains them and nothing else.
+        with atomic.alone_in(folder.parents[1] / ".locks" / folder.name, PATIENCE):
+            metrics = (carry_out or execute)(config, folder, load, job.description, stop)
+            return Result(config, folder, metrics)
+    except RunStopped as end:
+        return Result(config, folder, None, str(end), stopped=True)
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         try:
@@ -106,7 +167,10 @@ def _result(config: RunConfig, folder: Path, load: Callable[[RunConfig], Tables]
         return Result(config, folder, None, reason)
 
 
-def _keep_table(ended: Sequence[Result], out: Path) -> None:
+def keep(ended: Sequence[Result], last: Result, out: Path) -> None:
+    """Rewrite ``results.csv`` after a run, and say on stderr why it has no result."""
+    if last.reason:
+        sys.stderr.write(f"{last.status}: {last.config.name}: {last.reason}\n")
     try:
         results.write(ended, Path(out) / results.FILE)
     except OSError as error:  # A full disk: the runs' own folders have what the next start needs.

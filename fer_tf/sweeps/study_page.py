@@ -58,9 +58,10 @@ def write(
         sections.append((heading, page.picture(figure, heading)))
         with atomic.replacing(out / "figures" / f"{heading.lower().replace(' ', '_')}.png") as part:
             figure.savefig(part, dpi=120)
-    failed = tables.frame([r for r in results if not r.metrics])
-    if len(failed):
-        sections.append(("Failed runs", page.table(failed[["run", "reason"]])))
+    for status, heading in (("failed", "Failed runs"), ("stopped", "Runs stopped early")):
+        ended = tables.frame([r for r in results if r.status == status])
+        if len(ended):
+            sections.append((heading, page.table(ended[["run", "reason"]])))
     atomic.write_text(out / "report.html", page.page(title, _note(results), sections))
     return [*written, out / "report.html"]
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,18 @@ from fer_tf.training.config import RunConfig
 from fer_tf.training.schedules import Plateau
 
 CHECKPOINT, HISTORY = "checkpoint.npz", "history.csv"
+# From a run, its folder and its epochs so far to the reason why it should end here, "" for going on.
+StopRule = Callable[[RunConfig, Path, Sequence[Mapping[str, float]]], str]
 # Batches of the training set that re-estimate batch-norm statistics under averaged weights.
 RECALIBRATION_BATCHES = 8
 
 
 class RunFailed(RuntimeError):
     """A run cannot go on, and would fail again: its loss is no number any more."""
+
+
+class RunStopped(RuntimeError):
+    """A rule ended a run early: others are better."""
 
 
 def model_of(folder: Path, epoch: int) -> Path:
@@ -58,6 +65,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         plateau: schedule that follows the validation scores, or ``None``.
         progress: updated in place.
         bar: progress bar, one tick a step.
+        stop: asked after each epoch; raises ``RunStopped`` with its reason.
     """
 
     def __init__(
@@ -69,11 +77,12 @@ class EndOfEpoch(keras.callbacks.Callback):
         plateau: Plateau | None,
         progress: checkpoint.Progress,
         bar: tqdm,
+        stop: StopRule | None = None,
     ):
         super().__init__()
         self.config, self.folder = config, folder
         self.source, self.validation, self.plateau = source, validation, plateau
-        self.progress, self.bar = progress, bar
+        self.progress, self.bar, self.stop = progress, bar, stop
         self.started = self.first_step = self.rate = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -122,6 +131,14 @@ class EndOfEpoch(keras.callbacks.Callback):
             if path != model_of(self.folder, progress.best_epoch):
                 path.unlink()
         self.bar.set_postfix_str(f"val {scores['accuracy']:.3f}")
+        self.ask()
+
+    def ask(self) -> None:
+        """Raise ``RunStopped`` when the rule says so; also due before a continued run's first step."""
+        if self.stop and self.progress.history:
+            reason = self.stop(self.config, self.folder, self.progress.history)
+            if reason:
+                raise RunStopped(reason)
 
     def _validate(self, network: keras.Model, optimizer: keras.optimizers.Optimizer, epoch: int) -> dict[str, Any]:
         with averaging.averaged_weights(network, optimizer), self._batch_norm(network, optimizer, epoch):

@@ -25,10 +25,11 @@ from fer_tf.progress import bar
 from fer_tf.readers import open_reader
 from fer_tf.readers.batches import BatchSource
 from fer_tf.training import checkpoint, objectives, optimizers, schedules, sharpness
-from fer_tf.training.callbacks import CHECKPOINT, EndOfEpoch, RunFailed, model_of
+from fer_tf.training.callbacks import CHECKPOINT, HISTORY, EndOfEpoch, RunFailed, RunStopped, StopRule, model_of
 from fer_tf.training.config import RunConfig
 
-CONFIG, ENVIRONMENT, METRICS, FAILURE = "config.json", "environment.json", "metrics.json", "failure.json"
+CONFIG, ENVIRONMENT, METRICS = "config.json", "environment.json", "metrics.json"
+FAILURE, STOPPED = "failure.json", "stopped.json"
 MODEL, PREDICTIONS = "model.keras", "test_logits.npz"
 
 Tables = Mapping[str, FaceTable]
@@ -64,7 +65,11 @@ def _prepared(table: FaceTable, config: RunConfig, split: str) -> FaceTable:
 
 
 def execute(
-    config: RunConfig, folder: Path, load: Callable[[RunConfig], Tables] = load_tables, description: str = ""
+    config: RunConfig,
+    folder: Path,
+    load: Callable[[RunConfig], Tables] = load_tables,
+    description: str = "",
+    stop: StopRule | None = None,
 ) -> dict[str, Any]:
     """Train, choose the epoch on validation, score test once; or take up what the folder already holds.
 
@@ -77,12 +82,14 @@ def execute(
         folder: its own folder; made when missing.
         load: gives the tables of a configuration; a sweep passes a caching one.
         description: what the progress bar says.
+        stop: may end the run early, after any epoch. Without a rule, a run that one had ended starts over.
 
     Returns:
         The contents of ``metrics.json``.
 
     Raises:
         RunFailed: the loss is no longer a number. ``failure.json`` has the reason.
+        RunStopped: ``stop`` ended the run. ``stopped.json`` has the reason.
         UserError: the data cannot be read.
         OSError: a file cannot be written.
     """
@@ -91,11 +98,12 @@ def execute(
     tables = load(config)
     read = [name for name in config.columns if name != "index"]
     here = {**environment(), "data_digest": "".join(tables[split].digest(read) for split in SPLITS)}
+    here["validation_digest"] = tables["validation"].digest()
     if config.networks:
         here["networks_digest"] = _digest_of(config.networks)
     known = read_json(folder / ENVIRONMENT) or {}
     if any(known.get(key) != here.get(key) for key in ("data_digest", "networks_digest", "keras", "backend")):
-        _clear(folder, METRICS, FAILURE, CHECKPOINT)
+        _clear(folder, METRICS, FAILURE, STOPPED, CHECKPOINT, HISTORY)
     atomic.remove_leftovers(folder)
     finished = read_json(folder / METRICS)
     if finished is not None:
@@ -104,14 +112,18 @@ def execute(
     failed = read_json(folder / FAILURE)
     if failed is not None:
         raise RunFailed(failed["reason"])
+    stopped = read_json(folder / STOPPED)
+    if stopped is not None and stop:
+        raise RunStopped(stopped["reason"])
+    _clear(folder, STOPPED)
     atomic.write_json(folder / CONFIG, config.to_json())
     atomic.write_json(folder / ENVIRONMENT, here)
     try:
-        progress = _train(config, folder, tables, description or config.name)
-    except RunFailed as failure:
+        progress = _train(config, folder, tables, description or config.name, stop)
+    except (RunFailed, RunStopped) as end:
         # The same seed fails again, unlike a full disk, which the next start may find mended.
         with contextlib.suppress(OSError):
-            atomic.write_json(folder / FAILURE, {"reason": str(failure)})
+            atomic.write_json(folder / (FAILURE if isinstance(end, RunFailed) else STOPPED), {"reason": str(end)})
         _clear(folder, CHECKPOINT)
         raise
     metrics = _score(config, folder, tables, progress)
@@ -215,7 +227,9 @@ def _build_optimizer(config: RunConfig, learning_rate: Any, total_steps: int) ->
     )
 
 
-def _train(config: RunConfig, folder: Path, tables: Tables, description: str) -> checkpoint.Progress:
+def _train(
+    config: RunConfig, folder: Path, tables: Tables, description: str, stop: StopRule | None
+) -> checkpoint.Progress:
     keras.utils.clear_session()
     gc.collect()
     keras.utils.set_random_seed(config.seed)
@@ -238,7 +252,8 @@ def _train(config: RunConfig, folder: Path, tables: Tables, description: str) ->
         return progress
     steps = source.steps_per_epoch
     with bar(config.epochs * steps, description, "step", initial=progress.epoch * steps) as ticks:
-        end = EndOfEpoch(config, folder, source, tables["validation"], schedule.plateau, progress, ticks)
+        end = EndOfEpoch(config, folder, source, tables["validation"], schedule.plateau, progress, ticks, stop)
+        end.ask()
         objective.fit(
             open_reader(source, progress.epoch, config.epochs),
             steps_per_epoch=steps,
