@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group("--averaging", default="ema(decay=0.9)", metavar="NAME",
           help="of the weights that are evaluated, whose batch-norm is then re-estimated; '' for none. GhostFace's own "
                "statistics take some 500 steps to arrive (default %(default)s)")  # fmt: skip
-    group("--baselines", default="vgg19; resnet18; vgg13; efficientnet_b0; ghostnet", metavar="NAME; NAME",
+    group("--baselines", default="vgg19; resnet18; vgg13", metavar="NAME; NAME",
           help="what sizes are compared with (default %(default)s)")  # fmt: skip
 
 

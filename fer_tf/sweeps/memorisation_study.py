@@ -2,7 +2,7 @@
 
 import argparse
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -110,18 +110,22 @@ def taught(config: RunConfig, clean: "Mapping[str, FaceTable]") -> Taught:
     return Taught(train, test, train_wrong, test_wrong, clean["test"].labels)
 
 
-def examine(result: "Result", clean: "Mapping[str, FaceTable]") -> dict[str, Any]:
-    """Return what a run memorised and gives away, computed once for its network and faces."""
+def examine(result: "Result", load: "Callable[[RunConfig], Mapping[str, FaceTable]]") -> dict[str, Any]:
+    """Return what a run memorised and gives away, computed once for its network and faces.
+
+    Args:
+        result: a finished run.
+        load: gives the tables of a configuration.
+    """
     from fer_tf import atomic, evaluation, models
     from fer_tf.models.complexity import macs
-    from fer_tf.training.run import MODEL, read_json
+    from fer_tf.training.run import ENVIRONMENT, MODEL, read_json
 
-    faces, path = taught(result.config, clean), result.folder / EXAMINED
-    model = result.folder / MODEL
-    of = faces.train.digest() + faces.test.digest() + hashlib.blake2b(model.read_bytes(), digest_size=8).hexdigest()
-    known = read_json(path)
+    path, model = result.folder / EXAMINED, result.folder / MODEL
+    digest = hashlib.blake2b(model.read_bytes(), digest_size=8).hexdigest()
+    of, known = read_json(result.folder / ENVIRONMENT)["data_digest"] + digest, read_json(path)
     if known is None or known["of"] != of:
-        network = models.load(model)
+        faces, network = taught(result.config, load(replace(result.config, label_noise=0.0))), models.load(model)
         train, test = (
             evaluation.logits(network, table.images, crop=result.config.crop) for table in (faces.train, faces.test)
         )
@@ -203,7 +207,7 @@ def runs_table(results: "Sequence[Result]") -> "pd.DataFrame":
     load, rows = TableCache(), []
     with bar(len(results), "audits", "run") as ticks:
         for result in results:
-            found = examine(result, load(replace(result.config, label_noise=0.0)))
+            found = examine(result, load)
             network, augmentation = condition(result.config)
             test = result.metrics["test"]
             rows.append(

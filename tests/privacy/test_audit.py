@@ -15,7 +15,7 @@ from fer_tf.privacy.predictions import Predictions, Shadows, read
 CLASSES = ("angry", "happy", "sad")
 
 
-def answers(gain=0.0, faces=1200, seed=0, shadows=0):
+def answers(gain=0.0, faces=900, seed=0, shadows=0):
     """Return answers in which a member's label has a logit that is higher by ``gain``."""
     rng = np.random.default_rng(seed)
     labels, member = np.arange(faces) % 3, np.arange(faces) % 2 == 0
@@ -35,7 +35,7 @@ def test_every_attack_finds_what_was_learned_and_nothing_where_nothing_was():
     found, nothing = ({a.name: a.overall["auc"]["value"] for a in side} for side in (told, silent))
     assert set(found) == set(ATTACKS) >= {*USUAL, *SHADOW_ATTACKS}
     assert all(value > 0.62 for value in found.values()), found
-    assert all(0.45 < value < 0.55 for value in nothing.values()), nothing
+    assert all(0.44 < value < 0.56 for value in nothing.values()), nothing
     # 2 · (rate right) is what correctness alone can know.
     right = generalisation(answers(2.0))
     assert found["correctness"] == pytest.approx(0.5 + right["gap"] / 2)

@@ -144,7 +144,7 @@ def test_shadow_runs_differ_in_seed_only():
         ([], "Give a MODEL, or --predictions FILE"),
         (["default", "--predictions", "a.npz"], "one of the two"),
         (["no.keras"], "No model 'no.keras'"),
-        (["default"], "'fer2013' needs data"),
+        (["default"], "needs data"),
         (["default", "--dataset", "cifar"], "Unknown dataset 'cifar'"),
         (["default", "--attacks", "guess"], "Unknown attack 'guess'"),
         (["default", "--attacks", "lira"], "'lira' needs shadow models"),
