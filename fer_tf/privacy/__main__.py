@@ -33,9 +33,8 @@ from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.privacy import ATTACKS, SHADOW_ATTACKS, USUAL
 
 if TYPE_CHECKING:
-    from fer_tf.facetable import FaceTable
     from fer_tf.privacy.predictions import Predictions, Shadows
-    from fer_tf.privacy.subject import AuditedFaces, Subject
+    from fer_tf.privacy.subject import AuditedFaces, Subject, Tables
 
 
 def parser() -> argparse.ArgumentParser:
@@ -130,7 +129,7 @@ def _from_network(options: argparse.Namespace) -> "tuple[Predictions, dict]":
 
     subject = subjects.load_subject(options.model, options.dataset, options.data)
     tables = subjects.tables_of(subject)
-    faces = subjects.audited_faces(tables["train"], tables["test"], options.faces, options.seed)
+    faces = subjects.audited_faces(tables.members, tables.test, options.faces, options.seed)
     predictions = subjects.answers(subject.network, faces)
     config = subject.config
     about = {
@@ -146,7 +145,7 @@ def _from_network(options: argparse.Namespace) -> "tuple[Predictions, dict]":
 
 
 def _shadows(
-    options: argparse.Namespace, subject: "Subject", tables: "dict[str, FaceTable]", faces: "AuditedFaces"
+    options: argparse.Namespace, subject: "Subject", tables: "Tables", faces: "AuditedFaces"
 ) -> "tuple[Shadows, dict]":
     from fer_tf.privacy import shadows
     from fer_tf.privacy.subject import config_at
@@ -157,8 +156,10 @@ def _shadows(
     runs = shadows.configs(recipe, options.shadows, options.shadow_epochs)
     out = options.out / "shadows"
     sys.stderr.write(f"training {len(runs)} shadow models into {out}\n")
-    seen = shadows.train(runs, tables["train"], tables["validation"], tables["test"], out)
-    told = shadows.answers(runs, out, faces.images, seen[:, faces.rows], subject.network.facts.temperature)
+    ids, seen = shadows.train(runs, tables.train, tables.validation, tables.test, out)
+    place = {name: row for row, name in enumerate(ids.tolist())}
+    of_audited = seen[:, [place[name] for name in faces.ids.tolist()]]
+    told = shadows.answers(runs, out, faces.images, of_audited, subject.network.facts.temperature)
     return told, runs[0].to_json()
 
 

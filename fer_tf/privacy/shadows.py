@@ -41,14 +41,14 @@ def configs(recipe: RunConfig, count: int, epochs: int | None = None) -> list[Ru
     if recipe.networks or needs:
         what = "other networks" if recipe.networks else ", ".join(needs)
         raise UserError(f"Shadow models are trained from pictures and labels; this recipe needs {what}. Give another.")
-    # The tables bring what these two would do.
-    plain = {"label_noise": 0.0, "landmarks": None, "epochs": epochs or recipe.epochs}
+    # The tables bring what these would do.
+    plain = {"label_noise": 0.0, "landmarks": None, "cover": None, "epochs": epochs or recipe.epochs}
     return [replace(recipe, name=f"shadow{i:03d}", seed=recipe.seed + 1 + i, **plain) for i in range(count)]
 
 
 def train(
     runs: Sequence[RunConfig], train_table: FaceTable, validation: FaceTable, test: FaceTable, out: Path
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Train the shadow models that are not there yet.
 
     Each learns from its half of training and test faces, chooses its epoch on validation, and is tested on the half
@@ -60,7 +60,7 @@ def train(
         out: each run has a folder here; a finished one is kept, an interrupted one goes on.
 
     Returns:
-        bool (S, N): what each saw of the training faces followed by the test faces.
+        str (N,), the ids of all faces, and bool (S, N), which of them each was trained on.
 
     Raises:
         UserError: a run cannot be trained.
@@ -73,7 +73,7 @@ def train(
             execute(config, out / config.folder(), lambda _, tables=tables: tables, f"shadow {i}/{len(runs)}")
         except RunFailed as failure:
             raise UserError(f"Shadow model {i} failed: {failure}. Choose another recipe by --shadow-run.") from None
-    return seen
+    return pool.ids.astype(str), seen
 
 
 def answers(

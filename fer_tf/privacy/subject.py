@@ -1,5 +1,6 @@
 """The audited network and the faces that it was, and was not, trained on."""
 
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fer_tf import callstring, evaluation, pretrained
+from fer_tf.datasets import DATASETS
 from fer_tf.datasets.noise import flip_labels
 from fer_tf.datasets.pictures import resized
 from fer_tf.errors import UserError
+from fer_tf.faces.covers import COVERS
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.models import facts_of
 from fer_tf.privacy import scores
@@ -62,7 +65,7 @@ def load_subject(model: str, dataset: str | None, data: str | None) -> Subject:
     config = config or RunConfig(name=path.stem, image_size=None, crop=None, seed=0)
     same = callstring.parse(dataset) == callstring.parse(config.dataset)
     data = str(Path(data).absolute()) if data else config.data if same else None
-    return Subject(str(model), network, replace(config, dataset=dataset, data=data, landmarks=None), trained)
+    return Subject(str(model), network, replace(config, dataset=dataset, data=data), trained)
 
 
 def config_beside(model: Path) -> RunConfig | None:
@@ -105,20 +108,61 @@ def config_of_card(values: Mapping[str, Any]) -> RunConfig:
     return RunConfig.from_json({**values, "data": None, "start": None, "landmarks": None, "objective": objective})
 
 
-def tables_of(subject: Subject) -> dict[str, FaceTable]:
-    """Return the three splits as the network met them: its size of face, its classes, its wrong labels.
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """The faces of an audit, in the network's size and classes.
 
-    Where labels of the training faces were made wrong on purpose, those of the test faces are, too: pairs of a face
-    and a label then come from one distribution, and a wrong label alone does not tell a member.
+    Attributes:
+        train: what the network was taught.
+        validation: what its epoch was chosen on.
+        members: those training faces, with those labels, that the rules of the test faces would keep.
+        test: the non-members.
+    """
+
+    train: FaceTable
+    validation: FaceTable
+    members: FaceTable
+    test: FaceTable
+
+
+def tables_of(subject: Subject) -> Tables:
+    """Return the faces that the network met, and test faces that were chosen, labelled and covered as its own were.
+
+    What sets training apart from test by rule is no sign of membership: FER+ may train on faces without a majority,
+    which are harder, and tests on those with one; a study may cover faces, or make labels wrong, in training alone.
     """
     facts, config = facts_of(subject.network), subject.config
-    tables = {}
-    for split, table in load_tables(config).items():
-        if split == "test" and config.label_noise:
-            table, _ = flip_labels(table, config.label_noise, config.seed)
-        table = converted(table, facts.label_set)
-        tables[split] = table.with_images(resized(table.images, facts.face_size))
-    return tables
+    taught, same = load_tables(config), alike(config)
+    judged = taught if same == config else load_tables(same)
+    members, test = judged["train"], judged["test"]
+    if config.label_noise:
+        test, _ = flip_labels(test, config.label_noise, config.seed)
+    members = members.take(np.isin(members.ids, taught["train"].ids))
+    parts = [converted(part, facts.label_set) for part in (taught["train"], taught["validation"], members, test)]
+    return Tables(*(part.with_images(resized(part.images, facts.face_size)) for part in parts))
+
+
+def alike(config: RunConfig) -> RunConfig:
+    """Return a configuration whose training and test faces are chosen, labelled and covered by one rule.
+
+    Of voted faces that is the rule of the test faces, of parts and covers that of the training faces.
+    """
+    name, keywords = callstring.parse(config.dataset)
+    accepted = inspect.signature(DATASETS[name].load()).parameters
+    changed = dict(keywords)
+    if {"mode", "evaluation"} <= accepted.keys() and not config.label_noise:
+        rule = keywords.get("evaluation", accepted["evaluation"].default)
+        if keywords.get("mode", accepted["mode"].default) != rule or {"labels", "temperature"} & keywords.keys():
+            changed = {k: v for k, v in keywords.items() if k not in ("labels", "temperature")} | {"mode": rule}
+            # Which faces an even spacing takes depends on the rule; all of them, then, and those that were taught.
+            config = replace(config, limit=None)
+    elif "part" in accepted:
+        changed.pop("evaluation", None)
+    if config.cover:
+        kind, worn = callstring.parse(config.cover)
+        same = callstring.render(kind, {**worn, "evaluation": COVERS.make(config.cover).train})
+        config = replace(config, cover=same)
+    return config if changed == keywords else replace(config, dataset=callstring.render(name, changed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,25 +174,23 @@ class AuditedFaces:
         labels: int (N,).
         member: bool (N,).
         ids: str (N,).
-        rows: int (N,), their places among the training faces followed by the test faces.
     """
 
     images: np.ndarray
     labels: np.ndarray
     member: np.ndarray
     ids: np.ndarray
-    rows: np.ndarray
 
 
-def audited_faces(train: FaceTable, test: FaceTable, most: int | None = None, seed: int = 0) -> AuditedFaces:
-    """Draw as many training as test faces of each class, at most ``most`` of either side."""
-    labels = np.concatenate([train.labels, test.labels])
-    member = np.arange(len(labels)) < len(train)
+def audited_faces(members: FaceTable, others: FaceTable, most: int | None = None, seed: int = 0) -> AuditedFaces:
+    """Draw as many members as others of each class, at most about ``most`` of either side."""
+    labels = np.concatenate([members.labels, others.labels])
+    member = np.arange(len(labels)) < len(members)
     rows = balanced(labels, member, most, seed)
-    inside, outside = rows[member[rows]], rows[~member[rows]] - len(train)
-    images = np.concatenate([train.images[inside], test.images[outside]])
-    ids = np.concatenate([train.ids[inside].astype(str), test.ids[outside].astype(str)])
-    return AuditedFaces(images, labels[rows], member[rows], ids, rows)
+    inside, outside = rows[member[rows]], rows[~member[rows]] - len(members)
+    images = np.concatenate([members.images[inside], others.images[outside]])
+    ids = np.concatenate([members.ids[inside].astype(str), others.ids[outside].astype(str)])
+    return AuditedFaces(images, labels[rows], member[rows], ids)
 
 
 def answers(network: "keras.Model", faces: AuditedFaces) -> Predictions:

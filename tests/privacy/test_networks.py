@@ -1,6 +1,7 @@
 """Audits of networks: one that knows nothing, one that knows its faces by heart, and shadows of the latter."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -20,11 +21,11 @@ DATASET = "synthetic(faces=400)"
 OUTPUTS = [name for name in ATTACKS if ATTACKS[name].facts["needs"] == "outputs"]
 
 
-def dense(side, hidden=64):
+def dense(side, hidden=64, classes=7):
     """Make a network of two dense layers, which learns faces by heart in seconds."""
     images = keras.Input((side, side, 1))
     x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 64, offset=-2)(images))
-    return keras.Model(images, keras.layers.Dense(7)(keras.layers.Dense(hidden, activation="relu")(x)))
+    return keras.Model(images, keras.layers.Dense(classes)(keras.layers.Dense(hidden, activation="relu")(x)))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_an_untrained_network_gives_nothing_away():
     network.facts = models.Facts(LABEL_SETS["fer2013"], 8)
     images = rng.integers(0, 256, (20_000, 8, 8, 1), np.uint8)
     rows, labels = np.arange(20_000), rng.integers(0, 7, 20_000)
-    told = answers(network, AuditedFaces(images, labels, rows < 10_000, rows.astype(str), rows))
+    told = answers(network, AuditedFaces(images, labels, rows < 10_000, rows.astype(str)))
     for attack in audit(told, [*OUTPUTS, "logistic"], resamples=0):
         assert attack.overall["auc"]["value"] == pytest.approx(0.5, abs=0.02), attack.name
         assert attack.overall["balanced_accuracy"]["value"] == pytest.approx(0.5, abs=0.02), attack.name
@@ -85,14 +86,49 @@ def test_members_are_scored_as_they_are_with_the_labels_they_were_taught(tmp_pat
     found = subject.load_subject(str(tmp_path / "model.keras"), None, None)
     tables = subject.tables_of(found)
     clean = datasets.load(DATASET)
-    for split in ("train", "test"):
-        rows = np.isin(clean.ids, tables[split].ids)
-        wrong = clean.labels[rows] != tables[split].labels
-        assert len(tables[split]) == 50 and wrong.sum() == 15, split
-        assert np.array_equal(clean.images[rows], tables[split].images)
-    faces = subject.audited_faces(tables["train"], tables["test"], 20)
-    both = np.concatenate([tables["train"].images, tables["test"].images])
-    assert np.array_equal(both[faces.rows], faces.images) and np.array_equal(faces.rows < 50, faces.member)
+    for table in (tables.members, tables.test):
+        rows = np.isin(clean.ids, table.ids)
+        assert len(table) == 50 and (clean.labels[rows] != table.labels).sum() == 15
+        assert np.array_equal(clean.images[rows], table.images)
+    faces = subject.audited_faces(tables.members, tables.test, 20)
+    for side, table in ((True, tables.members), (False, tables.test)):
+        rows = [table.ids.tolist().index(name) for name in faces.ids[faces.member == side]]
+        assert np.array_equal(table.images[rows], faces.images[faces.member == side])
+        assert np.array_equal(table.labels[rows], faces.labels[faces.member == side])
+
+
+def test_members_are_chosen_and_labelled_by_the_rule_of_the_test_faces():
+    voted = "synthetic_ferplus(faces=300, mode='cross_entropy', temperature=0.5)"
+    network = dense(48, 1, classes=8)
+    network.facts = models.Facts(LABEL_SETS["ferplus"], 48)
+    config = RunConfig(name="a", dataset=voted, limit=100)
+    tables = subject.tables_of(subject.Subject("a", network, config, True))
+    assert set(tables.members.ids) < set(tables.train.ids) and len(tables.train) == 100
+    majority = datasets.load("synthetic_ferplus(faces=300)")
+    rows = np.isin(majority.ids, tables.members.ids)
+    assert rows.sum() == len(tables.members) and np.array_equal(majority.targets[rows], tables.members.targets)
+    # A test of distributions keeps what training keeps.
+    wide = replace(config, dataset=voted.replace("temperature=0.5", "evaluation='cross_entropy'"))
+    assert subject.alike(wide) == wide
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"dataset": "synthetic(faces=20)"}, {}),
+        ({"dataset": "ferplus(mode='majority')"}, {}),
+        ({"dataset": "ferplus(labels='fer2013')", "limit": 9}, {"dataset": "ferplus(mode='majority')", "limit": None}),
+        ({"dataset": "ferplus(mode='cross_entropy')", "label_noise": 0.1}, {}),
+        ({"dataset": "lfwfer(part='plain', evaluation='masked')"}, {"dataset": "lfwfer(part='plain')"}),
+        (
+            {"cover": "cover(train='masked', evaluation='both')"},
+            {"cover": "cover(train='masked', evaluation='masked')"},
+        ),
+    ],
+)
+def test_one_rule_for_both_sides(given, expected):
+    config = RunConfig(name="a", **given)
+    assert subject.alike(config) == replace(config, **expected)
 
 
 def test_shipped_networks_say_how_they_were_trained():
