@@ -106,7 +106,7 @@ def test_what_is_done_with_a_trained_network(photographs):
 
 def test_the_analysis_example_runs(photographs, capsys):
     exec(EXAMPLES[1], {})
-    assert "'happy': " in capsys.readouterr().out
+    assert "'happiness': " in capsys.readouterr().out
 
 
 def test_the_servers_are_named_as_they_are():

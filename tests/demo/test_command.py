@@ -66,10 +66,10 @@ def test_gradio_is_imported_nowhere_else():
 
 
 def test_networks_are_named_once(tmp_path):
-    assert list(server.named(())) == ["default"]
+    assert list(server.named(())) == ["default", "fer2013"]
     (tmp_path / "a").mkdir()
     paths = [tmp_path / "mine.keras", tmp_path / "a" / "mine.keras"]
     for path in paths:
         path.touch()
-    names = server.named(("default", "fer2013", *map(str, paths)))
+    names = server.named(("default", "ferplus", *map(str, paths)))
     assert list(names) == ["default", "mine", "mine (a)"] and list(names.values())[1:] == paths
