@@ -1,11 +1,14 @@
 """Write a steadier copy of a trained network: it changes its mind less often when a face moves by a pixel.
 
-Its convolutions of stride 2 get a low-pass filter inside their kernels (arXiv 1904.11486), its batch-norm statistics
-are estimated anew on training faces, its temperature on validation. Nothing is trained. The copy is a file like any
-other: python -m fer_tf.robustness measures it, predict and export take it.
+The copy says the mean of a grid of crops, every other one mirrored; its convolutions of stride 2 have a low-pass filter
+inside their kernels (arXiv 1904.11486) and batch-norm statistics of training faces; its temperature is that of
+validation. Nothing is trained. The copy is a file like any other: python -m fer_tf.robustness measures it, predict and
+export take it. A face takes it as many times longer as there are crops.
 
-example:
+examples:
   python -m fer_tf.robustness.steady default steady.keras --dataset fer2013 --data DIR
+  python -m fer_tf.robustness.steady default filtered.keras --dataset fer2013 --data DIR --grid 1
+  python -m fer_tf.robustness.steady default averaged.keras --dataset fer2013 --data DIR --no-filter
 
 exit codes: 0 done, 2 a mistake in the command"""
 
@@ -27,37 +30,55 @@ if TYPE_CHECKING:
 
 # Enough: statistics of 2,048 faces differ from those of all by less than a hundredth of a deviation.
 FACES, BATCH = 4096, 256
+GRID = 4
 
 
-def steadied(network: "keras.Model", train: FaceTable, validation: FaceTable, seed: int = 0) -> "keras.Model":
-    """Copy a network with filters in its strided convolutions.
+def steadied(
+    network: "keras.Model",
+    train: FaceTable,
+    validation: FaceTable,
+    side: int = GRID,
+    filters: bool = True,
+    seed: int = 0,
+) -> "keras.Model":
+    """Copy a network so that it averages crops, with filters in its strided convolutions.
 
     Args:
         network: with facts.
         train: faces for the batch-norm statistics, of which up to ``FACES`` are drawn.
         validation: faces for the temperature.
-        seed: draws faces, crops and mirrors.
+        side: of the grid of crops; 1 keeps the centre alone.
+        filters: put low-pass filters into convolutions of stride 2.
+        seed: draws faces, crops and mirrors for the statistics.
 
     Raises:
-        UserError: a network that has nothing to filter, or faces of other channels or classes.
+        UserError: a network that has nothing to filter or sees the whole face, or faces of other channels or classes.
     """
     from fer_tf import evaluation
     from fer_tf.metrics import calibration
-    from fer_tf.models import facts_of
-    from fer_tf.models.antialias import antialiased
+    from fer_tf.models import antialias, facts_of, viewed
     from fer_tf.training.averaging import estimate_batch_norm
 
+    _check(side, filters)
     facts = facts_of(network)
     if facts.label_set.classes != validation.label_set.classes:
-        raise UserError(
-            f"The network tells {', '.join(facts.label_set.classes)}, the data {validation.label_set.name}."
-        )
-    copy = antialiased(network)
-    estimate_batch_norm(copy, _crops(train, network.input_shape[1:], facts.face_size, seed))
+        names = ", ".join(facts.label_set.classes)
+        raise UserError(f"The network tells {names}, the faces are of {', '.join(validation.label_set.classes)}.")
+    copy = network
+    if filters:
+        copy = antialias.antialiased(network)
+        estimate_batch_norm(copy, _crops(train, network.input_shape[1:], facts.face_size, seed))
+    if side > 1:
+        copy = viewed.averaged(copy, viewed.grid(side))
     found = evaluation.logits(copy, resized(validation.images, facts.face_size))
     temperature = calibration.fit_temperature(found, validation.targets)
-    copy.facts = dataclasses.replace(facts, temperature=temperature)
+    copy.facts = dataclasses.replace(copy.facts, temperature=temperature)
     return copy
+
+
+def _check(side: int, filters: bool) -> None:
+    if side < 1 or (side == 1 and not filters):
+        raise UserError(f"A grid of {side} without a filter changes nothing. Expected 2 or more, or a filter.")
 
 
 def _crops(table: FaceTable, shape: tuple[int, int, int], face_size: int, seed: int) -> Iterator[np.ndarray]:
@@ -82,6 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     p.add_argument("out", metavar="OUT.keras", type=Path, help="the copy")
     p.add_argument("--dataset", default="synthetic", metavar="NAME", help="what MODEL was trained on, with its splits")
     p.add_argument("--data", metavar="DIR", help="folder or file of the dataset; synthetic needs none")
+    p.add_argument(
+        "--grid", type=int, default=GRID, metavar="N", help="average N × N crops; 1: none (default %(default)s)"
+    )
+    p.add_argument("--filter", action=argparse.BooleanOptionalAction, default=True, help="put filters into kernels")
     p.add_argument("--seed", type=int, default=0, help="draws faces, crops and mirrors (default %(default)s)")
     options = p.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -93,10 +118,13 @@ def _run(options: argparse.Namespace) -> None:
 
     if options.out.suffix != ".keras":
         raise UserError(f"{options.out} is no name for a network. Expected a name that ends in .keras.")
+    _check(options.grid, options.filter)
     source = pretrained.path_of(options.model)
     table = datasets.load(options.dataset, options.data)
     network = pretrained.load_model(source)
-    copy = steadied(network, table.select("train"), table.select("validation"), options.seed)
+    copy = steadied(
+        network, table.select("train"), table.select("validation"), options.grid, options.filter, options.seed
+    )
     models.save(copy, options.out, copy.facts)
     print(f"wrote {options.out}")
 
