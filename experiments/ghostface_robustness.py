@@ -1,7 +1,7 @@
 """Does augmentation keep light networks from learning wrong labels by heart, and from giving their faces away?
 
   python experiments/ghostface_robustness.py --quick                                built-in faces, two epochs
-  KERAS_BACKEND=torch python experiments/ghostface_robustness.py --dataset fer2013 --data DIR --limit 1000 --epochs 10
+  KERAS_BACKEND=torch python experiments/ghostface_robustness.py --dataset fer2013 --data DIR --limit 600 --epochs 10
 
 GhostFace (repaired, for faces of FER2013's size) and the shipped network's ResNet-10 are trained with no augmentation
 (not even a random crop), RandAugment, MixUp, or both, while 0, 10 or 20 % of the training labels are made wrong;
