@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_tf.errors import UserError
+from fer_tf.progress import bar
 
 if TYPE_CHECKING:
     from fer_tf.sweeps.halving import Halving
@@ -39,7 +40,6 @@ class Ray:
         retries: how many workers more than one a run may lose.
         stop: rule that ends bad runs early.
         execute: what a worker does; ``fer_tf.training.run.execute`` when left out.
-
     """
 
     def __init__(
@@ -97,25 +97,26 @@ class Ray:
 
         due, running = iter(jobs), {}
         try:
-            while True:
-                while due is not None and len(running) < max(1, self.room()):
-                    job = next(due, None)
-                    if job is None:
-                        due = None
-                    else:
-                        running[self._start(job)] = (job, 1)
-                if not running:
-                    return
-                for reference in ray.wait(list(running), timeout=LOOK_AGAIN)[0]:
-                    job, attempt = running.pop(reference)
-                    result = self._ended(job, reference, attempt)
-                    if result is None:
-                        running[self._start(job)] = (job, attempt + 1)
-                    else:
-                        yield result
+            with bar(description="ended", unit="run") as ticks:
+                while self._fill(running, due):
+                    ticks.set_postfix_str(f"{len(running)} at work")
+                    for reference in ray.wait(list(running), timeout=LOOK_AGAIN)[0]:
+                        job, attempt = running.pop(reference)
+                        result = self._ended(job, reference, attempt)
+                        if result is None:
+                            running[self._start(job)] = (job, attempt + 1)
+                        else:
+                            ticks.update()
+                            yield result
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)
+
+    def _fill(self, running: "dict[Any, tuple[Job, int]]", due: "Iterator[Job]") -> bool:
+        """Start jobs while there is room; return whether any are at work."""
+        while len(running) < max(1, self.room()) and (job := next(due, None)) is not None:
+            running[self._start(job)] = (job, 1)
+        return bool(running)
 
     def _start(self, job: "Job") -> Any:
         import ray
@@ -156,15 +157,16 @@ def work(
 ) -> tuple[dict[str, Any] | None, str, bool]:
     """Do a run in a worker's process; return its metrics, its reason, and whether it was stopped early."""
     os.environ.update(environment)
-    from fer_tf.sweeps import runner
-    from fer_tf.training.config import RunConfig
-
-    values, folder, description = run
-    job = runner.Job(RunConfig.from_json(values), Path(folder), description)
-    out = job.folder.parents[1]
+    values, path, description = run
+    folder = Path(path)
+    out = folder.parents[1]
     # A folder that is made here is one that the study never sees.
     if not (out / ".lock").is_file():
         return None, f"{out} is not on host {os.uname().nodename}. Give a folder that all hosts share as --out.", False
+    from fer_tf.sweeps import runner
+    from fer_tf.training.config import RunConfig
+
+    job = runner.Job(RunConfig.from_json(values), folder, description)
     result = runner.result_of(job, _tables(), stop, execute)
     return result.metrics, result.reason, result.stopped
 
@@ -187,7 +189,7 @@ def _connect(address: str | None) -> None:
     own = {"include_dashboard": False, "object_store_memory": STORE_BYTES} if address is None else {"address": address}
     try:
         ray.init(**own, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except Exception as error:  # Ray's and Python's of many kinds, for a slow start a bare one.
         place = f"No Ray cluster at {address}" if address else "Ray did not start"
         raise UserError(f"{place}: {' '.join(str(error).split())[:300]}") from None
 

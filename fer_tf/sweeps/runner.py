@@ -15,7 +15,7 @@ from fer_tf.training.config import RunConfig
 from fer_tf.training.run import METRICS, Tables, execute, load_tables, read_json
 
 # Seconds that a run waits for another process in its folder: what a lost cluster left behind ends within that.
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 @dataclass(frozen=True)

@@ -119,12 +119,14 @@ def search_report(results: "Sequence[Result]", out: Path, options: argparse.Name
     from fer_tf.sweeps.search import TABLE
 
     trials = pd.read_csv(out / TABLE)
-    for row in trials[trials["state"] == "complete"].nlargest(1, "val_accuracy").to_dict("records"):
-        drawn = list(row.items())[3:]
-        values = ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in drawn)
-        print(f"best of {len(trials)} trials: {row['trial']:03d} with {100 * row['val_accuracy']:.2f} %: {values}")
+    shown = trials.assign(val_accuracy=(100 * trials["val_accuracy"]).round(2))
+    shown = shown.map(lambda value: f"{value:.3g}" if isinstance(value, float) and abs(value) < 10 else value)
+    best = trials[trials["state"] == "complete"].nlargest(1, "val_accuracy").index
+    for row in shown.loc[best].to_dict("records"):
+        values = ", ".join(f"{name}={row[name]}" for name in trials.columns[3:])
+        print(f"best of {len(trials)} trials: {row['trial']:03d} with {row['val_accuracy']} %: {values}")
     title = f"Search of {len(trials)} trials"
-    return [*study_page.write(results, out, title, lambda _: [], [("Trials", trials)]), out / TABLE]
+    return [*study_page.write(results, out, title, lambda _: [], [("Trials", shown)]), out / TABLE]
 
 
 def _space(options: argparse.Namespace, runs: Sequence[RunConfig]) -> dict[str, Any]:
