@@ -2,7 +2,8 @@
 
 A ratio is the best time of a job over the best time of fixed NumPy work, rounds of both in turn, so that a slow machine
 slows both; both are times of the processor, which others on the machine hardly change. ``MEASURED`` are the ratios on
-an AMD EPYC (AVX2); a job fails at 1.5 times its own. Where a change makes one faster, or another network ships, write the new ratio down.
+an AMD EPYC (AVX2); a job fails at 1.5 times its own. Where a change makes one faster, or another network ships, write
+the new ratio down.
 """
 
 import resource
