@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer_tf import callstring
 from fer_tf.models import MODELS
 from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
@@ -37,7 +38,7 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     runs = [
         RunConfig(
             name=name,
-            model=commandline.sized(MODELS[name].facts["small"], options.width),
+            model=narrowed(MODELS[name].facts["small"], options.width),
             objective=OWN.get(name, "classification"),
             optimizer="adamw",
             learning_rate=options.learning_rate,
@@ -50,6 +51,12 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
         if name not in LEFT_OUT
     ]
     return commandline.over_seeds(runs, options.seeds)
+
+
+def narrowed(small: str, width: float) -> str:
+    """Return a small configuration at ``width`` of its own channels."""
+    name, keywords = callstring.parse(small)
+    return callstring.render(name, {**keywords, "width": width * keywords.get("width", 1)})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
