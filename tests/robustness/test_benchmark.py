@@ -1,7 +1,6 @@
 """The whole benchmark with networks that are known by hand, and the command."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -147,12 +146,11 @@ def test_mistakes_cost_one_line(capsys, tmp_path):
 
 @pytest.mark.slow
 def test_the_command(tmp_path):
-    command = [sys.executable, "-m", "fer_tf.robustness", "default", "--limit", "40", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "fer_tf.robustness", "fer2013", "--limit", "20", "--out", str(tmp_path)]
     command += ["--only", "mask", "--only", "jpeg", "--only", drift.__name__.rpartition(".")[2]]
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
-    assert "40 faces, accuracy as they are" in ended.stdout and "flip rate" in ended.stdout
+    assert "20 faces, accuracy as they are" in ended.stdout and "flip rate" in ended.stdout
     assert ended.stdout.splitlines()[-1] == f"wrote {tmp_path / 'report.html'}"
     page = (tmp_path / "report.html").read_text()
     assert page.count("<img") == 3 and "http" not in page

@@ -29,7 +29,7 @@ def test_crops_are_windows_of_faces_some_mirrored(table):
 def test_statistics_are_those_of_the_copys_own_maps(table):
     network = models.build("resnet10(width=0.0625)", num_classes=7, image_shape=(44, 44, 1))
     network.facts = Facts(table.label_set, 48, temperature=3.0)
-    copy = steadied(network, table.select("train"), table.select("validation"), side=1)
+    copy = steadied(network, table.select("train"), table.select("validation"), side=1, filters=True)
     stem = keras.Model(copy.inputs, copy.get_layer("stem_conv").output)
     batches = list(_crops(table.select("train"), (44, 44, 1), 48, seed=0))
     maps = stem.predict_on_batch(np.concatenate(batches))
@@ -46,7 +46,7 @@ def test_other_faces_are_refused(table):
         steadied(network, table, table.select("validation"))
     colour = models.build("resnet10(width=0.0625)", num_classes=7, image_shape=(44, 44, 3))
     colour.facts = Facts(table.label_set, 48)
-    with pytest.raises(UserError, match="Faces have 1 channels, the network takes 3"):
+    with pytest.raises(UserError, match="have 1 channels, the network takes 3"):
         steadied(colour, table, table.select("validation"))
 
 
@@ -54,7 +54,7 @@ def test_views_come_before_the_same_weights(table):
     network = models.build("resnet10(width=0.0625)", num_classes=7, image_shape=(44, 44, 1))
     network.facts = Facts(table.label_set, 48)
     validation = table.select("validation")
-    copy = steadied(network, table.select("train"), validation, side=2, filters=False)
+    copy = steadied(network, table.select("train"), validation)
     images = validation.images.astype(np.float32)
     crops = [images[:, :44, :44], images[:, :44, 4:, :][:, :, ::-1], images[:, 4:, :44][:, :, ::-1], images[:, 4:, 4:]]
     wanted = np.mean([network.predict_on_batch(c) for c in crops], axis=0)
@@ -64,7 +64,7 @@ def test_views_come_before_the_same_weights(table):
 
 def test_a_command_that_would_change_nothing(capsys, tmp_path):
     for arguments, message in (
-        (["default", str(tmp_path / "x.keras"), "--grid", "1", "--no-filter"], "changes nothing"),
+        (["default", str(tmp_path / "x.keras"), "--grid", "1"], "changes nothing"),
         (["default", str(tmp_path / "x.h5")], "ends in .keras"),
         (["nothing", str(tmp_path / "x.keras")], "No model 'nothing'"),
     ):
