@@ -20,6 +20,7 @@ import skimage.data
 from PIL import Image
 
 from fer_tf import pretrained
+from fer_tf.models.facts import read_facts
 
 START = 240
 
@@ -114,6 +115,12 @@ def server(tmp_path_factory):
     yield running
     assert running.end() == 0, "".join(running.errors)[-3000:]
     assert not list(running.temporary.iterdir())
+
+
+@pytest.fixture(scope="session")
+def joy():
+    """What the shipped network calls the astronaut's expression."""
+    return next(c for c in read_facts(pretrained.path_of("default")).label_set.classes if c.startswith("happ"))
 
 
 @pytest.fixture(scope="session")
