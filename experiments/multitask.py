@@ -1,19 +1,23 @@
 """Expression alone, and with valence and arousal beside it (arXiv 2103.17107), with and without sharpness-aware steps.
 
   python experiments/multitask.py --quick                               built-in faces
+  python experiments/multitask.py --dataset fer2013 --data DIR --model resnet10 --width 0.25
   python experiments/multitask.py --dataset affectnet --data DIR --model efficientnet_b0 --crop 0 --width 1
 
-Valence and arousal come with AffectNet. The built-in faces have made-up ones, the mean place of their ten votes on the
-circumplex: they show that the path works and say nothing about photographs. Figures: experiments/README.md.
+Valence and arousal come with AffectNet. Other faces get made-up ones, the place of their label or the mean place of
+their votes on the circumplex: they show that the path works and say nothing about what people feel. Networks that can
+predict them: efficientnet_b0, efficientnet_b2, resnet10, resnet18. Figures: experiments/README.md.
 """
 
 import argparse
+import inspect
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_tf import callstring
+from fer_tf.datasets import DATASETS
 from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
 
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return the single task, both tasks, and both with sharpness-aware minimisation."""
-    settings = commandline.shared_settings(options)
+    settings = {**commandline.shared_settings(options), "dataset": with_circumplex(options.dataset)}
     alone = commandline.sized(options.model, options.width)
     name, keywords = callstring.parse(alone)
     both = callstring.render(name, {**keywords, "valence_arousal": True})
@@ -42,6 +46,13 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     return commandline.over_seeds(runs, options.seeds)
 
 
+def with_circumplex(dataset: str) -> str:
+    """Return a dataset's call string that makes valence and arousal up, where the dataset has none of its own."""
+    name, keywords = callstring.parse(dataset)
+    can = "circumplex" in inspect.signature(DATASETS[name].load()).parameters
+    return callstring.render(name, {**keywords, "circumplex": True}) if can else dataset
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the study's flags."""
     parser.add_argument("--learning-rate", type=float, default=0.001, help="of Adam (default %(default)s)")
@@ -51,8 +62,8 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     """Write the study's page and winner."""
     from fer_tf.sweeps import study_page
 
-    if options.dataset.startswith("synthetic"):
-        sys.stderr.write("valence and arousal of the built-in faces are made up: no finding about photographs\n")
+    if "circumplex" in with_circumplex(options.dataset) or options.dataset.startswith("synthetic"):
+        sys.stderr.write("valence and arousal of these faces are made up: no finding about what people feel\n")
     return study_page.write(results, out, "Expression, valence and arousal", lambda _: [])
 
 

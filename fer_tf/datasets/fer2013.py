@@ -4,7 +4,7 @@ import gzip
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from fer_tf.datasets import folder
 from fer_tf.datasets.cache import cached
 from fer_tf.datasets.duplicates import duplicates as find_duplicates
 from fer_tf.datasets.duplicates import treat_leaks
+from fer_tf.datasets.expressions import valence_arousal
 from fer_tf.datasets.faults import Faults
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import SPLITS, FaceTable, converted
@@ -54,6 +55,7 @@ def load(
     duplicates: str = "keep",
     leaks: str = "keep",
     seed: int = 0,
+    circumplex: bool = False,
     label_set: str | None = None,
 ) -> FaceTable:
     """Read FER2013: Training is train, PublicTest validation, PrivateTest test.
@@ -71,6 +73,8 @@ def load(
         leaks: ``keep`` the faces whose copy is in a later split, ``drop`` those with an exact one, or ``drop_near``
             also those with a near one (``fer_tf.datasets.duplicates``); test stays whole.
         seed: of the split for packagings without validation or test.
+        circumplex: make up valence and arousal, each label's place on the circumplex of affect: they let an objective
+            run that needs such values, and are no measurement.
         label_set: name of the label set wanted, converted by class name; ``None`` for FER2013's own.
 
     Raises:
@@ -94,6 +98,8 @@ def load(
         )
         places = [f"{place}:{line}" for line in rows.lines.tolist()]
     table = table if duplicates == "keep" else _without_repeats(table, places, faults)
+    if circumplex:
+        table = replace(table, valence_arousal=valence_arousal(table.targets, FER2013.classes))
     return converted(treat_leaks(table, leaks), label_set)
 
 

@@ -3,20 +3,21 @@
 import csv
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from fer_tf.datasets import fer2013
 from fer_tf.datasets.duplicates import treat_leaks
+from fer_tf.datasets.expressions import valence_arousal
 from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.pictures import read_pictures
 from fer_tf.datasets.voted import Reading, voted_table
 from fer_tf.datasets.votes import VOTE_CLASSES
 from fer_tf.errors import DataError
 from fer_tf.facetable import FaceTable, converted
-from fer_tf.labels import FER2013, FERPLUS, convert, one_hot
+from fer_tf.labels import FER2013, FERPLUS, convert, normalise, one_hot
 
 VOTES_FILE = "fer2013new.csv"
 FOLDERS = {"FER2013Train": "train", "FER2013Valid": "validation", "FER2013Test": "test"}
@@ -43,6 +44,7 @@ def load(
     labels: str = "votes",
     temperature: float = 1.0,
     leaks: str = "keep",
+    circumplex: bool = False,
     label_set: str | None = None,
 ) -> FaceTable:
     """Read FER+ and filter it by the published rules.
@@ -61,6 +63,8 @@ def load(
             1 sharpens them, 0 leaves what most taggers said.
         leaks: ``keep`` the faces whose copy is in a later split, ``drop`` those with an exact one, or ``drop_near``
             also those with a near one (``fer_tf.datasets.duplicates``); test stays whole.
+        circumplex: make up valence and arousal, the mean place of a face's votes on the circumplex of affect: they let
+            an objective run that needs such values, and are no measurement.
         label_set: name of the label set wanted, converted by class name (faces of a class that it lacks go); ``None``
             for FER+'s own.
 
@@ -75,6 +79,9 @@ def load(
     votes, split = np.array(voted.votes, dtype=np.int64), np.array(voted.split)
     single = _single_labels(place, voted.ids, skip_bad) if labels == "fer2013" else None
     table = voted_table(voted.images, voted.ids, split, votes, reading, single, tuple(faults.lines))
+    if circumplex:
+        shares = normalise(table.votes[:, : len(FERPLUS)])
+        table = replace(table, valence_arousal=valence_arousal(shares, FERPLUS.classes))
     return converted(treat_leaks(table, leaks), label_set)
 
 

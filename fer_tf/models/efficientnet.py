@@ -9,6 +9,7 @@ from keras import layers
 
 from fer_tf.errors import UserError, unknown_name
 from fer_tf.models.arguments import check_image_shape, check_rate, per_block, regularizer
+from fer_tf.models.resnet import parted
 from fer_tf.models.trunk import load_trunk, take_layers
 
 # By what the variant multiplies the maps and the blocks of B0.
@@ -82,7 +83,11 @@ def efficientnet(
     x = _trunk(x, width * VARIANTS[variant][0], per_block(depth, len(STAGES)), stem_stride, rate, penalty)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(rate, name="dropout")(x)
-    network = keras.Model(images, _predictions(x, num_classes, valence_arousal, penalty), name=name)
+    x = layers.Dense(
+        num_classes + 2 * valence_arousal, kernel_initializer=keras.initializers.VarianceScaling(1 / 3, "fan_out"),
+        kernel_regularizer=penalty, dtype="float32", name="logits",
+    )(x)  # fmt: skip
+    network = keras.Model(images, parted(x, num_classes), name=name)
     if weights is not None:
         _load(network, variant, weights)
     return network
@@ -160,17 +165,6 @@ def _in_eights(maps: float) -> int:
     """Round to a multiple of 8, at least 8, and never down by more than a tenth."""
     rounded = max(8, int(maps + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * maps else rounded
-
-
-def _predictions(x: keras.KerasTensor, num_classes: int, valence_arousal: bool, penalty: Any) -> Any:
-    """Return logits, or logits and valence and arousal, all from one dense layer."""
-    dense = layers.Dense(
-        num_classes + 2 * valence_arousal, kernel_initializer=keras.initializers.VarianceScaling(1 / 3, "fan_out"),
-        kernel_regularizer=penalty, dtype="float32", name="logits",
-    )(x)  # fmt: skip
-    if not valence_arousal:
-        return dense
-    return {"logits": dense[:, :num_classes], "valence_arousal": dense[:, num_classes:]}
 
 
 def _load(network: keras.Model, variant: str, weights: str) -> None:

@@ -24,6 +24,7 @@ def resnet(
     filters: Sequence[int] = (64, 128, 256, 512),
     depth: int | Sequence[int] = 2,
     stem: str = "cifar",
+    valence_arousal: bool = False,
 ) -> keras.Model:
     """Build a ResNet of basic blocks: stem, four stages, global average pooling, dropout, logits.
 
@@ -39,9 +40,11 @@ def resnet(
         filters: channels of each stage; each but the first halves height and width.
         depth: basic blocks (two 3×3 convolutions each) a stage, one number or one a stage.
         stem: ``cifar`` (3×3), ``strided`` (5×5, stride 2) or ``imagenet`` (7×7, stride 2, max-pooling).
+        valence_arousal: predict them too, from the same dense layer.
 
     Returns:
-        A model from float32 pixels (N, H, W, channels) in 0 to 255 to float32 logits (N, C).
+        A model from float32 pixels (N, H, W, channels) in 0 to 255 to float32 logits (N, C); with
+        ``valence_arousal`` to ``{"logits": (N, C), "valence_arousal": (N, 2)}``.
 
     Raises:
         UserError: a value out of range.
@@ -54,7 +57,8 @@ def resnet(
     x = trunk(images, scaled(filters, width), depth, stem, penalty)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(rate, name="dropout")(x)
-    return keras.Model(images, logits_layer(num_classes, penalty)(x), name=name)
+    x = logits_layer(num_classes + 2 * valence_arousal, penalty)(x)
+    return keras.Model(images, parted(x, num_classes), name=name)
 
 
 def halvings(stem: str, filters: Sequence[int]) -> int:
@@ -105,6 +109,13 @@ def logits_layer(num_classes: int, penalty: Any, name: str = "logits") -> keras.
     return layers.Dense(
         num_classes, kernel_initializer=torch_default(), kernel_regularizer=penalty, dtype="float32", name=name
     )
+
+
+def parted(dense: keras.KerasTensor, num_classes: int) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
+    """Return logits as they are; from a dense layer of two more units, logits and valence and arousal by name."""
+    if dense.shape[-1] == num_classes:
+        return dense
+    return {"logits": dense[:, :num_classes], "valence_arousal": dense[:, num_classes:]}
 
 
 def _convolution(

@@ -29,6 +29,7 @@ def vgg13(
     depth: int | Sequence[int] = (2, 2, 3, 3),
     head: str | Sequence[int | str] = (1024, 1024),
     normalization: str = "ferplus",
+    batch_norm: bool = False,
 ) -> keras.Model:
     """Build the VGG13 of FER+: ten convolutions and three dense layers, Glorot-uniform kernels.
 
@@ -43,6 +44,7 @@ def vgg13(
         depth: convolutions in each block, one number or one a block.
         head: hidden units, or ``"gap"``; see ``fer_tf.models.vgg.classifier``.
         normalization: ``"ferplus"`` (equalise, remove the light's plane, unit RMS) or ``"rescale"`` (to 0…1).
+        batch_norm: batch-norm after each convolution. FER+'s network has none, and needs many epochs to begin to learn.
 
     Returns:
         A model from float32 pixels (N, H, W, channels) in 0 to 255 to float32 logits (N, C).
@@ -61,7 +63,7 @@ def vgg13(
     images = keras.Input(check_image_shape(image_shape, len(filters)), name="images")
     x = NORMALIZATIONS[normalization]()(images)
     x = feature_extractor(
-        x, scaled(filters, width), per_block(depth, len(filters)), False, initial, penalty,
+        x, scaled(filters, width), per_block(depth, len(filters)), batch_norm, initial, penalty,
         drop=partial(layers.Dropout, rate / 2),
     )  # fmt: skip
     return keras.Model(images, classifier(x, num_classes, head, width, rate, initial, penalty), name=name)

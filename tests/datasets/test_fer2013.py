@@ -42,6 +42,13 @@ def check(table, faces):
     assert table.skipped == ()
 
 
+def test_valence_and_arousal_are_the_labels_places_when_asked_for(tmp_path, faces):
+    path = write(tmp_path / "fer2013.csv", rows_of(faces))
+    assert load("fer2013", path).valence_arousal is None
+    made = load("fer2013(circumplex=True)", path).valence_arousal  # angry, neutral, happy, disgust
+    np.testing.assert_allclose(made, [(-0.55, 0.65), (0, 0), (0.8, 0.35), (-0.65, 0.4)], atol=1e-6)
+
+
 def test_reads_the_official_csv(tmp_path, faces):
     write(tmp_path / "fer2013.csv", rows_of(faces))
     check(load("fer2013", tmp_path), faces)

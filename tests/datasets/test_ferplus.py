@@ -88,6 +88,14 @@ def test_unknown_options_are_named(two_files, option):
         load(f"ferplus({option})", two_files)
 
 
+def test_valence_and_arousal_are_made_of_all_votes_when_asked_for(two_files):
+    assert load("ferplus", two_files).valence_arousal is None
+    made = load("ferplus(circumplex=True)", two_files)
+    # Six votes for neutral (0, 0), one for surprise (0.2, 0.8), one for sadness (−0.7, −0.3); the unknown do not count.
+    np.testing.assert_allclose(made.valence_arousal[0], [-0.5 / 8, 0.5 / 8], atol=1e-6)
+    np.testing.assert_allclose(made.valence_arousal[2], [0.8, 0.35], atol=1e-6)
+
+
 @pytest.mark.parametrize("layout", ["two_files", "folders"])
 def test_fer2013s_labels_on_the_faces_that_a_mode_keeps(layout, two_files, faces, request):
     # The faces' labels in fer2013.csv: angry, disgust, fear, happy, sad, surprise, neutral, angry.

@@ -71,8 +71,9 @@ def test_pixels_are_standardised_by_imagenets_mean_and_deviation():
     np.testing.assert_allclose(np.asarray(scaled)[0, 0, 0], expected, rtol=1e-5)
 
 
-def test_valence_and_arousal_come_from_the_same_dense_layer(tmp_path):
-    model = models.build("efficientnet_b0(width=0.1, depth=1, valence_arousal=True)", 8, (48, 48, 1))
+@pytest.mark.parametrize("call", ["efficientnet_b0(width=0.1, depth=1", "resnet10(width=0.1"])
+def test_valence_and_arousal_come_from_the_same_dense_layer(call, tmp_path):
+    model = models.build(f"{call}, valence_arousal=True)", 8, (48, 48, 1))
     dense = [x for x in model.layers if isinstance(x, keras.layers.Dense)]
     assert [x.units for x in dense] == [10]
     x = np.random.default_rng(0).uniform(0, 255, (3, 48, 48, 1)).astype("float32")

@@ -114,6 +114,14 @@ def test_logits_stay_float32_under_mixed_precision():
         keras.config.set_dtype_policy("float32")
 
 
+def test_vgg13_with_batch_norm_has_a_scale_and_an_offset_a_channel_more():
+    plain, normed = (models.build(f"vgg13(width=0.05{x})", num_classes=8) for x in ("", ", batch_norm=True"))
+    channels = [x.filters for x in plain.layers if isinstance(x, keras.layers.Conv2D)]
+    assert len(channels) == 10
+    trained = [sum(w.numpy().size for w in m.trainable_weights) for m in (plain, normed)]
+    assert trained[1] - trained[0] == 2 * sum(channels)
+
+
 def test_vgg13_normalization_is_a_choice():
     assert models.build("vgg13(width=0.05, normalization='rescale')", num_classes=8).get_layer("scale")
     with pytest.raises(ValueError, match=r"Unknown normalization 'none'\. Available: ferplus, rescale"):

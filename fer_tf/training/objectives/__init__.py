@@ -43,7 +43,7 @@ OBJECTIVES.add(
 OBJECTIVES.add(
     "multitask", "fer_tf.training.objectives.multitask:Multitask",
     columns=("valence_arousal",), layers=(), outputs=("valence_arousal",),
-    models=("efficientnet_b0(valence_arousal=True)",), reference="arXiv 2103.17107",
+    models=("efficientnet_b0(valence_arousal=True)", "resnet10(valence_arousal=True)"), reference="arXiv 2103.17107",
 )  # fmt: skip
 OBJECTIVES.add(
     "distillation", "fer_tf.training.objectives.distillation:Distillation",
