@@ -1,7 +1,7 @@
 """Expression alone, and with valence and arousal beside it (arXiv 2103.17107), with and without sharpness-aware steps.
 
   python experiments/multitask.py --quick                               built-in faces
-  python experiments/multitask.py --dataset fer2013 --data DIR --model resnet10 --width 0.25
+  python experiments/multitask.py --dataset fer2013 --data DIR --model resnet10 --width 0.25 --class-weights none
   python experiments/multitask.py --dataset affectnet --data DIR --model efficientnet_b0 --crop 0 --width 1
 
 Valence and arousal come with AffectNet. Other faces get made-up ones, the place of their label or the mean place of
@@ -30,16 +30,18 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     settings = {**commandline.shared_settings(options), "dataset": with_circumplex(options.dataset)}
     alone = commandline.sized(options.model, options.width)
     name, keywords = callstring.parse(alone)
+    weights = f"class_weights={options.class_weights!r}"
     both = callstring.render(name, {**keywords, "valence_arousal": True})
     ways = {
-        "expression": (alone, "classification(class_weights='balanced')", 0.0),
-        "expression, valence, arousal": (both, "multitask(class_weights='balanced')", 0.0),
-        "the same, sharpness-aware": (both, "multitask(class_weights='balanced')", 0.05),
+        "expression": (alone, f"classification({weights})", 0.0),
+        "expression, valence, arousal": (both, f"multitask({weights})", 0.0),
+        "the same, sharpness-aware": (both, f"multitask({weights})", 0.05),
     }
     runs = [
         RunConfig(
             name=way, model=model, objective=objective, sharpness=sharpness, optimizer="adam",
-            learning_rate=options.learning_rate, augment=("light",), **settings,
+            learning_rate=options.learning_rate, augment=("light",),
+            schedule=f"warmup_cosine(warmup={min(1, options.epochs / 10):g})", **settings,
         )
         for way, (model, objective, sharpness) in ways.items()
     ]  # fmt: skip
@@ -55,7 +57,10 @@ def with_circumplex(dataset: str) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the study's flags."""
-    parser.add_argument("--learning-rate", type=float, default=0.001, help="of Adam (default %(default)s)")
+    group = parser.add_argument_group("recipe").add_argument
+    group("--learning-rate", type=float, default=0.001, help="of Adam (default %(default)s)")
+    group("--class-weights", choices=("balanced", "none"), default="balanced",
+          help="of the cross-entropy: rare classes more, or all alike (default %(default)s)")  # fmt: skip
 
 
 def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:

@@ -32,6 +32,7 @@ class Facts:
         model: call string it was built from, or ``""``.
         dataset: call string of what it was trained on, or ``""``.
         temperature: what logits are divided by before the softmax, so that probabilities are calibrated.
+        views: crops of the face whose mean the network says; it takes the whole face where they are more than one.
     """
 
     label_set: LabelSet
@@ -40,6 +41,7 @@ class Facts:
     model: str = ""
     dataset: str = ""
     temperature: float = 1.0
+    views: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``from_json`` reads."""

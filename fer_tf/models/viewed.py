@@ -34,7 +34,8 @@ def averaged(network: "keras.Model", views: Sequence[View]) -> "keras.Model":
         views: crops of the whole face; at places of whole pixels, halves to the even one.
 
     Returns:
-        A model of whole faces (N, S, S, channels) with the network's facts, but without a layer for heat maps.
+        A model of whole faces (N, S, S, channels) with the network's facts and ``views``, but without a layer for heat
+        maps.
 
     Raises:
         UserError: no view, or a network that sees the whole face.
@@ -59,5 +60,5 @@ def averaged(network: "keras.Model", views: Sequence[View]) -> "keras.Model":
     logits = logits_of(network(ops.concatenate(crops, axis=0)))
     outputs = ops.mean(ops.reshape(logits, (len(views), -1, len(facts.label_set))), axis=0)
     model = keras.Model(faces, outputs, name=f"{network.name}_views")
-    model.facts = dataclasses.replace(facts, gradcam_layer=None)
+    model.facts = dataclasses.replace(facts, gradcam_layer=None, views=len(views))
     return model

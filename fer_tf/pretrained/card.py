@@ -49,9 +49,10 @@ def half_width(share: float, faces: int) -> float:
 def _summary(record: dict[str, Any]) -> str:
     network, test = record["network"], record["test"]
     side = "×".join(map(str, network["input"]))
+    seen = f"mean of {_views(record)} crops inside the network" if _views(record) > 1 else "single view"
     return (
         f"A face of {network['face_size']}×{network['face_size']} pixels in, probabilities of "
-        f"{', '.join(network['classes'])} out. Test accuracy, single view: **{percent(test['accuracy'])} %** "
+        f"{', '.join(network['classes'])} out. Test accuracy, {seen}: **{percent(test['accuracy'])} %** "
         f"(±{100 * half_width(test['accuracy'], test['faces']):.1f}, {test['faces']:,} faces), macro-F1 "
         f"{percent(test['macro_f1'])}.\n\n"
         + table(
@@ -66,6 +67,10 @@ def _summary(record: dict[str, Any]) -> str:
             ],
         )
     )
+
+
+def _views(record: dict[str, Any]) -> int:
+    return record["network"].get("views", 1)
 
 
 def _on(hardware: str) -> str:
@@ -95,10 +100,11 @@ def _protocol(record: dict[str, Any]) -> str:
     training, config = record["training"], record["training"]["config"]
     name = callstring.parse(record["data"]["dataset"])[0]
     official = f" ({', '.join(f'{k} = {v}' for k, v in SPLIT_NAMES.items())})" if name in words.OFFICIAL else ""
+    view = "One central view of each face" if _views(record) == 1 else "The whole face"
     return (
         f"Trained on train, epochs: {config['epochs']}, seed {training['seed']}. Epoch {training['best_epoch']}, the "
         f"temperature and every setting were chosen on validation, and test was scored with the result{official}."
-        f"{words.FACES_SCORED.get(name, '')} One central view of each face unless its mirror is named."
+        f"{words.FACES_SCORED.get(name, '')} {view} unless its mirror is named."
         f"{_other_networks(config)}"
     )
 

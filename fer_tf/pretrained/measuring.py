@@ -128,6 +128,7 @@ def measured_network(network: keras.Model, facts: models.Facts) -> dict[str, Any
         "input": list(network.input_shape[1:]),
         "face_size": facts.face_size,
         "temperature": facts.temperature,
+        "views": facts.views,
         "parameters": size.parameters,
         "non_trainable": size.non_trainable,
         "macs": size.macs,

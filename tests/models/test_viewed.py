@@ -33,7 +33,7 @@ def test_the_mean_of_the_crops_logits(network, tmp_path):
     crops = [c[:, :, ::-1] if i % 2 else c for i, c in enumerate(crops)]
     wanted = np.mean([network.predict_on_batch(c) for c in crops], axis=0)
     np.testing.assert_allclose(model.predict_on_batch(faces), wanted, atol=1e-5)
-    assert model.facts == models.Facts(FER2013, 48, None, temperature=1.5) and network.facts.gradcam_layer
+    assert model.facts == models.Facts(FER2013, 48, None, temperature=1.5, views=9) and network.facts.gradcam_layer
     assert model.count_params() == network.count_params()
     models.save(model, tmp_path / "m.keras", model.facts)
     again = models.load(tmp_path / "m.keras")

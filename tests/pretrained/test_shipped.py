@@ -30,7 +30,7 @@ def test_a_shipped_network_loads_says_what_it_is_and_is_small(path):
     network = fer_tf.load_model(path)
     facts = models.facts_of(network)
     assert network.output_shape == (None, len(facts.label_set))
-    assert facts.gradcam_layer in {layer.name for layer in network.layers}
+    assert facts.views > 1 or facts.gradcam_layer in {layer.name for layer in network.layers}
     assert max(network.input_shape[1:3]) <= facts.face_size
     assert path.stat().st_size < 10 * MEGABYTE
     assert np.isfinite(keras.ops.convert_to_numpy(network(np.zeros((1, *network.input_shape[1:]), "float32")))).all()
