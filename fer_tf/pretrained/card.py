@@ -207,10 +207,15 @@ def _reproduce(record: dict[str, Any]) -> str:
     command = f"```sh\n{training['command']}\n```\n\n" if training["command"] else ""
     settings = json.dumps(training["config"], indent=1, ensure_ascii=False)
     versions = ", ".join(f"{k} {v}" for k, v in training["environment"].items() if not k.endswith("digest"))
+    again = (
+        f"{training['minutes']:.0f} minutes of training{_on(training['hardware'])} ({versions}). The same run from its "
+        "settings, and this card from the run:\n\n"
+        f"```sh\n{words.reproduce(record['name'], bool(training['config']['data']))}\n```"
+    )
+    if _views(record) > 1:
+        again = "Nothing was trained for it: the card of the network whose crops it averages says how that was."
     return (
-        f"{command}{training['minutes']:.0f} minutes of training{_on(training['hardware'])} ({versions}). The same run "
-        "from its settings, and this card from the run:\n\n"
-        f"```sh\n{words.reproduce(record['name'], bool(training['config']['data']))}\n```\n\n"
+        f"{command}{again}\n\n"
         "The scores again from the shipped file: `FER_TF_DATA=DIR python -m pytest -m real tests/pretrained`.\n\n"
         f"<details><summary>Settings</summary>\n\n```json\n{settings}\n```\n\n</details>\n\n"
         f"`sha256` of the file: `{record['file']['sha256']}`. All numbers of this page: `{record['name']}.json`."
