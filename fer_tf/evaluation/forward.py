@@ -69,9 +69,10 @@ def _filled(batch: np.ndarray, size: int) -> np.ndarray:
 
 def _mean_over_views(network: "keras.Model", batch: np.ndarray, view: str, crop: tuple[int, int]) -> np.ndarray:
     """Average logits (n, C) over the views of a batch."""
+    # Cut, because a network in training on several devices (TensorFlow) answers once for each, with all rows.
     # Summed pair by pair, so that a face and its mirror add the same numbers in the same order.
     sums = [
-        (len(pair), sum(np.asarray(logits_of(network.predict_on_batch(x)), np.float32) for x in pair))
+        (len(pair), sum(np.asarray(logits_of(network.predict_on_batch(x)), np.float32)[: len(x)] for x in pair))
         for pair in mirrored_pairs(batch, crop, view)
     ]
     return (sum(s for _, s in sums) / np.float32(sum(n for n, _ in sums))).astype(np.float32)

@@ -151,7 +151,7 @@ def _all_runs(
 
     checked, results = set(), []
     while configs := [c for c in everything if _wanted(c.name, options.only) and c.name not in checked]:
-        _check(configs, load)
+        _check(configs, load, options.devices)
         _tell_skipped(load(configs[0])["train"].skipped, options.out)
         checked |= {c.name for c in configs}
         results = run_all(everything, options.out, load, checked, executor)
@@ -162,7 +162,7 @@ def _all_runs(
 def _search(
     study: Study, options: argparse.Namespace, configs: Sequence[RunConfig], load: "TableCache", executor: "Executor"
 ) -> "list[Result]":
-    _check([*configs, *scaling.corners(options, configs)], load)
+    _check([*configs, *scaling.corners(options, configs)], load, options.devices)
     _tell_skipped(load(configs[0])["train"].skipped, options.out)
     return scaling.search(study.name, configs, options, executor)
 
@@ -178,14 +178,14 @@ def _show(configs: Sequence[RunConfig]) -> None:
         print(f"{row['name']:{longest}}  {', '.join(cells)}".rstrip())
 
 
-def _check(configs: Sequence[RunConfig], load: "TableCache") -> None:
+def _check(configs: Sequence[RunConfig], load: "TableCache", devices: int) -> None:
     """Fail before the first run for what would end any of them: paths, crops, values, networks."""
     from fer_tf.training import objectives
     from fer_tf.training.run import build_network, check
 
     # Those of one dataset together: the cache holds one.
     for config in sorted(configs, key=lambda c: (c.dataset, c.cover or "", c.label_noise, c.seed)):
-        check(config, load(config))
+        check(config, load(config), devices)
     for config in {(c.model, c.objective, c.start): c for c in configs}.values():
         objectives.build(config.objective, build_network(config, load(config)), load(config)["train"])
 

@@ -1,5 +1,6 @@
 """Run a list of configurations; keep the results of those that end, and the reasons of those that do not."""
 
+import functools
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -81,15 +82,19 @@ class Local:
     Args:
         load: gives the tables of a configuration.
         stop: rule that ends bad runs early.
+        devices: how many share each batch of a run.
     """
 
-    def __init__(self, load: Callable[[RunConfig], Tables] = load_tables, stop: StopRule | None = None):
-        self.load, self.stop = load, stop
+    def __init__(
+        self, load: Callable[[RunConfig], Tables] = load_tables, stop: StopRule | None = None, devices: int = 1
+    ):
+        self.load, self.stop, self.devices = load, stop, devices
 
     def __call__(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Yield the result of each job before the next is taken."""
+        carry_out = functools.partial(execute, devices=self.devices) if self.devices > 1 else None
         for job in jobs:
-            yield result_of(job, self.load, self.stop)
+            yield result_of(job, self.load, self.stop, carry_out)
 
 
 def run_folder(config: RunConfig, out: Path) -> Path:

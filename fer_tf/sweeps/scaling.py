@@ -38,6 +38,8 @@ def add_arguments(group: Callable[[str], Callable[..., None]], count: Callable, 
     where = group("where runs run")
     where("--executor", choices=("local", "ray"), default="local",
           help="local: one after the other in this process; ray: on a Ray cluster (default %(default)s)")  # fmt: skip
+    where("--devices", type=count, default=1, metavar="N",
+          help="graphics cards of this machine that share each batch of a run (default %(default)s)")  # fmt: skip
     where("--address", metavar="HOST:PORT", help="of a running cluster, or auto; without, this machine alone is one")
     where("--cpus-per-run", type=amount, metavar="N", help="CPU cores, and threads, of a run (default 1)")
     where("--gpus-per-run", type=amount, metavar="N", help="graphics cards of a run, or a part of one (default none)")
@@ -48,7 +50,8 @@ def check(options: argparse.Namespace) -> None:
     """Refuse flags that would do nothing, and what is not installed.
 
     Raises:
-        UserError: a flag without the one it belongs to, a search over seeds, or a missing extra.
+        UserError: a flag without the one it belongs to or beside one that excludes it, a search over seeds, or a
+            missing extra.
     """
     asked = {"search": options.search, "executor": options.executor == "ray"}
     for what, package, room in (("search", "optuna", "search"), ("executor", "ray", "cluster")):
@@ -61,6 +64,8 @@ def check(options: argparse.Namespace) -> None:
                 raise UserError(f"--{flag.replace('_', '-')} needs {needed[what]}.")
     if options.search and len(options.seeds) > 1:
         raise UserError("--search takes one seed. Repeat what it finds with several.")
+    if options.devices > 1 and asked["executor"]:
+        raise UserError("--devices shares a run on this machine, --executor ray gives it away. Leave one of them out.")
     if options.retries is not None and options.retries < 0:
         raise UserError(f"--retries is {options.retries}. Expected 0 or more.")
 
@@ -76,7 +81,7 @@ def executor(options: argparse.Namespace, load: "TableCache") -> "Iterator[Execu
     if options.executor == "local":
         from fer_tf.sweeps.runner import Local
 
-        yield Local(load, stop)
+        yield Local(load, stop, options.devices)
         return
     from fer_tf.sweeps.cluster import Ray
 

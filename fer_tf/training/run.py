@@ -24,7 +24,7 @@ from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.progress import bar
 from fer_tf.readers import open_reader
 from fer_tf.readers.batches import BatchSource
-from fer_tf.training import checkpoint, objectives, optimizers, schedules, sharpness
+from fer_tf.training import checkpoint, objectives, optimizers, parallel, schedules, sharpness
 from fer_tf.training.callbacks import CHECKPOINT, HISTORY, EndOfEpoch, RunFailed, RunStopped, StopRule, model_of
 from fer_tf.training.config import RunConfig
 
@@ -70,6 +70,7 @@ def execute(
     load: Callable[[RunConfig], Tables] = load_tables,
     description: str = "",
     stop: StopRule | None = None,
+    devices: int = 1,
 ) -> dict[str, Any]:
     """Train, choose the epoch on validation, score test once; or take up what the folder already holds.
 
@@ -83,6 +84,7 @@ def execute(
         load: gives the tables of a configuration; a sweep passes a caching one.
         description: what the progress bar says.
         stop: may end the run early, after any epoch. Without a rule, a run that one had ended starts over.
+        devices: how many share each batch (``fer_tf.training.parallel``).
 
     Returns:
         The contents of ``metrics.json``.
@@ -90,14 +92,14 @@ def execute(
     Raises:
         RunFailed: the loss is no longer a number. ``failure.json`` has the reason.
         RunStopped: ``stop`` ended the run. ``stopped.json`` has the reason.
-        UserError: the data cannot be read.
+        UserError: the data cannot be read, or the devices cannot share the run.
         OSError: a file cannot be written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tables = load(config)
     read = [name for name in config.columns if name != "index"]
-    here = {**environment(), "data_digest": "".join(tables[split].digest(read) for split in SPLITS)}
+    here = {**environment(), "devices": devices, "data_digest": "".join(tables[split].digest(read) for split in SPLITS)}
     here["validation_digest"] = tables["validation"].digest()
     if config.networks:
         here["networks_digest"] = _digest_of(config.networks)
@@ -119,7 +121,7 @@ def execute(
     atomic.write_json(folder / CONFIG, config.to_json())
     atomic.write_json(folder / ENVIRONMENT, here)
     try:
-        progress = _train(config, folder, tables, description or config.name, stop)
+        progress = _train(config, folder, tables, description or config.name, stop, devices)
     except (RunFailed, RunStopped) as end:
         # The same seed fails again, unlike a full disk, which the next start may find mended.
         with contextlib.suppress(OSError):
@@ -163,13 +165,14 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def check(config: RunConfig, tables: Tables) -> None:
+def check(config: RunConfig, tables: Tables, devices: int = 1) -> None:
     """Build all that a run needs but its network, before any long work.
 
     Raises:
-        UserError: a value that its optimiser, schedule, loss or augmentation refuses, a crop larger than the face, or
-            data without a column that the objective needs.
+        UserError: a value that its optimiser, schedule, loss or augmentation refuses, a crop larger than the face,
+            data without a column that the objective needs, or devices that cannot share the run.
     """
+    parallel.check(config, len(tables["train"]), devices)
     source = _source(config, tables)
     losses.build(config.loss)
     schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
@@ -228,16 +231,25 @@ def _build_optimizer(config: RunConfig, learning_rate: Any, total_steps: int) ->
 
 
 def _train(
-    config: RunConfig, folder: Path, tables: Tables, description: str, stop: StopRule | None
+    config: RunConfig, folder: Path, tables: Tables, description: str, stop: StopRule | None, devices: int
 ) -> checkpoint.Progress:
+    parallel.check(config, len(tables["train"]), devices)
     keras.utils.clear_session()
     gc.collect()
     keras.utils.set_random_seed(config.seed)
+    with parallel.over(devices) as replicas:
+        return _fit(config, folder, tables, description, stop, replicas)
+
+
+def _fit(
+    config: RunConfig, folder: Path, tables: Tables, description: str, stop: StopRule | None, replicas: int
+) -> checkpoint.Progress:
     network = build_network(config, tables)
     source = _source(config, tables)
     schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
     optimizer = _build_optimizer(config, schedule.learning_rate, config.epochs * source.steps)
     objective = objectives.build(config.objective, network, source.table)
+    objective.replicas = replicas
     objective.compile(
         optimizer=optimizer,
         loss=losses.build(config.loss),
@@ -259,7 +271,7 @@ def _train(
             steps_per_epoch=steps,
             initial_epoch=progress.epoch,
             epochs=config.epochs,
-            callbacks=[end],
+            callbacks=[*parallel.callbacks(replicas), end],
             shuffle=False,
             verbose=0,
         )

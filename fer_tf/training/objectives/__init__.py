@@ -2,8 +2,8 @@
 
 Facts of a row: ``columns`` (what a batch must have besides targets, see ``fer_tf.readers.batches.COLUMNS``),
 ``layers`` (names that the network must have), ``outputs`` (keys of its dict of outputs besides ``logits``),
-``models`` (rows of ``MODELS`` that have them), and ``networks`` (the keyword that names files of trained networks, if
-there is one).
+``models`` (rows of ``MODELS`` that have them), ``by_face`` (whether a batch's loss is the mean of its faces' losses, by
+the default keywords), and ``networks`` (the keyword that names files of trained networks, if there is one).
 """
 
 from typing import TYPE_CHECKING
@@ -21,33 +21,35 @@ if TYPE_CHECKING:
 OBJECTIVES = Registry("objective")
 OBJECTIVES.add(
     "classification", "fer_tf.training.objectives.classification:Classification",
-    columns=(), layers=(), outputs=(), models=(), reference="arXiv 2103.17107 for the class weights",
+    columns=(), layers=(), outputs=(), models=(), by_face=True, reference="arXiv 2103.17107 for the class weights",
 )  # fmt: skip
 OBJECTIVES.add(
     "scn", "fer_tf.training.objectives.scn:SelfCure",
-    columns=("index",), layers=("alpha",), outputs=(), models=("scn", "landmark_scn"), reference="arXiv 2002.10392",
+    columns=("index",), layers=("alpha",), outputs=(), models=("scn", "landmark_scn"), by_face=False,
+    reference="arXiv 2002.10392",
 )  # fmt: skip
 OBJECTIVES.add(
     "dan", "fer_tf.training.objectives.dan:Distract",
-    columns=(), layers=("features", "heads"), outputs=(), models=("dan",), reference="arXiv 2109.07270",
+    columns=(), layers=("features", "heads"), outputs=(), models=("dan",), by_face=True, reference="arXiv 2109.07270",
 )  # fmt: skip
 OBJECTIVES.add(
     "ran", "fer_tf.training.objectives.ran:RegionAttention",
-    columns=(), layers=("region_weights",), outputs=(), models=("ran",), reference="arXiv 1905.04075",
+    columns=(), layers=("region_weights",), outputs=(), models=("ran",), by_face=True, reference="arXiv 1905.04075",
 )  # fmt: skip
 OBJECTIVES.add(
     "landmarks", "fer_tf.training.objectives.landmarks:Landmarks",
     columns=("index", "landmarks"), layers=("alpha",), outputs=("landmarks",), models=("landmark_scn",),
-    reference="arXiv 2002.10392",
+    by_face=False, reference="arXiv 2002.10392",
 )  # fmt: skip
 OBJECTIVES.add(
     "multitask", "fer_tf.training.objectives.multitask:Multitask",
     columns=("valence_arousal",), layers=(), outputs=("valence_arousal",),
-    models=("efficientnet_b0(valence_arousal=True)", "resnet10(valence_arousal=True)"), reference="arXiv 2103.17107",
+    models=("efficientnet_b0(valence_arousal=True)", "resnet10(valence_arousal=True)"), by_face=False,
+    reference="arXiv 2103.17107",
 )  # fmt: skip
 OBJECTIVES.add(
     "distillation", "fer_tf.training.objectives.distillation:Distillation",
-    columns=(), layers=(), outputs=(), models=(), networks="teachers", reference="arXiv 1503.02531",
+    columns=(), layers=(), outputs=(), models=(), networks="teachers", by_face=True, reference="arXiv 1503.02531",
 )  # fmt: skip
 
 

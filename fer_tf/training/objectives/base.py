@@ -26,7 +26,12 @@ class Objective(keras.Model):
         table: the training faces.
         tensors: names of layers whose output the loss reads, keyed by what ``loss_of`` calls them.
         parts: names of the numbers that the history gets.
+
+    Attributes:
+        replicas: in how many parts a batch's loss is computed apart (``fer_tf.training.parallel``).
     """
+
+    replicas = 1
 
     def __init__(
         self,
@@ -56,7 +61,9 @@ class Objective(keras.Model):
         """Return the scalar loss of a batch, and note its parts."""
         labels = y if isinstance(y, dict) else {"targets": y}
         total = self.loss_of(labels, y_pred, training)
-        return ops.sum([total, *self.losses]) if self.losses else total
+        total = ops.sum([total, *self.losses]) if self.losses else total
+        # The gradients of the replicas are summed.
+        return total / self.replicas if self.replicas > 1 else total
 
     def loss_of(self, labels: dict[str, Any], outputs: Any, training: bool) -> Any:
         """Return the scalar loss, without the network's penalties on its weights.
@@ -70,7 +77,9 @@ class Objective(keras.Model):
 
     def class_loss(self, targets: Any, logits: Any, sample_weight: Any = None) -> Any:
         """Return the compiled loss of a batch, a scalar."""
-        return self.loss(targets, logits, sample_weight=sample_weight)
+        loss = self.loss(targets, logits, sample_weight=sample_weight)
+        # Keras divides its own losses, and no other term, by the number of replicas.
+        return loss * self.replicas if self.replicas > 1 else loss
 
     def note(self, **values: Any) -> None:
         """Give the history a batch's parts."""
