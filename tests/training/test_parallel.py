@@ -45,7 +45,7 @@ def test_what_cannot_be_shared_is_refused(three, settings, faces, devices, messa
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"jit_compile": True}, "--jit"),
+        ({"jit_compile": True}, r"jit_compile \(--jit\)"),
         ({"clipnorm": 1.0}, "gradient clipping"),
         ({"global_clipnorm": 1.0}, "gradient clipping"),
         ({"clipvalue": 1.0}, "gradient clipping"),
