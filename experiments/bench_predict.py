@@ -18,17 +18,13 @@ experiments/README.md.
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-# Read when TensorFlow starts; `python -m fer_tf.predict` sets it too.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from benchmarks.worker import JobFailed, Worker, serve
 
 # Job → what it is, how many pictures, faces or frames it has, and how many times fer's speed is wanted.
 JOBS = {
@@ -81,8 +77,15 @@ def write_files(folder: Path) -> None:
             container.mux(stream.encode())
 
 
+def use_one_dnn() -> None:
+    """Set what TensorFlow reads when it starts, as `python -m fer_tf.predict` does; for fer, too."""
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
 def our_work(folder: Path) -> Work:
     """Return our ways to do the jobs; each returns how many faces it found."""
+    use_one_dnn()
     import numpy as np
 
     import fer_tf
@@ -145,6 +148,7 @@ def _networks(reader, face) -> tuple[Callable[[], object], Callable[[], object]]
 
 def their_work(folder: Path) -> Work:
     """Return fer's ways to do the jobs, with the defaults of its public interface."""
+    use_one_dnn()
     import logging
 
     import cv2
@@ -182,42 +186,10 @@ def their_work(folder: Path) -> Work:
     }
 
 
-def work(who: str, folder: Path) -> None:
-    """Do a job for each line on stdin; answer with seconds by the clock, by the processor, and the number of faces."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # What libraries print does not mix with the answers.
-    jobs = {"ours": our_work, "theirs": their_work}[who](folder)
-    for line in sys.stdin:
-        clock, processor = time.perf_counter(), time.process_time()
-        faces = jobs[line.strip()]()
-        took = time.perf_counter() - clock, time.process_time() - processor
-        answers.write(json.dumps([*took, faces]) + "\n")
-        answers.flush()
-
-
-class Worker:
-    """A package in a process of its own."""
-
-    def __init__(self, python: str, who: str, folder: Path, log: Path):
-        command = [python, str(Path(__file__).resolve()), "--work", who, str(folder)]
-        self._log = log
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log.open("w"), text=True,
-            # fer leaves a data.csv where it runs.
-            cwd=folder,
-        )  # fmt: skip
-
-    def __call__(self, job: str) -> tuple[float, float, int]:
-        self._process.stdin.write(job + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"{' '.join(self._process.args[:4])} ended:\n{self._log.read_text()[-2000:]}")
-        return json.loads(answer)
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
+def worker(python: str, who: str, folder: Path) -> Worker:
+    """Start a package in a process of its own; fer leaves a data.csv where it runs."""
+    command = [python, str(Path(__file__).resolve()), "--work", who, str(folder)]
+    return Worker(command, folder, folder / f"{who}.log")
 
 
 def measure(python: str, rounds: int, wanted: list[str]) -> dict[str, dict[str, float]]:
@@ -225,12 +197,11 @@ def measure(python: str, rounds: int, wanted: list[str]) -> dict[str, dict[str, 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_files(folder)
-        workers = [Worker(p, who, folder, folder / f"{who}.log")
-                   for p, who in ((sys.executable, "ours"), (python, "theirs"))]  # fmt: skip
+        workers = [worker(p, who, folder) for p, who in ((sys.executable, "ours"), (python, "theirs"))]
         found = {}
         for job in wanted:
-            first = [worker(job) for worker in workers]
-            times = [[worker(job)[:2] for worker in workers] for _ in range(rounds)]
+            first = [do(job) for do in workers]
+            times = [[do(job)[:2] for do in workers] for _ in range(rounds)]
             per = 1000 / JOBS[job][1]
             found[job] = {
                 "ours ms": per * median(t[0][0] for t in times), "theirs ms": per * median(t[1][0] for t in times),
@@ -238,8 +209,8 @@ def measure(python: str, rounds: int, wanted: list[str]) -> dict[str, dict[str, 
                 "processor ratio": median(t[1][1] / max(t[0][1], 1e-9) for t in times),
                 "our faces": first[0][2], "their faces": first[1][2],
             }  # fmt: skip
-        for worker in workers:
-            worker.close()
+        for do in workers:
+            do.close()
     return found
 
 
@@ -253,11 +224,15 @@ def main() -> int:
     parser.add_argument("--work", nargs=2, metavar=("WHO", "DIR"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        work(options.work[0], Path(options.work[1]))
+        who, folder = options.work
+        serve(lambda: {"ours": our_work, "theirs": their_work}[who](Path(folder)))
         return 0
     if not options.fer_python:
         parser.error("--fer-python is needed: the Python of an environment that has fer (see above)")
-    found = measure(options.fer_python, 1 if options.quick else options.rounds, options.only or list(JOBS))
+    try:
+        found = measure(options.fer_python, 1 if options.quick else options.rounds, options.only or list(JOBS))
+    except JobFailed as error:
+        sys.exit(f"error: {error}")
     print(f"{'':55s} {'ours':>9s} {'fer':>9s}  clock  proc.  wanted  faces ours/fer")
     for job, row in found.items():
         text, _, wish = JOBS[job]

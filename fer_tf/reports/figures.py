@@ -204,6 +204,37 @@ def line_panels(
     return figure
 
 
+def log_panels(
+    values: Mapping[str, pd.DataFrame], y_name: str, notes: Mapping[str, Mapping[str, str]] | None = None
+) -> Figure:
+    """Draw costs over what they depend on, side by side on one scale, all axes logarithmic.
+
+    Args:
+        values: label of x → its numbers, all above 0; the index is x, a line a column, NaN where there is none. The
+            same columns in all.
+        y_name: label of the y axis.
+        notes: label of x → column → what stands at the end of its line, such as a slope.
+    """
+    figure = Figure(figsize=(1.2 + 2.7 * len(values), 3.9), layout="constrained")
+    panels = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
+    for axes, (x_name, frame) in zip(panels, values.items(), strict=True):
+        for i, column in enumerate(frame):
+            line, colour = frame[column].dropna(), COLOURS[i % len(COLOURS)]
+            axes.plot(line.index, line, marker="o", ms=4.5, lw=1.6, color=colour, label=str(column))
+            note = (notes or {}).get(x_name, {}).get(column)
+            if note and len(line):
+                axes.annotate(note, (line.index[-1], line.iloc[-1]), xytext=(6, -3), textcoords="offset points",
+                              fontsize=8, color=colour)  # fmt: skip
+        axes.set(xlabel=x_name, xscale="log", yscale="log")
+        axes.set_xticks(frame.index, [f"{x:g}" for x in frame.index], rotation=45)
+        axes.minorticks_off()
+        axes.margins(x=0.18)
+        _quiet(axes)
+    panels[0].set_ylabel(y_name)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=6, frameon=False, fontsize=8)
+    return figure
+
+
 def _draw_lines(axes, values: pd.DataFrame, errors: pd.DataFrame | None, apart: float = 0) -> None:
     """Draw a line a column, beside each other by ``apart`` of the range of x, so that their error bars can be told."""
     step = apart * (np.ptp(values.index.to_numpy(float)) or 1.0)

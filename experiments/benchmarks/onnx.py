@@ -1,0 +1,52 @@
+"""The shipped network on faces that are cut out: our ``predict`` beside the ONNX runtime on our own export of it."""
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.worker import Work
+
+REPEATS = {1: 50, 64: 5}
+
+
+def prepare(folder: Path, settings: dict[str, Any]) -> None:
+    """Write the network as ONNX, and faces."""
+    import numpy as np
+
+    from fer_tf.recognition.recogniser import Recogniser
+    from fer_tf.serving import litert, onnxfile
+
+    recogniser = Recogniser("default")
+    onnxfile.write(recogniser, folder / "network.onnx")
+    drawn = litert.example(recogniser)
+    np.save(folder / "faces.npy", np.resize(drawn, (max(REPEATS), *drawn.shape[1:])).round().astype(np.uint8))
+
+
+def ours(folder: Path, settings: dict[str, Any]) -> Work:
+    """Return ``batch 1`` and ``batch 64``."""
+    from fer_tf.recognition.recogniser import Recogniser
+
+    return _work(folder, Recogniser("default").predict)
+
+
+def theirs(folder: Path, settings: dict[str, Any]) -> Work:
+    """Return the same of the ONNX runtime."""
+    import numpy as np
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings["cores"]
+    session = onnxruntime.InferenceSession(folder / "network.onnx", options, providers=["CPUExecutionProvider"])
+    return _work(folder, lambda faces: session.run(["probabilities"], {"faces": faces.astype(np.float32)})[0])
+
+
+def _work(folder: Path, predict: Any) -> Work:
+    import numpy as np
+
+    faces = np.load(folder / "faces.npy")
+
+    def repeat(batch: int) -> dict[str, Any]:
+        for _ in range(REPEATS[batch]):
+            found = predict(faces[:batch])
+        return {"same": found.argmax(axis=1).tolist()}
+
+    return {"batch 1": lambda: repeat(1), "batch 64": lambda: repeat(64)}

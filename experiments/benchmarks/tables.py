@@ -1,0 +1,99 @@
+"""The measurements as a table, a page of Markdown, and one figure."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from benchmarks.measuring import Measured, slope
+from fer_tf.reports import figures
+
+Growth = Mapping[str, Mapping[str, Mapping[int, float]]]
+TITLES = {"images": "images", "image size": "side of an image, pixels", "batch": "faces a batch", "classes": "classes",
+          "workers": "cores"}  # fmt: skip
+
+
+def record(found: Measured) -> dict[str, Any]:
+    """Return a row of ``bench.csv``: milliseconds a unit, ratios of their time to ours, peak memory in MB."""
+    row, ratios, per = found.row, found.ratios, 1000 / found.row.count
+    return {
+        "name": row.name, "what": row.text, "unit": row.unit, "rounds": len(found.ours),
+        "ours_ms": per * median(found.ours) if found.ours else None,
+        "theirs_ms": per * median(found.theirs) if found.theirs else None,
+        "ratio": median(ratios) if ratios else None,
+        "lowest": min(ratios, default=None), "highest": max(ratios, default=None),
+        "wanted": row.wanted, "limit_ms": None if row.limit is None else 1000 * row.limit, "met": found.met,
+        "ours_mb": found.ours_mb, "theirs_mb": found.theirs_mb, "peer": found.peer, "failed": found.failed,
+    }  # fmt: skip
+
+
+def markdown(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table as Markdown."""
+    head = ("what", "ours / theirs, ms a unit", "ratio", "rounds' range", "wanted", "peak MB, ours / theirs", "beside")
+    lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
+    for r in records:
+        wanted = f"{r['wanted']:g}" if r["wanted"] else f"≤ {r['limit_ms']:g} ms" if r["limit_ms"] else "–"
+        cells = [
+            f"{r['what']} (`{r['name']}`)", f"{_pair(r['ours_ms'], r['theirs_ms'])} a {r['unit']}", _number(r["ratio"]),
+            f"{_number(r['lowest'])} to {_number(r['highest'])}" if r["ratio"] else "–",
+            f"{wanted}{' **missed**' if r['met'] is False else ''}", _pair(r["ours_mb"], r["theirs_mb"]),
+            r["failed"] or r["peer"] or "–",
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(cell.replace("|", "/").replace("\n", " ") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _pair(ours: float | None, theirs: float | None) -> str:
+    return f"{_number(ours)} / {_number(theirs)}"
+
+
+def slopes(growth: Growth) -> list[dict[str, Any]]:
+    """Return a line a task and axis: from where to where, milliseconds at both ends, and the slope on log axes."""
+    found = []
+    for task, axes in growth.items():
+        for axis, seconds in axes.items():
+            if len(seconds) < 2:
+                continue
+            first, last = min(seconds), max(seconds)
+            exponent = slope(list(seconds), list(seconds.values()))
+            found.append({"task": task, "axis": axis, "from": first, "to": last, "first_ms": 1000 * seconds[first],
+                          "last_ms": 1000 * seconds[last], "slope": exponent})  # fmt: skip
+    return found
+
+
+def slopes_markdown(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return the slopes as Markdown."""
+    lines = ["| task | over | from – to | ms | slope |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {r['task']} | {TITLES[r['axis']]} | {r['from']} – {r['to']} | "
+        f"{_number(r['first_ms'])} – {_number(r['last_ms'])} | {r['slope']:.2f} |"
+        for r in found
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def figure(growth: Growth) -> Figure:
+    """Draw milliseconds of a job over each axis, a line a task; slopes are at the lines' ends."""
+    panels, notes = {}, {}
+    exponents = {(r["task"], r["axis"]): f"{r['slope']:.2f}" for r in slopes(growth)}
+    for axis, title in TITLES.items():
+        columns = {task: pd.Series(axes[axis], dtype=float) * 1000 for task, axes in growth.items() if axis in axes}
+        if columns:
+            panels[title] = pd.DataFrame(columns, columns=list(growth)).sort_index()
+            notes[title] = {task: exponents[task, axis] for task in columns if (task, axis) in exponents}
+    return figures.log_panels(panels, "milliseconds a job", notes)
+
+
+def profile(title: str, parts: Mapping[str, float]) -> str:
+    """Return milliseconds of parts as Markdown, the longest first."""
+    lines = [f"## {title}", "", "| part | ms |", "| --- | --- |"]
+    lines += [f"| {name} | {_number(value)} |" for name, value in sorted(parts.items(), key=lambda part: -part[1])]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,126 @@
+"""Jobs in a process of their own: a name on stdin, seconds and megabytes on stdout."""
+
+import contextlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# Name of a job → what does it. It may return a number, such as of the faces that it found, or a dict with what it
+# measured itself ("seconds", "mb") and what both sides must agree on ("same").
+Work = Mapping[str, Callable[[], Any]]
+
+
+class JobFailed(Exception):
+    """A job raised, or its process ended; the message is the last line that it wrote."""
+
+
+def serve(load: Callable[[], Work]) -> None:
+    """Do a job for each line on stdin; answer with seconds by the clock and by the processor, result, and peak MB.
+
+    Args:
+        load: returns the jobs; what it and they print goes to stderr.
+    """
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # What libraries print does not mix with the answers.
+    jobs = load()
+    for line in sys.stdin:
+        forget_peak()
+        clock, processor = time.perf_counter(), time.process_time()
+        try:
+            found = jobs[line.strip()]()
+        except Exception as error:
+            answers.write(json.dumps({"error": f"{type(error).__name__}: {error}"}) + "\n")
+        else:
+            took = time.perf_counter() - clock, time.process_time() - processor
+            answers.write(json.dumps([*took, found, peak_mb()]) + "\n")
+        answers.flush()
+
+
+def forget_peak() -> None:
+    """Let ``peak_mb`` count from now, where the kernel allows it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mb() -> float:
+    """Return the largest resident memory of this process, and what its children hold for themselves now, in MB."""
+    try:
+        own = _kilobytes(Path("/proc/self/status"), ("VmHWM",))
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    children = [child for task in Path("/proc/self/task").iterdir() for child in _children(task)]
+    for child in children:
+        # A child may have ended since it was listed.
+        with contextlib.suppress(OSError):
+            own += _kilobytes(Path(f"/proc/{child}/smaps_rollup"), ("Private_Clean", "Private_Dirty"))
+    return own / 1024
+
+
+def _children(task: Path) -> list[str]:
+    with contextlib.suppress(OSError):
+        return (task / "children").read_text().split()
+    return []
+
+
+def _kilobytes(path: Path, names: Sequence[str]) -> int:
+    lines = (line.split() for line in path.read_text().splitlines())
+    return sum(int(words[1]) for words in lines if words[0].rstrip(":") in names)
+
+
+class Worker:
+    """A package in a process of its own."""
+
+    def __init__(self, command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str] | None = None):
+        """Start the process.
+
+        Args:
+            command: a Python and its arguments, a script that ends in ``serve``.
+            folder: where it runs.
+            log: file for what it prints.
+            environment: variables beside this process's own.
+        """
+        self._log = log
+        with log.open("w") as file:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True, cwd=folder,
+                env={**os.environ, **(environment or {})},
+            )  # fmt: skip
+
+    def __call__(self, job: str) -> tuple[float, float, Any, float]:
+        """Have a job done.
+
+        Returns:
+            Seconds by the clock, seconds by the processor, the job's result, and the peak of resident memory in MB.
+
+        Raises:
+            JobFailed: it could not be done.
+        """
+        try:
+            self._process.stdin.write(job + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise JobFailed(self._last_line()) from None
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise JobFailed(self._last_line())
+        found = json.loads(answer)
+        if isinstance(found, dict):
+            raise JobFailed(found["error"])
+        return found
+
+    def _last_line(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"{' '.join(map(str, self._process.args[:3]))} ended with {self._process.wait()}"
+
+    def close(self) -> None:
+        """Let the process end."""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
