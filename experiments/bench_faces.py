@@ -37,7 +37,6 @@ from fer_tf.errors import exit_on_user_error
 from fer_tf.faces import photographs
 from fer_tf.faces.crops import CropOptions, crop
 from fer_tf.faces.detectors import build
-from fer_tf.faces.frames import aligned_frames
 
 SIZE, SIDE = (640, 480), 224
 IMAGES_A_SECOND, GROWTH_MB = 25, 100
@@ -85,6 +84,9 @@ def other_package() -> tuple[Callable[[Path], object], Callable[[Path, Path], ob
         return retinaface.detect_faces(retinaface.read_image(str(path)))
 
     def crop_to(path: Path, folder: Path) -> None:
+        # Loads Keras, which detection alone does without.
+        from fer_tf.faces.frames import aligned_frames
+
         image = retinaface.read_image(str(path))
         face = max(retinaface.detect_faces(image), key=lambda f: f.width * f.height)
         points = np.array([[[p.x, p.y] for p in face.landmarks]], np.float32)

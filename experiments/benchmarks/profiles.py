@@ -1,21 +1,23 @@
 """Where time goes: a training step by kind of operation, a start by imported module."""
 
 import re
+import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 STEPS = 3
 # Kind → pattern of a TensorFlow node's name, which carries the layer's, and of a PyTorch operator; the first that
 # fits counts.
 KINDS = {
-    "optimiser": r"sgd|resourceapply|assign|optimizer|_foreach_|aten::(add|mul|copy|zero)_$",
     "convolution": r"_conv\d|conv2d|convolution",
     "batch-norm": r"_norm\d|batch_?norm",
     "pooling": r"pool",
     "relu": r"relu|threshold|clamp_min",
     "dense": r"dense\d/|logits|addmm|aten::mm$|matmul",
     "dropout": r"dropout|bernoulli",
+    "optimiser": r"sgd|resourceapply|assign|optimizer|_foreach_|aten::(add|mul|copy|zero)_$",
 }
 
 
@@ -35,25 +37,27 @@ def by_kind(operations: Iterable[tuple[str, float]], steps: int) -> dict[str, fl
 def of_keras(network: Any, images: Any, targets: Any) -> dict[str, float]:
     """Return milliseconds of each kind in a training step of a compiled network on TensorFlow without XLA."""
     import tensorflow as tf
-    from tensorflow.python.eager import context
+    from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
 
     batch = tf.constant(images), tf.constant(targets)
     network.train_on_batch(*batch)
-    # The public profiler writes traces for TensorBoard, which is not installed with TensorFlow.
-    context.enable_run_metadata()
-    try:
-        for _ in range(STEPS):
-            network.train_on_batch(*batch)
-        statistics = context.export_run_metadata().step_stats
-    finally:
-        context.disable_run_metadata()
-    nodes = (node for device in statistics.dev_stats for node in device.node_stats)
-    # Function calls last as long as what they call.
-    calls = re.compile(r"PartitionedCall|_SOURCE|_SINK")
-    return by_kind(
-        ((node.node_name, node.op_end_rel_micros - node.op_start_rel_micros)
-         for node in nodes if not calls.search(node.node_name + node.timeline_label)), STEPS,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.profiler.experimental.Profile(folder):
+            for _ in range(STEPS):
+                network.train_on_batch(*batch)
+        traces = [XSpace.FromString(path.read_bytes()) for path in Path(folder).rglob("*.xplane.pb")]
+    return by_kind(kernels(plane for trace in traces for plane in trace.planes), STEPS)
+
+
+def kernels(planes: Iterable[Any]) -> Iterator[tuple[str, float]]:
+    """Yield the name and microseconds of each operation in TensorFlow's trace, whose events are called name:operation;
+    calls of functions last as long as what they call, and are left out."""
+    for plane in planes:
+        names = {key: value.name for key, value in plane.event_metadata.items()}
+        for event in (event for line in plane.lines for event in line.events):
+            name = names[event.metadata_id]
+            if re.fullmatch(r"[^\s:]+:_?[A-Z]\w+", name) and not name.endswith("PartitionedCall"):
+                yield name, event.duration_ps / 1e6
 
 
 def of_torch(step: Callable[[], Any]) -> dict[str, float]:
