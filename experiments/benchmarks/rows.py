@@ -182,7 +182,7 @@ def lines(quick: bool, cores: int) -> list[Lines]:
                 Lines("predict", {"images": (1, 16, 64)})]  # fmt: skip
     workers = {"workers": [n for n in (2**i for i in range(10)) if n < cores] + [cores]}
     sizes, classes = (24, 48, 96, 192), (2, 8, 64, 512)
-    images, batches = (512, 1024, 2048, 4096), (8, 16, 32, 64, 128)
+    images, batches = (256, 1024, 4096), (8, 16, 32, 64, 128)
     return [
         Lines("predict", {"images": (1, 4, 16, 64, 256, 1024), "image size": sizes, **workers}),
         Lines("training", {"images": images, "image size": sizes, "batch": batches, "classes": classes, **workers}),

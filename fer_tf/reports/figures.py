@@ -228,7 +228,7 @@ def log_panels(
         axes.set(xlabel=x_name, xscale="log", yscale="log")
         axes.set_xticks(frame.index, [f"{x:g}" for x in frame.index], rotation=45)
         axes.minorticks_off()
-        axes.margins(x=0.18)
+        axes.margins(x=0.2)
         _quiet(axes)
     panels[0].set_ylabel(y_name)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=6, frameon=False, fontsize=8)
