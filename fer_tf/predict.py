@@ -33,6 +33,7 @@ EXAMPLES = """examples:
   python -m fer_tf.predict photographs --csv faces.csv --json faces.json --skipped skipped.csv
   python -m fer_tf.predict photographs --annotate drawn --faces largest
   python -m fer_tf.predict interview.mp4 --annotate drawn --smooth 0.5
+  python -m fer_tf.predict dancing.mp4 --follow 0 --json dancing.jsonl
   python -m fer_tf.predict interview.mp4 --every 5 --timeline interview.png
   python -m fer_tf.predict 0 --seconds 20 --timeline me.png
   python -m fer_tf.predict faces --no-crop --model saved.keras
@@ -77,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     face("--flip", action="store_true", help="average over a face and its mirror")
     time = parser.add_argument_group("videos").add_argument
     time("--every", type=int, default=1, metavar="N", help="take every N-th frame (default %(default)s)")
+    time("--follow", type=float, metavar="SECONDS",
+         help="look for faces so often, follow them in between (default 0.12; 0: look always)")  # fmt: skip
     time("--smooth", type=float, default=0.0, metavar="SECONDS",
          help="smooth each person's distributions over time, exponentially (default: not)")  # fmt: skip
     time("--seconds", type=float, metavar="S", help="stop the webcam after S seconds (default: at Ctrl-C)")
@@ -128,8 +131,9 @@ def _check(options: argparse.Namespace) -> None:
     for name, low in (("every", 1), ("lines", 0)):
         if getattr(options, name) < low:
             raise UserError(f"--{name} {getattr(options, name)} is out of range. Expected {low} or more.")
-    if not 0 <= options.smooth < float("inf"):
-        raise UserError(f"--smooth {options.smooth} is no time. Expected seconds, 0 or more.")
+    for name in ("follow", "smooth"):
+        if getattr(options, name) is not None and not 0 <= getattr(options, name) < float("inf"):
+            raise UserError(f"--{name} {getattr(options, name)} is no time. Expected seconds, 0 or more.")
     if options.seconds is not None and not options.seconds > 0:
         raise UserError(f"--seconds {options.seconds} leaves nothing. Expected more than 0.")
     if options.faces not in WHICH:
@@ -186,8 +190,10 @@ def _results(options: argparse.Namespace, camera: int | None, found: "Sequence[F
 
     pictures = None if camera is None else webcam.watch(camera)
     from fer_tf.recognition.analyser import Analyser
+    from fer_tf.recognition.following import GAP
 
-    analyser = Analyser(options.model, options.detector, options.faces, options.flip, options.crop)
+    follow = GAP if options.follow is None else options.follow
+    analyser = Analyser(options.model, options.detector, options.faces, options.flip, options.crop, follow)
     if pictures is None:
         return analyser.analyse([(f.path, f.source) for f in found], options.every)
     near = itertools.takewhile(lambda batch: batch[0].time <= (options.seconds or float("inf")), pictures)

@@ -222,6 +222,7 @@ def test_nothing_that_can_be_read_ends_with_two(tmp_path, capsys):
         (["--faces", "biggest"], "--faces 'biggest' is unknown. Expected largest, all, central"),
         (["--every", "0"], "--every 0 is out of range"),
         (["--smooth", "-1"], "--smooth -1.0 is no time"),
+        (["--follow", "-1"], "--follow -1.0 is no time"),
         (["--seconds", "5"], "--seconds is for webcams"),
         (["--model", "nothing"], "No model 'nothing'"),
         (["--json", "faces.txt"], "faces.txt: no JSON by its suffix"),

@@ -16,6 +16,7 @@ from fer_tf.faces.crops import WHICH, choose
 from fer_tf.faces.detectors import Detections, Detector, build
 from fer_tf.faces.extraction import crop_faces
 from fer_tf.faces.reading import Reading
+from fer_tf.recognition.following import GAP, check_gap, detected
 from fer_tf.recognition.recogniser import BATCH, Recogniser
 from fer_tf.recognition.records import Analysed, Face
 
@@ -32,6 +33,7 @@ class Analyser:
         faces: str = "all",
         flip: bool = False,
         crop: bool = True,
+        follow: float = GAP,
     ):
         """Load the networks; they are compiled at the first picture.
 
@@ -41,13 +43,15 @@ class Analyser:
             faces: which of a picture: ``all``, ``largest``, or the most ``central``.
             flip: average over a face and its mirror: slightly better, twice the network's time.
             crop: find faces; else each picture is one face, framed as FER2013 frames them.
+            follow: seconds of a video within which the detector looks at one frame, and faces between two looks are
+                followed (``fer_tf.recognition.following``); 0 looks at every frame.
 
         Raises:
-            UserError: an unknown name, or a model that cannot be used.
+            UserError: an unknown name, a value out of range, or a model that cannot be used.
         """
         if faces not in WHICH:
             raise UserError(f"faces={faces!r} is unknown. Expected {', '.join(WHICH)}.")
-        self.faces, self.crop = faces, crop
+        self.faces, self.crop, self.follow = faces, crop, check_gap(follow)
         self.recogniser = Recogniser(model, flip)
         self.label_set = self.recogniser.label_set
         if crop:
@@ -80,7 +84,7 @@ class Analyser:
             batch: pictures, each of its own size, or reasons; what has neither, the end of a video, is left out.
         """
         read = [r for r in batch if r.picture is not None]
-        rows = self._rows([r.picture for r in read]) if read else []
+        rows = self._rows(read) if read else []
         faces = {id(r): self._records(r, *row) for r, row in zip(read, rows, strict=True)}
         return [
             Analysed(r.source, r.video_frame, r.time, r.picture, faces.get(id(r), ()), r.reason)
@@ -88,12 +92,13 @@ class Analyser:
             if r.picture is not None or r.reason
         ]
 
-    def _rows(self, pictures: list[np.ndarray]) -> list[tuple[Detections, np.ndarray]]:
+    def _rows(self, read: Sequence[Reading]) -> list[tuple[Detections, np.ndarray]]:
         """Return each picture's faces and their distributions (F, C)."""
+        pictures = [r.picture for r in read]
         if not self.crop:
             return list(zip(map(_whole, pictures), self.recogniser.predict(pictures)[:, None], strict=True))
         with self._turn:
-            found = self.detector.detect(pictures)
+            found = detected(read, self.detector.detect, self.follow)
         found = [choose(f, self.faces, p.shape) for f, p in zip(found, pictures, strict=True)]
         counts = [len(f) for f in found]
         frames = np.empty((0, 4), np.float32)

@@ -16,6 +16,7 @@ from fer_tf.errors import DataError, UserError
 from fer_tf.faces import photographs, reading
 from fer_tf.faces.reading import Reading
 from fer_tf.recognition import sources
+from fer_tf.recognition.following import GAP
 from fer_tf.recognition.records import Analysed, Face, Prediction
 from fer_tf.recognition.tracking import tracked
 
@@ -39,6 +40,7 @@ def analyze(
     flip: bool = False,
     every: int = 1,
     smooth: float = 0.0,
+    follow: float = GAP,
 ) -> list[Face]:
     """Find faces and recognise their expressions.
 
@@ -51,6 +53,8 @@ def analyze(
         flip: average over a face and its mirror: slightly better, twice the network's time.
         every: take every n-th frame of a video.
         smooth: time constant in seconds by which a video's distributions are smoothed; 0 leaves them as they are.
+        follow: seconds of a video in which the detector looks at one frame; between two looks faces go in straight
+            lines. 0 looks at every frame.
 
     Returns:
         The faces in the order of the images, in each the best-detected first; an array's ``source`` is its number. A
@@ -64,7 +68,7 @@ def analyze(
     if not isinstance(every, int) or every < 1:
         raise UserError(f"every={every!r} is out of range. Expected 1 or more.")
     given = [images] if isinstance(images, Input) else list(images)
-    using = _analyser(_key(model), detector, faces, flip)
+    using = _analyser(_key(model), detector, faces, flip, follow)
     readings = list(_read_now(given)) if len(given) == 1 and _is_one_picture(given[0]) else None
     if readings is not None:
         results: Iterable[Analysed] = using.analyse_batch(readings)
@@ -165,10 +169,12 @@ def _recogniser(key: "tuple[keras.Model | str, int]", flip: bool) -> "Recogniser
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _analyser(key: "tuple[keras.Model | str, int]", detector: str | None, faces: str, flip: bool) -> "Analyser":
+def _analyser(
+    key: "tuple[keras.Model | str, int]", detector: str | None, faces: str, flip: bool, follow: float = GAP
+) -> "Analyser":
     from fer_tf.recognition.analyser import Analyser
 
-    return Analyser(key[0], detector, faces, flip)
+    return Analyser(key[0], detector, faces, flip, follow=follow)
 
 
 def _warn(name: str, reason: str) -> None:

@@ -64,8 +64,8 @@ class _People:
         """Return the faces of a frame with their numbers and smoothed distributions."""
         self._seen = [t for t in self._seen if time - t.time <= PATIENCE]
         boxes = np.array([face.box for face in faces], float)
-        pairs = _pairs(np.array([t.box for t in self._seen]).reshape(-1, 4), boxes)
-        return tuple(self._follow(face, boxes[i], time, pairs.get(i)) for i, face in enumerate(faces))
+        known = pairs(np.array([t.box for t in self._seen]).reshape(-1, 4), boxes)
+        return tuple(self._follow(face, boxes[i], time, known.get(i)) for i, face in enumerate(faces))
 
     def _follow(self, face: Face, box: np.ndarray, time: float, known: int | None) -> Face:
         values = np.array(list(face.distribution.values()))
@@ -92,7 +92,7 @@ def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return common / np.maximum(areas[0][:, None] + areas[1][None] - common, 1e-9)
 
 
-def _pairs(seen: np.ndarray, boxes: np.ndarray) -> dict[int, int]:
+def pairs(seen: np.ndarray, boxes: np.ndarray) -> dict[int, int]:
     """Return the index in ``seen`` of each of ``boxes`` that has one, the best overlaps first."""
     shares = overlaps(seen, boxes)
     found: dict[int, int] = {}
