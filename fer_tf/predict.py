@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     time = parser.add_argument_group("videos").add_argument
     time("--every", type=int, default=1, metavar="N", help="take every N-th frame (default %(default)s)")
     time("--follow", type=float, metavar="SECONDS",
-         help="look for faces so often, follow them in between (default 0.12; 0: look always)")  # fmt: skip
+         help="look for faces so often, follow them in between (default 0.16; 0: look always)")  # fmt: skip
     time("--smooth", type=float, default=0.0, metavar="SECONDS",
          help="smooth each person's distributions over time, exponentially (default: not)")  # fmt: skip
     time("--seconds", type=float, metavar="S", help="stop the webcam after S seconds (default: at Ctrl-C)")

@@ -4,6 +4,7 @@ Detection takes most of a frame's time, and faces move little within a tenth of 
 and between two of them each face goes in a straight line from one box to the other.
 """
 
+import bisect
 import math
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,46 +15,35 @@ from fer_tf.faces.detectors import Detections
 from fer_tf.faces.reading import Reading
 from fer_tf.recognition.tracking import pairs
 
-# Seconds from one look to the next: every third frame of 25 or 30 a second.
-GAP = 0.12
+# Seconds from one look to the next: every fourth frame of 25 or 30 a second.
+GAP = 0.16
 # Mean difference of two frames' levels from which on the second is taken for another scene, and the pixels compared.
-SCENE, STRIDE = 24.0, 8
+SCENE, STRIDE = 24.0, 16
 Detect = Callable[[list[np.ndarray]], list[Detections]]
 
 
 def detected(readings: Sequence[Reading], detect: Detect, gap: float = GAP) -> list[Detections]:
     """Return the faces of pictures of which the detector sees the key frames.
 
-    Between two key frames a face that overlaps itself has its box and landmarks on the straight line, and the lower of
-    both scores. One that is in one of the two only is in the frames nearer to it, as it was there. Frames before the
-    first key frame and after the last one have the faces of these.
+    A face that overlaps itself in two key frames has its box and landmarks on the straight line between them, and the
+    lower of both scores; the line goes on before the first key frame and after the last one. A face that is in one of
+    the two only is in the frames nearer to it, as it was there.
 
     Args:
         readings: pictures; frames of one video follow each other.
         detect: returns the faces of each of several pictures.
-        gap: as in ``key_frames``.
+        gap: seconds from one key frame to the next at most; 0 makes every frame one. Photographs always are.
     """
-    keys = key_frames(readings, gap)
+    looks = [(scene, _keys(scene, readings, gap)) for scene in _scenes(readings)]
+    keys = [i for _, seen in looks for i in seen]
     found = dict(zip(keys, detect([readings[i].picture for i in keys]), strict=True))
-    for scene in _scenes(readings):
-        seen = [i for i in scene if i in found]
+    for scene, seen in looks:
         for i in scene:
-            before = max((k for k in seen if k <= i), default=seen[0])
-            after = min((k for k in seen if k >= i), default=seen[-1])
             if i not in found:
-                share = (i - before) / (after - before) if before < i < after else 0.0
-                found[i] = _between(found[before], found[after], share)
+                later = min(max(bisect.bisect(seen, i), 1), len(seen) - 1)
+                before, after = seen[later - 1], seen[later]
+                found[i] = _between(found[before], found[after], (i - before) / max(1, after - before))
     return [found[i] for i in range(len(readings))]
-
-
-def key_frames(readings: Sequence[Reading], gap: float) -> list[int]:
-    """Return which pictures the detector must see: photographs, and frames of videos ``gap`` seconds apart at most.
-
-    Args:
-        readings: pictures; frames of one video follow each other.
-        gap: in seconds; 0 is every frame.
-    """
-    return [i for scene in _scenes(readings) for i in _keys(scene, readings, gap)]
 
 
 def check_gap(gap: float) -> float:
@@ -64,13 +54,18 @@ def check_gap(gap: float) -> float:
 
 
 def _keys(scene: range, readings: Sequence[Reading], gap: float) -> list[int]:
-    """Return the middles of ``step`` frames each, and the last frame where it is farther from the last of them."""
+    """Return the middles of ``step`` frames each, and the last frame where the last of them is far from it.
+
+    Three frames and more have two keys at least, without which there would be no line.
+    """
     step = 1
     if len(scene) > 1:
         apart = (readings[scene[-1]].time - readings[scene[0]].time) / (len(scene) - 1)
         step = max(1, int(gap / apart + 1e-6)) if apart > 0 else 1
     keys = list(scene[(min(step, len(scene)) - 1) // 2 :: step])
-    return keys if scene[-1] - keys[-1] <= (step - 1) // 2 else [*keys, scene[-1]]
+    if len(scene) > 2 and len(keys) == 1 < step:
+        return [scene[0], scene[-1]]
+    return keys if scene[-1] - keys[-1] <= step // 2 else [*keys, scene[-1]]
 
 
 def _scenes(readings: Sequence[Reading]) -> Iterator[range]:
