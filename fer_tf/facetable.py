@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -14,12 +15,40 @@ from fer_tf.labels import LABEL_SETS, LabelSet, convert
 SPLITS = ("train", "validation", "test")
 
 
+@runtime_checkable
+class ImagesOnDisk(Protocol):
+    """Images that are read when rows are asked for (``fer_tf.datasets.streamed``).
+
+    ``images[rows]`` gives pixels, as with an array; these do not:
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    ndim: int
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any) -> np.ndarray: ...
+
+    def subset(self, rows: Any) -> Self:
+        """Return some of the images, still on disk."""
+        ...
+
+    def resized(self, size: int) -> Self:
+        """Return the images as squares of another side, still on disk."""
+        ...
+
+    def digest(self) -> str:
+        """Return hex digits that change with any pixel."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class FaceTable:
     """Faces with label distributions.
 
     Attributes:
-        images: uint8 (N, H, W, C), or ``None`` when the pictures stay on disk.
+        images: uint8 (N, H, W, C), an array or ``ImagesOnDisk``; or ``None`` when there are ``paths``.
         paths: str (N,), or ``None``; exactly one of ``images`` and ``paths`` is given.
         targets: float32 (N, classes); each row sums to 1.
         label_set: the meaning of the columns of ``targets``.
@@ -44,7 +73,7 @@ class FaceTable:
     label_set: LabelSet
     split: np.ndarray
     ids: np.ndarray
-    images: np.ndarray | None = None
+    images: np.ndarray | ImagesOnDisk | None = None
     paths: np.ndarray | None = None
     votes: np.ndarray | None = None
     landmarks: np.ndarray | None = None
@@ -108,6 +137,8 @@ class FaceTable:
             columns: names of further columns to include, those that are ``None`` left out.
         """
         pictures = self.images if self.images is not None else self.paths.astype(str)
+        if isinstance(pictures, ImagesOnDisk):
+            pictures = np.array([pictures.digest()])
         state = hashlib.blake2b(repr((self.label_set, self.draw_targets)).encode(), digest_size=8)
         further = [c for c in (getattr(self, name) for name in columns) if c is not None]
         for column in (pictures, self.targets, self.ids.astype(str), *further):
@@ -123,7 +154,7 @@ class FaceTable:
 
     def take(self, index: Sequence[int] | np.ndarray) -> "FaceTable":
         """Return the rows of an int index or boolean mask, every column alike."""
-        return replace(self, **{name: column[index] for name, column in self._columns()})
+        return replace(self, **{name: _rows(column, index) for name, column in self._columns()})
 
     def select(self, split: str) -> "FaceTable":
         """Return the rows of one split.
@@ -155,6 +186,10 @@ class FaceTable:
         label_set = LabelSet(str(columns.pop("label_set")), tuple(columns.pop("classes").tolist()))
         skipped, drawn = tuple(columns.pop("skipped").tolist()), bool(columns.pop("draw_targets"))
         return cls(label_set=label_set, skipped=skipped, draw_targets=drawn, **columns)
+
+
+def _rows(column: np.ndarray | ImagesOnDisk, index: Sequence[int] | np.ndarray) -> np.ndarray | ImagesOnDisk:
+    return column.subset(index) if isinstance(column, ImagesOnDisk) else column[index]
 
 
 def joined(tables: Mapping[str, FaceTable]) -> FaceTable:

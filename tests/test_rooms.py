@@ -28,7 +28,7 @@ FLOORS = (
     {"errors", "callstring", "registry", "labels", "facetable", "atomic", "progress"},
     {"datasets", "augment", "models", "layers", "losses", "metrics"},
     {"readers", "evaluation", "training", "faces", "pretrained"},
-    {"privacy", "robustness", "reports", "sweeps", "recognition", "explain", "serving"},
+    {"privacy", "robustness", "reports", "sweeps", "recognition", "explain", "serving", "shards"},
     {"demo", "gradcam", "export", "client", "predict"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -85,7 +85,7 @@ def test_everything_else_imports_with_tensorflow_blocked():
 import importlib
 for name in {others}:
     importlib.import_module(name)
-assert not {{"ray", "optuna"}} & set(sys.modules)
+assert not {{"ray", "optuna", "pyarrow"}} & set(sys.modules)
 """
     python(code)
 

@@ -52,6 +52,10 @@ DATASETS.add(
     data="the folder of TFRecord shards that python -m fer_tf.faces crop --format tfrecord wrote",
 )  # fmt: skip
 DATASETS.add(
+    "shards", "fer_tf.datasets.shards:load", needs_data=True, label_set=None,
+    data="the folder of shards that python -m fer_tf.shards prepare wrote",
+)  # fmt: skip
+DATASETS.add(
     "csv", "fer_tf.datasets.csvfile:load", needs_data=True, label_set=None,
     data="a CSV with the columns path,label, or path and a distribution",
 )  # fmt: skip

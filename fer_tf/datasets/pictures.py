@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from fer_tf.datasets.cache import cached
 from fer_tf.datasets.faults import Faults
 from fer_tf.errors import DataError, UserError
+from fer_tf.facetable import ImagesOnDisk
 from fer_tf.progress import bar
 
 # The formats of faces. Others stay shut: Pillow hands EPS, for one, to an external program.
@@ -71,10 +72,15 @@ def count_pixels(path: Path | str) -> int:
         return 0
 
 
-def resized(images: np.ndarray, size: int) -> np.ndarray:
-    """Bring uint8 images (N, H, W, C) to (N, size, size, C), antialiased as ``read_picture`` does it."""
+def resized(images: np.ndarray | ImagesOnDisk, size: int) -> np.ndarray | ImagesOnDisk:
+    """Bring uint8 images (N, H, W, C) to (N, size, size, C), antialiased as ``read_picture`` does it.
+
+    Those on disk stay there, and are brought to the size when they are read.
+    """
     if images.shape[1:3] == (size, size):
         return images
+    if isinstance(images, ImagesOnDisk):
+        return images.resized(size)
     # Pillow knows no (H, W, 1): each channel is a gray picture of its own.
     planes = [
         np.stack([np.asarray(Image.fromarray(p).resize((size, size), Image.Resampling.BILINEAR)) for p in channel])

@@ -21,6 +21,13 @@ def split_of(name: str) -> str | None:
     return _NAMES.get(name.strip().casefold())
 
 
+def folders_of(name: str) -> tuple[str, str]:
+    """Return class and split of a picture by its folders, ``class/a.png`` or ``split/class/a.png``; empty for none."""
+    folders = name.split("/")[:-1]
+    split = folders.pop(0) if folders and split_of(folders[0]) else ""
+    return folders[0] if folders else "", split
+
+
 def check_shares(shares: Sequence[float]) -> tuple[float, float, float]:
     """Check the option ``split=(train, validation, test)``.
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from fer_tf.errors import UserError
 from fer_tf.evaluation.views import mirrored_pairs
+from fer_tf.facetable import ImagesOnDisk
 from fer_tf.models import logits_of
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def logits(
     network: "keras.Model",
-    images: np.ndarray,
+    images: np.ndarray | ImagesOnDisk,
     batch_size: int = 256,
     view: str = "center",
     crop: int | tuple[int, int] | None = None,
@@ -23,7 +24,7 @@ def logits(
 
     Args:
         network: a model from pixels to logits (N, C), or to a dict with ``logits``.
-        images: pixels 0 to 255, uint8 or float (N, H, W, channels).
+        images: pixels 0 to 255, uint8 or float (N, H, W, channels); those on disk are read batch by batch.
         batch_size: most faces in one forward pass.
         view: ``"center"`` (one crop), ``"flip"`` (and its mirror) or ``"ten_crop"`` (corners, centre, mirrors).
         crop: size of the crops in pixels, one number or (h, w); ``None`` means the network's input size.
@@ -34,7 +35,7 @@ def logits(
     Raises:
         UserError: an unknown view, no images, or images that do not fit the network.
     """
-    images = np.asarray(images)
+    images = images if isinstance(images, ImagesOnDisk) else np.asarray(images)
     if images.ndim != 4 or not len(images):
         raise UserError(f"images must be (N, H, W, channels) with N > 0, got {images.shape}.")
     if batch_size < 1:
@@ -46,7 +47,7 @@ def logits(
     # Batches of one size, the last filled up: another size would be compiled anew (seconds on JAX).
     batches = -(-len(images) // batch_size)
     step = -(-len(images) // batches)
-    filled = [_filled(images[i : i + step], step) for i in range(0, len(images), step)]
+    filled = (_filled(images[i : i + step], step) for i in range(0, len(images), step))
     return np.concatenate([_mean_over_views(network, batch, view, size) for batch in filled])[: len(images)]
 
 

@@ -8,7 +8,7 @@ same bytes as one that was never interrupted.
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,11 +125,35 @@ def crop(
         left = _without_videos_unless_readable(left, notes)
         if left:
             found_by = detector or build(options.detector)
-            turn = contextlib.nullcontext() if getattr(found_by, "concurrent", False) else threading.Lock()
-            job = _Job(options, names, stamps, found_by, cut or _crop_faces(), turn)
-            _work(job, left, len(sources[:limit]), journal, _writer(dst, journal, options, shard_faces))
+            _work(
+                crop_job(options, names, stamps, found_by, cut),
+                left,
+                len(sources[:limit]),
+                journal,
+                _writer(dst, journal, options, shard_faces),
+            )
         name_shards(dst, journal.shards)
         return crop_folder.write_tables(dst, journal, notes)
+
+
+def crop_job(
+    options: CropOptions,
+    names: Mapping[str, str],
+    stamps: Mapping[str, tuple[int, int]],
+    detector: Detector,
+    cut: Cut | None = None,
+) -> "CropJob":
+    """Make what turns a batch of pictures into faces.
+
+    Args:
+        options: how.
+        names: what each source's faces are called, see ``naming``.
+        stamps: size in bytes and time of change of each source.
+        detector: finds the faces.
+        cut: in place of ``extraction.crop_faces``.
+    """
+    turn = contextlib.nullcontext() if getattr(detector, "concurrent", False) else threading.Lock()
+    return CropJob(options, names, stamps, detector, cut or _crop_faces(), turn)
 
 
 def choose(found: Detections, which: str, shape: Sequence[int]) -> Detections:
@@ -165,17 +189,18 @@ def _without_videos_unless_readable(left: list[tuple[Path, str]], notes: dict[st
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
-    """What turns a batch of pictures into faces."""
+class CropJob:
+    """What turns a batch of pictures into faces; ``crop_job`` makes it."""
 
     options: CropOptions
-    names: dict[str, str]
-    stamps: dict[str, tuple[int, int]]
+    names: Mapping[str, str]
+    stamps: Mapping[str, tuple[int, int]]
     detector: Detector
     cut: Cut
     turn: contextlib.AbstractContextManager
 
     def faces_of(self, batch: Sequence[Reading]) -> list[tuple[Entry, list[NewFace]]]:
+        """Return what became of each picture of a batch, and its faces."""
         pictures = [r.picture for r in batch if r.picture is not None]
         with self.turn:
             detected = iter(self.detector.detect(pictures) if pictures else [])
@@ -238,7 +263,7 @@ def _squares(found: Sequence[Detections], options: CropOptions) -> Iterator[tupl
     yield from zip(np.split(frames, ends), np.split(inside, ends), strict=True)
 
 
-def _work(job: _Job, left: Sequence[tuple[Path, str]], total: int, journal: Journal, writer: FaceWriter) -> None:
+def _work(job: CropJob, left: Sequence[tuple[Path, str]], total: int, journal: Journal, writer: FaceWriter) -> None:
     done = defaultdict(set)
     for name, frame in journal.places:
         done[name].add(frame)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fer_tf import atomic
 from fer_tf.datasets.records import SHARD, shard_name
-from fer_tf.datasets.splits import split_of
+from fer_tf.datasets.splits import folders_of
 from fer_tf.datasets.tfrecord import encode_example, framed
 from fer_tf.faces.journal import Entry, Face, Journal
 
@@ -188,14 +188,13 @@ def name_shards(folder: Path, total: int) -> None:
 
 
 def _record(entry: Entry, face: NewFace) -> bytes:
-    folders = entry.source.split("/")[:-1]
-    split = folders.pop(0) if folders and split_of(folders[0]) else ""
+    label, split = folders_of(entry.source)
     example = encode_example(
         {
             "image": encoded(face.image, "png"),
             "size": [len(face.image)],
             "id": f"{face.name}.png",
-            "label": folders[0] if folders else "",
+            "label": label,
             "split": split,
             "source": entry.source,
             "video_frame": [-1 if entry.video_frame is None else entry.video_frame],

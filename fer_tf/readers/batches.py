@@ -8,7 +8,7 @@ from PIL import Image
 
 from fer_tf import augment
 from fer_tf.errors import DataError, UserError, unknown_name
-from fer_tf.facetable import FaceTable
+from fer_tf.facetable import FaceTable, ImagesOnDisk
 
 # What an objective may ask for besides targets: index int32 (B,), the face's row in the table; landmarks float32
 # (B, K, 2), moved with the pixels; valence_arousal float32 (B, 2).
@@ -188,6 +188,8 @@ def _shrunk(table: FaceTable, size: tuple[int, int]) -> FaceTable:
     """Return the table with faces larger than ``size`` brought to it; the warp that enlarges would alias."""
     if table.images is None or (table.image_shape[0] <= size[0] and table.image_shape[1] <= size[1]):
         return table
+    if isinstance(table.images, ImagesOnDisk) and size[0] == size[1]:
+        return table.with_images(table.images.resized(size[0]))
     images = np.empty((len(table), *size, table.image_shape[2]), np.uint8)
     for small, face in zip(images, table.images, strict=True):
         picture = Image.fromarray(face[..., 0] if face.shape[-1] == 1 else face)

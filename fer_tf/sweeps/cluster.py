@@ -62,7 +62,7 @@ class Ray:
             UserError: Ray is not installed, the cluster cannot be reached, or no host has what a run asks for.
         """
         if not self.joined:
-            _connect(self.address)
+            connect(self.address)
             self.joined = True
         if not self.room():
             wanted = " and ".join(f"{amount:g} {name}" for name, amount in self.needs.items() if amount)
@@ -179,7 +179,15 @@ def _tables() -> "TableCache":
     return TableCache()
 
 
-def _connect(address: str | None) -> None:
+def connect(address: str | None) -> None:
+    """Join a Ray cluster, or start one of this machine alone; ``ray.shutdown`` leaves it.
+
+    Args:
+        address: as that of ``Ray``.
+
+    Raises:
+        UserError: Ray is not installed, or the cluster cannot be reached.
+    """
     if "ray" not in sys.modules:
         _set_up(address)
     try:

@@ -75,6 +75,17 @@ def records(root: Path) -> None:
             write_record(file, encode_example({**features, **image}))
 
 
+def shards(root: Path) -> None:
+    from tempfile import TemporaryDirectory
+
+    from fer_tf.shards import ShardOptions, prepare
+
+    with TemporaryDirectory() as place:
+        for i in range(30):
+            noise(Path(place) / ("smile" if i % 2 else "frown") / f"{i}.png")
+        prepare(place, root, ShardOptions(faces="whole", shard_images=8))
+
+
 def rafdb(root: Path) -> None:
     """Three training faces and one test face of each of the seven classes, which count from 1."""
     lines = [f"train_{i + 1:05d}.jpg {i % 7 + 1}" for i in range(21)]
@@ -173,6 +184,6 @@ def lfwfer(root: Path) -> None:
 
 
 WRITERS: Mapping[str, Callable[[Path], None]] = {
-    "fer2013": fer2013, "ferplus": ferplus, "folder": folder, "csv": csv, "records": records, "rafdb": rafdb,
-    "affectnet": lambda root: affectnet(root, each=3), "ckplus": ckplus, "sfew": sfew, "lfwfer": lfwfer,
+    "fer2013": fer2013, "ferplus": ferplus, "folder": folder, "csv": csv, "records": records, "shards": shards,
+    "rafdb": rafdb, "affectnet": lambda root: affectnet(root, each=3), "ckplus": ckplus, "sfew": sfew, "lfwfer": lfwfer,
 }  # fmt: skip

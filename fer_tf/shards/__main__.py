@@ -1,0 +1,123 @@
+"""``python -m fer_tf.shards COMMAND``: millions of photographs into TFRecords, and a check of them."""
+
+import argparse
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fer_tf.errors import UserError, exit_on_user_error
+
+PREPARE = """Write exactly one record for each photograph into shards of TFRecords: its face, and what a network says.
+
+DST gets shard-00000.tfrecord and so on, of photographs sorted by name; beside each its columns (.npz: where faces lie,
+probabilities, features) and counts (.json); sources.jsonl, which photograph is in which shard; index.json at the end. A
+photograph that cannot be read, or has no face, has a record that says so. Folders <class>/ or <split>/<class>/ become
+labels. Interrupted or killed, the same command goes on; a shard that was not whole is written again."""
+
+EXAMPLES = """examples:
+  python -m fer_tf.shards prepare photographs shards
+  python -m fer_tf.shards prepare faces shards --faces whole --model default --features
+  python -m fer_tf.shards prepare /nfs/photographs /nfs/shards --executor ray --address head:6379 --cpus-per-worker 4
+  python -m fer_tf.shards verify shards
+then train from the shards, in bounded memory:
+  python experiments/small_resnet.py --dataset shards --data shards
+
+--executor ray needs Ray: pip install 'fer-tf[cluster]'; all hosts must see SRC and DST at the same paths
+
+exit codes: 0 done, 1 a file cannot be written, 2 a mistake in the command or damaged shards, 130 interrupted"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and end the process."""
+    # On some processors oneDNN is off by default, and detection takes twice as long; it can be set this early only.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    options = _parser().parse_args(arguments)
+    exit_on_user_error(options.run, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    look = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": EXAMPLES}
+    parser = argparse.ArgumentParser(prog="python -m fer_tf.shards", description=PREPARE, **look)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    job = commands.add_parser("prepare", help="write shards, or go on with it", description=PREPARE, **look)
+    job.set_defaults(run=run)
+    job.add_argument("src", metavar="SRC", type=Path, help="a folder tree of photographs, or one photograph")
+    job.add_argument("dst", metavar="DST", type=Path, help="output folder: new, empty, or of the same job")
+    _add_faces(job.add_argument_group("records").add_argument)
+    where = job.add_argument_group("where it runs").add_argument
+    where("--executor", choices=("local", "ray"), default="local",
+          help="local: in this process; ray: on a Ray cluster (default %(default)s)")  # fmt: skip
+    where("--address", metavar="HOST:PORT", help="of a running cluster, or auto; without, this machine alone is one")
+    where("--workers", type=int, metavar="N", help="at most so many workers (default: as many as there is room for)")
+    where("--cpus-per-worker", type=float, metavar="N", help="CPU cores, and threads, of a worker (default 1)")
+    job.add_argument("--overwrite", action="store_true", help="delete what an earlier job wrote into DST first")
+    check = commands.add_parser("verify", help="read all shards: one record a photograph, none damaged", **look)
+    check.set_defaults(run=check_shards)
+    check.add_argument("dst", metavar="DST", type=Path, help="a folder of shards")
+    return parser
+
+
+def _add_faces(add) -> None:
+    add("--size", type=int, default=48, metavar="PX", help="side of a face (default %(default)s)")
+    add("--channels", type=int, default=1, help="1 for gray, 3 for RGB (default %(default)s)")
+    add("--faces", default="largest", metavar="WHICH",
+        help="which of a photograph: largest or central; whole: each picture is one (default %(default)s)")  # fmt: skip
+    add("--detector", default="retinaface", metavar="NAME", help="retinaface or hog, or a call string")
+    add("--margin", type=float, default=0.0, metavar="SHARE", help="grow the square around a face by this share")
+    add("--align", action=argparse.BooleanOptionalAction, default=True, help="turn faces upright by their eyes")
+    add("--fallback", default="skip", metavar="WHAT",
+        help="skip a photograph without a face, or take it whole (default %(default)s)")  # fmt: skip
+    add("--model", metavar="NAME", help="store a network's probabilities: default, a shipped name or a .keras file")
+    add("--features", action="store_true", help="and its last features")
+    add("--shard-images", type=int, default=4096, metavar="N", help="photographs a shard (default %(default)s)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write shards."""
+    from fer_tf.shards import ShardOptions, prepare
+
+    if options.executor == "local":
+        for flag in ("address", "workers", "cpus_per_worker"):
+            if getattr(options, flag) is not None:
+                raise UserError(f"--{flag.replace('_', '-')} needs --executor ray.")
+    wanted = ShardOptions(
+        size=options.size, channels=options.channels, faces=options.faces, detector=options.detector,
+        margin=options.margin, align=options.align, fallback=options.fallback, model=options.model,
+        features=options.features, shard_images=options.shard_images,
+    )  # fmt: skip
+    _tell(prepare(options.src, options.dst, wanted, overwrite=options.overwrite, **_executor(options)), "wrote")
+
+
+def check_shards(options: argparse.Namespace) -> None:
+    """Verify shards."""
+    from fer_tf.shards import verify
+
+    _tell(verify(options.dst), "read all that is in")
+
+
+def _executor(options: argparse.Namespace) -> dict:
+    if options.executor == "local":
+        return {}
+    from fer_tf.shards import cluster
+
+    if any(importlib.util.find_spec(package) is None for package in ("ray", "pyarrow")):
+        raise UserError(cluster.MISSING)
+    for flag in ("workers", "cpus_per_worker"):
+        if getattr(options, flag) is not None and not getattr(options, flag) > 0:
+            raise UserError(f"--{flag.replace('_', '-')} is {getattr(options, flag)}. Expected a number above 0.")
+    return {"executor": cluster.RayData(options.address, options.workers, options.cpus_per_worker or 1.0)}
+
+
+def _tell(done, verb: str) -> None:
+    counts = done.statuses
+    print(f"{verb} {done.index}")
+    print(
+        f"{done.images} records in {done.shards} shards: {counts['face']} faces found, {counts['whole']} whole "
+        f"pictures, {counts['no face']} without a face, {counts['unreadable']} unreadable"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""The preparation job: photographs in, shards out; it may be killed at any time and goes on.
+
+Photographs are sorted by name and dealt to shards in blocks. A block is the unit of work: its shard is written whole or
+not at all, by whichever worker, with the same bytes. So every photograph has exactly one record, whoever dies, and a
+job that was interrupted ends as one that was not. A shard whose photographs have changed since is written again.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+
+from fer_tf import atomic
+from fer_tf.datasets.shards import INDEX, STATUSES, read_columns, read_index, shard_name
+from fer_tf.datasets.tfrecord import decode_example, read_records
+from fer_tf.errors import DataError
+from fer_tf.faces import photographs
+from fer_tf.faces.crop_folder import check_places
+from fer_tf.progress import bar
+from fer_tf.shards import plan
+from fer_tf.shards.plan import Block, ShardOptions, Task
+from fer_tf.shards.preparing import Preparer
+from fer_tf.shards.writing import escaped
+
+SHARD = re.compile(r"shard-(\d{5,})\.(?:json|npz|tfrecord)")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a folder of shards holds.
+
+    Attributes:
+        images: photographs, and so records.
+        statuses: how many of each of ``datasets.shards.STATUSES``.
+        shards: how many.
+        index: the file that says so.
+    """
+
+    images: int
+    statuses: dict[str, int]
+    shards: int
+    index: Path
+
+
+class Executor(Protocol):
+    """Who writes the shards."""
+
+    def __call__(self, task: Task, blocks: Sequence[Block]) -> Iterator[dict[str, Any]]:
+        """Write each block's shard once; yield what its JSON says, in any order."""
+        ...
+
+
+def local(task: Task, blocks: Sequence[Block]) -> Iterator[dict[str, Any]]:
+    """Write the shards in this process, one after the other."""
+    preparer = Preparer(task)
+    yield from (preparer.write(block) for block in blocks)
+
+
+def prepare(
+    src: Path | str,
+    dst: Path | str,
+    options: ShardOptions | None = None,
+    *,
+    overwrite: bool = False,
+    executor: Executor = local,
+) -> Summary:
+    """Write one record for each photograph, or go on with it.
+
+    Args:
+        src: a folder tree of photographs, or one.
+        dst: output folder: new, empty, or of this same job.
+        options: ``None`` for the defaults.
+        overwrite: delete what an earlier job wrote into ``dst`` first.
+        executor: ``local``, or a ``fer_tf.shards.cluster.RayData``.
+
+    Returns:
+        What ``dst`` now holds.
+
+    Raises:
+        UserError: nothing to read, a detector, network or folder that cannot be used, or one of another job.
+    """
+    task = Task(Path(src), Path(dst), options or ShardOptions())
+    sources = photographs.find(task.src)
+    check_places(task.src, task.dst)
+    with atomic.alone_in(task.dst):
+        settings = plan.open_folder(task, overwrite)
+        blocks = plan.write_sources(task, sources, settings)
+        _remove_beyond(task.dst, len(blocks))
+        done = {block.number: block.written(task.dst) for block in blocks}
+        left = [block for block in blocks if not done[block.number]]
+        if left:
+            (task.dst / INDEX).unlink(missing_ok=True)
+            _write(task, left, executor, len(sources))
+        return _finish(task, blocks, settings)
+
+
+def _write(task: Task, left: Sequence[Block], executor: Executor, total: int) -> None:
+    initial = total - sum(block.images for block in left)
+    with bar(total, "Preparing", "image", initial=initial) as progress:
+        for summary in executor(task, left):
+            progress.update(summary["images"])
+
+
+def _finish(task: Task, blocks: Sequence[Block], settings: dict[str, Any]) -> Summary:
+    """Check that the shards hold every photograph once, and write the index."""
+    shards = []
+    for block in blocks:
+        shard = block.written(task.dst)
+        if shard is None:
+            raise DataError(f"{task.dst / shard_name(block.number)} is not as it was written. Start the job again.")
+        names = [escaped(name) for name in block.names(task.dst)]
+        if read_columns(task.dst, shard)["ids"].tolist() != names:
+            raise DataError(f"{task.dst / shard['name']} holds other photographs. Delete it and start again.")
+        shards.append(shard)
+    statuses = {status: sum(shard["statuses"][status] for shard in shards) for status in STATUSES}
+    index = {"settings": settings, "images": sum(b.images for b in blocks), "statuses": statuses, "shards": shards}
+    atomic.write_json(task.dst / INDEX, index)
+    return Summary(index["images"], statuses, len(shards), task.dst / INDEX)
+
+
+def verify(folder: Path | str) -> Summary:
+    """Read every byte of a complete folder: one record a photograph, in order, none twice, none damaged.
+
+    Raises:
+        DataError: the first thing that is wrong, with the file's name.
+    """
+    folder = Path(folder)
+    index, before, images = read_index(folder), [], 0
+    listed = plan.read_sources(folder)
+    with bar(index["images"], "Verifying", "image") as progress:
+        for shard in index["shards"]:
+            path = folder / f"{shard['name']}.tfrecord"
+            if _digest(path) != shard["digest"]:
+                raise DataError(f"{path} has other bytes than written. Delete it and prepare it again.")
+            names = [decode_example(data)["id"].decode("utf-8", "surrogateescape") for data in read_records(path)]
+            if names != next(listed, None):
+                raise DataError(f"{path} does not hold its photographs once each, in the order of {plan.SOURCES}.")
+            # Sorted, and so none is twice, neither here nor in another shard.
+            if any(a >= b for a, b in pairwise(before + names)):
+                raise DataError(f"{path} has a photograph twice, or out of order.")
+            before, images = names[-1:], images + len(names)
+            progress.update(len(names))
+    if images != index["images"] or next(listed, None):
+        raise DataError(f"{folder} holds {images} records, of fewer photographs than it lists.")
+    return Summary(images, index["statuses"], len(index["shards"]), folder / INDEX)
+
+
+def _digest(path: Path) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            state.update(part)
+    return state.hexdigest()
+
+
+def _remove_beyond(dst: Path, total: int) -> None:
+    """Delete shards that an earlier start of the job wrote when there were more photographs."""
+    for path in dst.iterdir():
+        if (found := SHARD.fullmatch(path.name)) and int(found[1]) >= total:
+            path.unlink()
