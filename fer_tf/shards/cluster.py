@@ -3,7 +3,8 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,12 @@ class RayData:
         connect(self.address)
         import ray
 
+        # Workers have other working directories.
+        options, (src, dst) = task.options, (path.absolute() for path in (task.src, task.dst))
+        if options.model and options.model.endswith(".keras"):
+            options = replace(options, model=str(Path(options.model).absolute()))
         try:
-            yield from self._run(task, blocks)
+            yield from self._run(replace(task, src=src, dst=dst, options=options), blocks)
         except ray.exceptions.RayError as error:
             raise UserError(f"The cluster gave up: {' '.join(str(error).split())[:300]}") from None
         finally:
@@ -99,7 +104,9 @@ class Worker:
 
         try:
             if not (self.task.dst / ".lock").is_file():
-                raise UserError(f"{self.task.dst} is not on host {os.uname().nodename}. Give a folder all hosts share.")
+                raise UserError(
+                    f"{self.task.dst} is not on host {os.uname().nodename}. Give a folder that all hosts share."
+                )
             self.preparer = self.preparer or Preparer(self.task)
             # A worker that died after its last file has left a shard that counts.
             return {"summary": block.written(self.task.dst) or self.preparer.write(block)}

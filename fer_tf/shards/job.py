@@ -6,7 +6,6 @@ job that was interrupted ends as one that was not. A shard whose photographs hav
 """
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,8 +23,6 @@ from fer_tf.shards import plan
 from fer_tf.shards.plan import Block, ShardOptions, Task
 from fer_tf.shards.preparing import Preparer
 from fer_tf.shards.writing import escaped
-
-SHARD = re.compile(r"shard-(\d{5,})\.(?:json|npz|tfrecord)")
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,8 @@ def prepare(
     with atomic.alone_in(task.dst):
         settings = plan.open_folder(task, overwrite)
         blocks = plan.write_sources(task, sources, settings)
-        _remove_beyond(task.dst, len(blocks))
+        # Of an earlier start, when there were more photographs.
+        plan.remove_shards(task.dst, len(blocks))
         done = {block.number: block.written(task.dst) for block in blocks}
         left = [block for block in blocks if not done[block.number]]
         if left:
@@ -154,10 +152,3 @@ def _digest(path: Path) -> str:
         while part := file.read(2**20):
             state.update(part)
     return state.hexdigest()
-
-
-def _remove_beyond(dst: Path, total: int) -> None:
-    """Delete shards that an earlier start of the job wrote when there were more photographs."""
-    for path in dst.iterdir():
-        if (found := SHARD.fullmatch(path.name)) and int(found[1]) >= total:
-            path.unlink()

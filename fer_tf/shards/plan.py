@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from fer_tf.errors import UserError
 from fer_tf.faces.crops import CropOptions
 
 JOB, SOURCES = "job.json", "sources.jsonl"
+SHARD = re.compile(r"shard-(\d{5,})\.(?:json|npz|tfrecord)")
 FACES = ("largest", "central", "whole")
 # Settings that may differ from start to start: the records do not depend on where the network's file lies.
 UNBOUND = ("model",)
@@ -151,8 +153,9 @@ def open_folder(task: Task, overwrite: bool) -> dict[str, Any]:
         if any(not is_litter(p.name) for p in task.dst.iterdir()):
             raise UserError(f"{task.dst} is not empty and holds no {JOB} of an earlier job. Give an empty folder.")
     elif overwrite:
-        for part in (*task.dst.glob("shard-*"), task.dst / INDEX, task.dst / SOURCES):
-            part.unlink(missing_ok=True)
+        for name in (INDEX, SOURCES):
+            (task.dst / name).unlink(missing_ok=True)
+        remove_shards(task.dst, 0)
     elif any(task.dst.glob("shard-*.json")):
         _check_same(path, settings)
     atomic.remove_leftovers(task.dst)
@@ -173,6 +176,13 @@ def write_sources(task: Task, sources: Sequence[tuple[Path, str]], settings: dic
             blocks.append(Block(len(blocks), len(inside), start, key.hexdigest()))
             start += file.write(line)
     return blocks
+
+
+def remove_shards(dst: Path, first: int) -> None:
+    """Delete the shards from a number on."""
+    for path in dst.iterdir():
+        if (found := SHARD.fullmatch(path.name)) and int(found[1]) >= first:
+            path.unlink()
 
 
 def read_sources(dst: Path) -> Iterator[list[str]]:

@@ -65,7 +65,6 @@ def without_keras():
 @pytest.fixture(scope="module")
 def ray():
     """Give an executor on a cluster of two workers; the tests share it, for it takes seconds to start."""
-    known = set(os.environ)
     executor = cluster.Ray(retries=1, execute=without_keras())
     try:
         executor.join()
@@ -75,9 +74,8 @@ def ray():
         assert executor.room() == 2
         yield executor
     finally:
+        # Its settings and its token stay in the environment: another cluster of this process needs them.
         executor.close()
-        for name in set(os.environ) - known:  # its settings and its token
-            del os.environ[name]
 
 
 def begun(folder):

@@ -1,0 +1,175 @@
+"""How much memory does training from shards take, and how fast are they read?
+
+  python experiments/stream_shards.py                  10 GB of shards, 1.1 million faces of 96 pixels
+  python experiments/stream_shards.py --quick          50 MB, less than a minute
+  python experiments/stream_shards.py --out DIR --keep the shards stay, and a second look takes them
+
+Writes generated shards, opens them as the dataset ``shards``, reads every face once in the shuffled order of an epoch,
+then trains a small network for some steps through the same reader, and prints the process's peak resident memory after
+each part. Exit code 1 when the peak is over --limit (2 GB), or not all faces were read.
+
+The pixels are random, and the same in every shard: one shard is written, its file copied, and each copy given columns
+with ids of its own. Reading costs what it costs otherwise, for the copies are files of their own.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from fer_tf import atomic, datasets
+from fer_tf.datasets.shards import INDEX, STATUSES, shard_name
+from fer_tf.errors import UserError, exit_on_user_error
+from fer_tf.facetable import FaceTable
+from fer_tf.labels import FER2013
+from fer_tf.progress import bar
+from fer_tf.readers.batches import BatchSource
+from fer_tf.shards.plan import ShardOptions
+from fer_tf.shards.writing import Record, write_shard
+
+SIDE, IMAGES, BATCH = 96, 4096, 128
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and end the process."""
+    options = _parser().parse_args(arguments)
+    exit_on_user_error(run, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gigabytes", type=float, default=10.0, help="of shards (default %(default)s)")
+    parser.add_argument("--steps", type=int, default=300, help="of training; 0 for reading alone (default %(default)s)")
+    parser.add_argument("--limit", type=float, default=2.0, metavar="GB", help="of memory (default %(default)s)")
+    parser.add_argument("--out", type=Path, help="folder of the shards (default: a temporary one)")
+    parser.add_argument("--keep", action="store_true", help="leave the shards there; a later look takes them")
+    parser.add_argument("--quick", action="store_true", help="50 MB and 20 steps")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Generate, read, train; return the exit code."""
+    if options.keep and not options.out:
+        raise UserError("--keep needs --out.")
+    if not options.gigabytes > 0 or options.steps < 0:
+        raise UserError("--gigabytes must be above 0, and --steps 0 or more.")
+    gigabytes, steps = (0.05, 20) if options.quick else (options.gigabytes, options.steps)
+    out = options.out or Path(tempfile.mkdtemp(prefix="shards-"))
+    if (out / INDEX).exists():
+        return measure(out, steps, options.limit)
+    check_room(out, gigabytes)
+    try:
+        generate(out, max(1, round(gigabytes * 1e9 / (IMAGES * SIDE * SIDE))))
+        return measure(out, steps, options.limit)
+    finally:
+        if not options.keep:
+            shutil.rmtree(out)
+
+
+def check_room(out: Path, gigabytes: float) -> None:
+    """Make the folder; raise a ``UserError`` where it holds something else, or its disk has no room."""
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()):
+        raise UserError(f"{out} is not empty and holds no shards. Give a new folder.")
+    if shutil.disk_usage(out).free < 1.05e9 * gigabytes + 1e9:
+        raise UserError(f"{out} has no room for {gigabytes:g} GB. Give another folder, or fewer --gigabytes.")
+
+
+def generate(out: Path, shards: int) -> None:
+    """Write shards of random faces into an empty folder."""
+    first, found = write_shard(out, 0, _records(0), "generated"), []
+    with bar(shards, "Generating", "shard") as progress:
+        for number in range(shards):
+            if number:
+                shutil.copyfile(out / f"{shard_name(0)}.tfrecord", out / f"{shard_name(number)}.tfrecord")
+                with np.load(out / f"{shard_name(0)}.npz") as file:
+                    columns = {name: file[name] for name in file.files}
+                ids = [record.name for record in _records(number, pixels=False)]
+                places = np.random.default_rng(number).integers(0, 2**64, IMAGES, np.uint64)
+                np.savez(out / f"{shard_name(number)}.npz", **{**columns, "ids": np.array(ids), "places": places})
+            found.append({**first, "name": shard_name(number)})
+            progress.update()
+    statuses = {status: IMAGES * shards if status == "whole" else 0 for status in STATUSES}
+    settings = ShardOptions(size=SIDE, faces="whole").settings()
+    index = {"settings": settings, "images": IMAGES * shards, "statuses": statuses, "shards": found}
+    atomic.write_json(out / INDEX, index)
+
+
+def _records(shard: int, pixels: bool = True) -> Iterator[Record]:
+    rng = np.random.default_rng(0)
+    for i in range(IMAGES):
+        image = rng.integers(0, 256, (SIDE, SIDE, 1), np.uint8) if pixels else None
+        yield Record(f"{FER2013.classes[i % 7]}/{shard:05d}-{i:06d}.jpg", "whole", image=image)
+
+
+def measure(out: Path, steps: int, limit: float) -> int:
+    """Print seconds and peak memory of each part; return the exit code."""
+    size = sum(path.stat().st_size for path in out.glob("*.tfrecord"))
+    print(f"shards    {size / 1e9:6.2f} GB in {len(list(out.glob('*.tfrecord')))} files")
+    _report("imports", 0, 0, 0)
+    start, busy = time.perf_counter(), time.process_time()
+    table = datasets.load("shards", out)
+    _report("opened", len(table), time.perf_counter() - start, time.process_time() - busy)
+    source = BatchSource(table, BATCH, seed=0, drop_remainder=False)
+    start, busy = time.perf_counter(), time.process_time()
+    whole = _read_all(source) == len(table)
+    peak = _report("read", len(table), time.perf_counter() - start, time.process_time() - busy)
+    if steps:
+        start, busy = time.perf_counter(), time.process_time()
+        steps = _train(table, steps)
+        peak = _report("trained", steps * BATCH, time.perf_counter() - start, time.process_time() - busy)
+    if not whole or peak > limit:
+        print(f"error: {'the peak is over the limit' if whole else 'faces were missed'}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _report(part: str, faces: int, seconds: float, busy: float) -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    speed = f"{faces / seconds:9,.0f} faces/s, {busy / faces * 1e6:7.1f} µs of a core a face" if faces else ""
+    print(f"{part:9s} {faces:9,d} faces {seconds:7.1f} s  peak {peak:5.2f} GB  {speed}", flush=True)
+    return peak
+
+
+def _read_all(source: BatchSource) -> int:
+    """Read every batch of an epoch; return how many different faces there were."""
+    seen = np.zeros(len(source.table), bool)
+    with bar(source.steps, "Reading", "batch") as progress:
+        for step in range(source.steps):
+            images, _ = source.batch(0, step)
+            seen[source.indices(0, step)] = images.shape[1:] == (SIDE, SIDE, 1)
+            progress.update()
+    return int(seen.sum())
+
+
+def _train(table: FaceTable, steps: int) -> int:
+    """Train a small network on the training split, through the reader that runs use; return the steps done."""
+    import keras
+
+    from fer_tf.readers import open_reader
+
+    source = BatchSource(table.select("train"), BATCH, ["flip()"], seed=0)
+    steps = min(steps, source.steps)
+    network = keras.Sequential(
+        [
+            keras.Input((SIDE, SIDE, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(8, 5, 4),
+            keras.layers.ReLU(), keras.layers.Conv2D(16, 3, 2), keras.layers.ReLU(),
+            keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(source.num_classes, "softmax"),
+        ]
+    )  # fmt: skip
+    network.compile("sgd", "categorical_crossentropy")
+    network.fit(open_reader(source), steps_per_epoch=steps, shuffle=False, verbose=0)
+    return steps
+
+
+if __name__ == "__main__":
+    main()
