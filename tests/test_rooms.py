@@ -85,9 +85,9 @@ def test_everything_else_imports_with_tensorflow_blocked():
 import importlib
 for name in {others}:
     importlib.import_module(name)
-assert not {{"ray", "optuna", "pyarrow"}} & set(sys.modules)
+assert not {{"ray", "optuna"}} & set(sys.modules)
 """
-    python(code)
+    python(code)  # pyarrow is imported by pandas wherever it is installed
 
 
 def test_importing_the_package_loads_nothing_heavy():

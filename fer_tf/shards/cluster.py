@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -62,10 +63,14 @@ class RayData:
             raise UserError(MISSING) from None
         ray.data.DataContext.get_current().enable_progress_bars = False
         rows = ray.data.from_items([asdict(block) for block in blocks], override_num_blocks=len(blocks))
-        ended = rows.map_batches(
-            Worker, fn_constructor_args=(task, self._environment()), batch_size=1, num_cpus=self.cpus,
-            concurrency=min(self._workers(), len(blocks)), max_restarts=-1, max_task_retries=self.retries,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            # Ray 2.64 wants retries said in another way, which 2.60 does not know; without a limit a photograph that
+            # kills its worker would be tried for ever.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            ended = rows.map_batches(
+                Worker, fn_constructor_args=(task, self._environment()), batch_size=1, num_cpus=self.cpus,
+                concurrency=min(self._workers(), len(blocks)), max_restarts=-1, max_task_retries=self.retries,
+            )  # fmt: skip
         for row in ended.iter_rows():
             answer = json.loads(row["answer"])
             if "summary" not in answer:

@@ -90,6 +90,17 @@ def tree(folder):
     }
 
 
+def interrupt_at(i):
+    """Return a way to cut that is interrupted like by Ctrl-C at the ``i``-th photograph of ``thirty``."""
+
+    def interrupted(pixels, frames, size):
+        if np.isclose(frames[0][0], 20 + i + 40 / 2, atol=0.6):
+            raise KeyboardInterrupt
+        return cut(pixels, frames, size)
+
+    return interrupted
+
+
 def interrupt_after(calls):
     """Return a way to cut that is interrupted like by Ctrl-C."""
 

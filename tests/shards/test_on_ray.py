@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,15 +17,6 @@ from fer_tf.errors import UserError
 from fer_tf.shards import ShardOptions, prepare, verify
 from fer_tf.shards.cluster import RayData, Worker
 from fer_tf.shards.plan import Task
-
-# Looked for and not imported: Ray reads settings at its import that are made just before. They stay in the environment,
-# since another cluster of this process needs them.
-ON_RAY = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        find_spec("ray") is None or find_spec("pyarrow") is None, reason="the extra 'cluster' is not installed"
-    ),
-]
 
 OPTIONS = ShardOptions(size=8, faces="whole", shard_images=5)
 
@@ -58,7 +51,7 @@ def with_a_stuck_photograph():
 class Killing(RayData):
     """An executor that kills the worker which is stuck in the middle of a shard."""
 
-    killed = 0
+    halves: tuple = ()
 
     def __call__(self, task, blocks):
         helper = threading.Thread(target=self._kill, args=[task.dst], daemon=True)
@@ -69,26 +62,26 @@ class Killing(RayData):
     def _kill(self, folder):
         while not (folder / ".begun").is_file() or not (folder / ".begun").read_text():
             time.sleep(0.02)
-        self.killed = int((folder / ".begun").read_text())
-        assert list(folder.glob(f".part-{self.killed}-shard-00006.tfrecord"))
-        os.kill(self.killed, signal.SIGKILL)
+        worker = int((folder / ".begun").read_text())
+        self.halves = tuple(folder.glob(f".part-{worker}-*"))
+        os.kill(worker, signal.SIGKILL)
 
 
 def shards(folder):
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if not p.name.startswith(".")}
 
 
-def on_ray(test):
-    for mark in ON_RAY:
-        test = mark(test)
-    return test
-
-
-@on_ray
+@pytest.mark.slow
+@pytest.mark.skipif(
+    # Looked for and not imported: Ray reads settings at its import that are made just before. They stay in the
+    # environment, since another cluster of this process needs them.
+    find_spec("ray") is None or find_spec("pyarrow") is None,
+    reason="the extra 'cluster' is not installed",
+)
 def test_a_killed_worker_s_shard_is_written_by_another(photographs, tmp_path):
     executor = Killing(workers=2, cpus=os.cpu_count() / 2)
     done = prepare(photographs, tmp_path / "out", OPTIONS, executor=executor)
-    assert executor.killed
+    assert [half.name.split("-", 2)[2] for half in executor.halves] == ["shard-00006.tfrecord"]
     assert (done.images, done.shards, done.statuses["whole"], done.statuses["unreadable"]) == (59, 12, 58, 1)
     assert verify(tmp_path / "out") == done
     prepare(photographs, tmp_path / "local", OPTIONS)
@@ -97,10 +90,14 @@ def test_a_killed_worker_s_shard_is_written_by_another(photographs, tmp_path):
     assert prepare(photographs, tmp_path / "out", OPTIONS, executor=RayData("127.0.0.1:1")) == done
 
 
-@on_ray
-def test_a_cluster_without_room_is_told(photographs, tmp_path):
-    with pytest.raises(UserError, match=r"No host of the cluster has 1000 CPU"):
-        prepare(photographs, tmp_path / "out", OPTIONS, executor=RayData(cpus=1000))
+def test_workers_are_as_many_as_hosts_have_room_for(monkeypatch):
+    hosts = [(True, {"CPU": 5.0}), (True, {"CPU": 2.0, "GPU": 1.0}), (True, {}), (False, {"CPU": 64.0})]
+    nodes = [{"Alive": alive, "Resources": resources} for alive, resources in hosts]
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(nodes=lambda: nodes))
+    assert [RayData(cpus=cpus)._workers() for cpus in (0.5, 1, 2, 3)] == [14, 7, 3, 1]
+    assert RayData(workers=2)._workers() == 2
+    with pytest.raises(UserError, match=r"No host of the cluster has 6 CPU for a worker"):
+        RayData(cpus=6)._workers()
 
 
 def answer(task, **changes):
