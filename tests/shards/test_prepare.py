@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -157,6 +158,28 @@ def test_a_killed_process_leaves_whole_shards_only(faces, tmp_path):
     prepare(faces, out, WHOLE)
     prepare(faces, tmp_path / "straight", WHOLE)
     assert shards(out) == shards(tmp_path / "straight")
+
+
+def test_a_full_disk_is_told_and_a_restart_goes_on(tmp_path, capsys):
+    """A file-size limit stands for the full disk: the system refuses the write in the same place."""
+    from fer_tf.shards.__main__ import main
+
+    rng, root = np.random.default_rng(0), tmp_path / "faces"
+    for i in range(9):
+        drawn.save(root / f"{i}.png", rng.integers(0, 256, (8, 8), np.uint8))
+    command = ["prepare", str(root), str(tmp_path / "out"), "--faces", "whole", "--size", "64", "--shard-images", "8"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # eight faces of 4,096 pixels do not go in
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(command)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert ended.value.code == 1 and "File too large" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("shard-*"))
+    with pytest.raises(SystemExit, match="0"):
+        main(command)
+    assert verify(tmp_path / "out").images == 9
 
 
 @pytest.mark.parametrize("name", ["shard-00001.tfrecord", "shard-00001.npz", "shard-00001.json"])

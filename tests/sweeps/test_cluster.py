@@ -49,7 +49,7 @@ def without_keras():
             time.sleep(300)  # until it is killed; another worker finds the file and goes on
         if config.name == "deadly":
             os.kill(os.getpid(), 9)
-        time.sleep(0.2)
+        time.sleep(2 if config.name == "slow" else 0.2)
         metrics = {
             "best_epoch": 1, "val_accuracy": config.seed / 100, "seconds": 1.0, "images_per_second": 1.0,
             "test": {"accuracy": 0.5, "macro_f1": 0.5}, "threads": os.environ["TF_NUM_INTRAOP_THREADS"],
@@ -145,6 +145,33 @@ def test_a_killed_worker_s_run_goes_to_another_and_every_run_ends_once(ray, tmp_
     assert list(table["run"]) == [c.name for c in configs] and set(table["status"]) == {"done"}
     assert list(table["val_accuracy"]) == [0, 0.01, 0.02, 0.03, 0.04, 0.05]
     assert "again: long: lost its worker" in capsys.readouterr().err
+
+
+class Halting:
+    """An executor that halts a run's worker once, until the others' runs have ended."""
+
+    def __init__(self, ray, folder, others):
+        self.ray, self.folder, self.others, self.ends, self.halted = ray, folder, others, [], None
+
+    def __call__(self, jobs):
+        for result in self.ray(jobs):
+            yield result
+            self.ends.append(result.folder)
+            if self.halted is None and begun(self.folder):
+                self.halted = begun(self.folder)[0]
+                os.kill(self.halted, signal.SIGSTOP)
+            if len(self.ends) == self.others:
+                os.kill(self.halted, signal.SIGCONT)
+
+
+def test_the_others_go_past_a_node_that_stands_still(ray, tmp_path):
+    """A worker that gets no time of its processor is waited for; its run is neither lost nor begun again."""
+    configs = [replace(CONFIG, name="slow"), *(replace(CONFIG, name=f"r{i}", seed=i) for i in range(1, 6))]
+    folders = [runner.run_folder(c, tmp_path) for c in configs]
+    halting = Halting(ray, folders[0], others=5)
+    results = runner.run_all(configs, tmp_path, executor=halting)
+    assert halting.ends[-1] == folders[0] and sorted(halting.ends[:-1]) == sorted(folders[1:])
+    assert [r.status for r in results] == ["done"] * 6 and [len(begun(f)) for f in folders] == [1] * 6
 
 
 def test_a_run_waits_for_a_process_that_is_still_in_its_folder(ray, tmp_path):
