@@ -157,7 +157,9 @@ class Halting:
         for result in self.ray(jobs):
             yield result
             self.ends.append(result.folder)
-            if self.halted is None and begun(self.folder):
+            if self.halted is None:
+                while not begun(self.folder):
+                    time.sleep(0.02)
                 self.halted = begun(self.folder)[0]
                 os.kill(self.halted, signal.SIGSTOP)
             if len(self.ends) == self.others:
