@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from importlib.util import find_spec
@@ -116,28 +117,44 @@ def test_a_folder_that_the_host_does_not_share_is_named(ray, tmp_path):
     assert "Give a folder that all hosts share as --out" in result.reason and not job.folder.exists()
 
 
-class Killing:
-    """An executor that kills a run's worker once, as soon as it has begun."""
+class Disturbing:
+    """An executor under which something befalls a run's worker, once and as soon as it has begun.
 
-    def __init__(self, ray, folder):
-        self.ray, self.folder, self.killed = ray, folder, None
+    ``disturb`` is called with the worker's process, and with an event that is set when the others' runs have ended.
+    """
+
+    def __init__(self, ray, folder, others, disturb):
+        self.ray, self.folder, self.others, self.disturb = ray, folder, others, disturb
+        self.ends, self.over = [], threading.Event()
 
     def __call__(self, jobs):
+        helper = threading.Thread(target=self._wait, daemon=True)
+        helper.start()
         for result in self.ray(jobs):
             yield result
-            pids = begun(self.folder)
-            if pids and self.killed is None:
-                self.killed = pids[0]
-                os.kill(self.killed, signal.SIGKILL)
+            self.ends.append(result.folder)
+            if len(self.ends) == self.others:
+                self.over.set()
+        helper.join(60)
+
+    def _wait(self):
+        while not begun(self.folder):
+            time.sleep(0.02)
+        self.disturb(begun(self.folder)[0], self.over)
 
 
 def test_a_killed_worker_s_run_goes_to_another_and_every_run_ends_once(ray, tmp_path, capsys):
     configs = [replace(CONFIG, name="long"), *(replace(CONFIG, name=f"r{i}", seed=i) for i in range(1, 6))]
     folders = [runner.run_folder(c, tmp_path) for c in configs]
-    killing = Killing(ray, folders[0])
-    results = runner.run_all(configs, tmp_path, executor=killing)
+    killed = []
+
+    def kill(worker, over):
+        os.kill(worker, signal.SIGKILL)
+        killed.append(worker)
+
+    results = runner.run_all(configs, tmp_path, executor=Disturbing(ray, folders[0], 5, kill))
     assert [r.config.name for r in results] == ["long", "r1", "r2", "r3", "r4", "r5"]
-    assert killing.killed and begun(folders[0])[0] == killing.killed and len(begun(folders[0])) == 2
+    assert begun(folders[0])[:1] == killed and len(begun(folders[0])) == 2
     assert [len(begun(f)) for f in folders[1:]] == [1] * 5
     assert all(len((f / "ended.txt").read_text().split()) == 1 for f in folders)
     assert {r.metrics["threads"] for r in results} == {str(max(1, os.cpu_count() // 2))}
@@ -147,32 +164,19 @@ def test_a_killed_worker_s_run_goes_to_another_and_every_run_ends_once(ray, tmp_
     assert "again: long: lost its worker" in capsys.readouterr().err
 
 
-class Halting:
-    """An executor that halts a run's worker once, until the others' runs have ended."""
-
-    def __init__(self, ray, folder, others):
-        self.ray, self.folder, self.others, self.ends, self.halted = ray, folder, others, [], None
-
-    def __call__(self, jobs):
-        for result in self.ray(jobs):
-            yield result
-            self.ends.append(result.folder)
-            if self.halted is None:
-                while not begun(self.folder):
-                    time.sleep(0.02)
-                self.halted = begun(self.folder)[0]
-                os.kill(self.halted, signal.SIGSTOP)
-            if len(self.ends) == self.others:
-                os.kill(self.halted, signal.SIGCONT)
-
-
 def test_the_others_go_past_a_node_that_stands_still(ray, tmp_path):
     """A worker that gets no time of its processor is waited for; its run is neither lost nor begun again."""
     configs = [replace(CONFIG, name="slow"), *(replace(CONFIG, name=f"r{i}", seed=i) for i in range(1, 6))]
     folders = [runner.run_folder(c, tmp_path) for c in configs]
-    halting = Halting(ray, folders[0], others=5)
-    results = runner.run_all(configs, tmp_path, executor=halting)
-    assert halting.ends[-1] == folders[0] and sorted(halting.ends[:-1]) == sorted(folders[1:])
+
+    def halt(worker, over):
+        os.kill(worker, signal.SIGSTOP)
+        over.wait()
+        os.kill(worker, signal.SIGCONT)
+
+    disturbing = Disturbing(ray, folders[0], 5, halt)
+    results = runner.run_all(configs, tmp_path, executor=disturbing)
+    assert disturbing.ends[-1] == folders[0] and sorted(disturbing.ends[:-1]) == sorted(folders[1:])
     assert [r.status for r in results] == ["done"] * 6 and [len(begun(f)) for f in folders] == [1] * 6
 
 
