@@ -35,8 +35,11 @@ def test_ci_runs_the_two_boxes_and_the_rest_is_run_here():
 
 
 def test_every_link_leads_somewhere():
-    links = re.findall(r"\]\(([^)]*)\)", TEXT)
-    assert links and all((ROOT / link).exists() for link in links if not link.startswith("http"))
+    links = [link.partition("#") for link in re.findall(r"\]\(([^)]*)\)", TEXT) if not link.startswith("http")]
+    assert links and all((ROOT / path).exists() for path, _, _ in links)
+    for path, _, part in links:
+        headings = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE) if part else []
+        assert not part or part in [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
 
 
 def official_files(folder):
