@@ -58,6 +58,7 @@ def pngs(folder):
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.png"))
 
 
+@pytest.mark.slow
 def test_a_photograph_gets_a_figure_beside_it_from_the_shell(here):
     portrait(here / "img.jpg")
     command = [sys.executable, "-m", "fer_tf.gradcam", "img.jpg"]

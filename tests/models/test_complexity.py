@@ -88,6 +88,7 @@ def test_measure_and_the_size_of_the_file(tmp_path):
     assert size.megabytes == pytest.approx((tmp_path / "m.keras").stat().st_size / 1e6, rel=0.05)
 
 
+@pytest.mark.slow
 def test_table_of_two_models():
     rows = command.table(["resnet10", "ghostface(variant='ghostnet')"], small=True)
     assert list(rows["model"]) == [

@@ -177,7 +177,9 @@ def test_kernel_regularizer_acts_on_every_kernel(row):
     assert narrow(row.name).losses == []
 
 
-@pytest.mark.parametrize(("penalty", "factor"), [("l2", 0.01), (keras.regularizers.L2(0.5), 0.5)], ids=str)
+@pytest.mark.parametrize(
+    ("penalty", "factor"), [("l2", 0.01), (keras.regularizers.L2(0.5), 0.5)], ids=["name", "object"]
+)
 def test_kernel_regularizer_is_a_name_or_an_object(penalty, factor):
     check_penalty("resnet10", penalty, factor)
 

@@ -125,6 +125,7 @@ def step(model):
     model.fit(x, y, batch_size=8, epochs=1, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_frozen_trunk_does_not_move_and_its_head_does():
     model = models.build(GHOSTFACE, 7, (32, 32, 1))
     models.freeze_trunk(model)

@@ -126,6 +126,7 @@ def test_models_come_by_name_by_path_or_as_they_are(tmp_path):
         _ = fer_tf.nonsense
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [False, True])
 def test_a_networks_file_gives_through_litert_what_tensorflow_gives(flip):
     of_file, held = Recogniser("default", flip), Recogniser(fer_tf.load_model("default"), flip)

@@ -85,6 +85,7 @@ def test_rungs():
         Halving(0)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_stays_so_until_no_rule_is_given(tmp_path):
     job = runner.Job(CONFIG, runner.run_folder(CONFIG, tmp_path), "")
     load = runner.TableCache()
@@ -100,6 +101,7 @@ def test_a_stopped_run_stays_so_until_no_rule_is_given(tmp_path):
     assert runner.result_of(job, load).status == "done" and not (job.folder / STOPPED).exists()
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_a_rung_is_asked_when_it_goes_on(tmp_path):
     """The kill comes between the checkpoint and the decision."""
     folder, load, asked = tmp_path / "runs" / "r", runner.TableCache(), []

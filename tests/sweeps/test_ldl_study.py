@@ -49,6 +49,7 @@ def test_vgg13_has_the_rates_of_the_paper():
     assert run.model == "vgg13(width=1.0)" and run.crop is None
 
 
+@pytest.mark.slow
 def test_every_target_is_chosen_and_scored_on_the_same_faces():
     runs = {ldl_study.parts(c)[1]: c for c in ldl_study.configs(options("--model", "resnet10"))}
     tables = {target: load_tables(config) for target, config in runs.items()}

@@ -34,6 +34,7 @@ DONE = {
 TIMES = ["seconds", "images_per_second"]
 
 
+@pytest.mark.slow
 def test_one_row_a_run_and_the_failed_with_their_reason(tmp_path, capsys):
     configs = [
         replace(CONFIG, name="wild", learning_rate=1e30),
@@ -86,6 +87,7 @@ def test_two_processes_do_not_share_a_folder(tmp_path):
         runner.run_all([CONFIG], tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_the_run_and_a_restart_mends_it(tmp_path):
     """A file-size limit stands for the full disk: the system refuses the write in the same place."""
     config = replace(CONFIG, epochs=1)

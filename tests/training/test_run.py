@@ -198,6 +198,7 @@ def test_plateau_watches_accuracy_or_the_loss(tmp_path, monkeypatch):
     np.testing.assert_allclose(pd.read_csv(tmp_path / "history.csv")["learning_rate"], [0.08, 0.08, 0.04], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_broken_checkpoint_means_a_new_start(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt_after(1, patch)
@@ -207,6 +208,7 @@ def test_a_broken_checkpoint_means_a_new_start(tmp_path, monkeypatch):
     assert execute(CONFIG, tmp_path)["best_epoch"] >= 1
 
 
+@pytest.mark.slow
 def test_other_data_in_the_same_folder_starts_over(tmp_path):
     first = execute(replace(CONFIG, epochs=1), tmp_path)
     other = {**TABLES, "test": faces("test", 30, 9)}

@@ -90,6 +90,7 @@ def test_total_and_history():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_centres_are_trained_and_are_not_the_networks():
     made = objective()
     assert any(v is made.centres for v in made.trainable_variables)

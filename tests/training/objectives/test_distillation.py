@@ -97,6 +97,7 @@ def test_a_run_leaves_the_teacher_alone_and_out_of_the_network(teachers, tmp_pat
     assert not [v for v in made.variables if "teacher" in v.path]
 
 
+@pytest.mark.slow
 def test_another_teacher_in_the_same_file_starts_the_run_over(tmp_path):
     def write(seed):
         models.save(network(seed), tmp_path / "t.keras", models.Facts(LABELS, 16))
