@@ -15,8 +15,8 @@ from fer_tf.explain.files import Source
 from fer_tf.faces import frames as geometry
 from fer_tf.faces import photographs
 from fer_tf.faces.crops import NO_FACE, WHICH, choose
+from fer_tf.faces.cutting import crop_faces
 from fer_tf.faces.detectors import Detector, build
-from fer_tf.faces.extraction import crop_faces
 from fer_tf.recognition.recogniser import Recogniser
 from fer_tf.reports.explanations import FaceView
 
@@ -127,11 +127,7 @@ class PictureExplainer:
         found = choose(self.detector.detect([photograph])[0], self.options.faces, photograph.shape)
         if not len(found):
             return [], np.empty(0), np.empty(0)
-        frames = np.asarray(geometry.square_frames(found.boxes))
-        pointed = np.isfinite(found.landmarks).all(axis=(1, 2))
-        if pointed.any():
-            aligned = geometry.aligned_frames(np.where(pointed[:, None, None], found.landmarks, 0))
-            frames = np.where(pointed[:, None], np.asarray(aligned), frames)
+        frames = geometry.face_frames(found.boxes, found.landmarks)
         side = self.recogniser.facts.face_size
         seen = frames * np.array([1, 1, self._seen(), 1], np.float32)
         boxes = [tuple(map(float, box)) for box in found.boxes]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras import ops
+from fer_tf.faces.arrays import library
 
 STRIDES = (8, 16, 32)
 # Two square anchors a cell, sides in pixels.
@@ -14,18 +14,18 @@ def anchors(height: Any, width: Any) -> Any:
     """Return the anchors of a photograph in the order of the network's outputs.
 
     Args:
-        height, width: of the photograph in pixels; int, or scalar tensors in a graph.
+        height, width: of the photograph in pixels; int for arrays, or scalar tensors in a graph.
 
     Returns:
         float32 (A, 3): centre x, centre y and side in pixels; a pixel's own centre is at a half.
     """
-    found = []
+    ops, found = library(height, width), []
     for stride, sides in zip(STRIDES, SIDES, strict=True):
         rows, columns = ops.arange((height - 1) // stride + 1), ops.arange((width - 1) // stride + 1)
         y, x = ops.meshgrid(rows, columns, indexing="ij")
-        centres = (ops.cast(ops.stack([x, y], axis=-1), "float32") + 0.5) * stride
+        centres = (ops.array(ops.stack([x, y], axis=-1), "float32") + 0.5) * stride
         centres = ops.repeat(ops.reshape(centres, (-1, 2)), len(sides), axis=0)
-        side = ops.tile(ops.array(sides), (ops.shape(centres)[0] // len(sides),))
+        side = ops.tile(ops.array(sides, "float32"), (ops.shape(centres)[0] // len(sides),))
         found.append(ops.concatenate([centres, side[:, None]], axis=1))
     return ops.concatenate(found, axis=0)
 
@@ -41,6 +41,7 @@ def decode(boxes: Any, landmarks: Any, anchors: Any) -> tuple[Any, Any]:
     Returns:
         float32 boxes (A, 4), x0, y0, x1, y1, and landmarks (A, 5, 2), x, y.
     """
+    ops = library(boxes, landmarks, anchors)
     centre, side = anchors[:, :2], anchors[:, 2:]
     middle = centre + boxes[:, :2] * (CENTRE_VARIANCE * side)
     half = side * ops.exp(boxes[:, 2:] * SIZE_VARIANCE) / 2

@@ -91,21 +91,35 @@ def _taking_rgb(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def to_litert(weights: Path) -> bytes:
-    """Return the network as a LiteRT file: ``photographs``, float32 (1, H, W, 3), to ``retinaface``'s outputs.
+    """Return the network as a LiteRT file from ``framed``, float32 (1, 2 + H, 2 + W, 3), to ``retinaface``'s outputs.
+
+    The photograph comes in a frame of one pixel of ``MEAN``, H and W are multiples of ``retinaface.GRID``. So no
+    operation asks for a shape while the network runs, which would keep those after it from LiteRT's fast kernels.
 
     Args:
         weights: the ``.npz``.
     """
+    import keras
     import tensorflow as tf
 
     from fer_tf.faces import retinaface
     from fer_tf.models import litert
 
-    network = retinaface.load(weights)
-    spec = tf.TensorSpec((1, None, None, 3), tf.float32, name="photographs")
+    class AddDoubled(keras.layers.Layer):
+        def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+            fine, coarse = inputs
+            return fine + tf.nn.depth_to_space(tf.concat([coarse] * 4, axis=-1), 2)
 
-    def outputs(photographs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return network(photographs, training=False)
+    def without_shapes(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, retinaface.MeanPadding):
+            return keras.layers.Identity(name=layer.name)
+        return AddDoubled(name=layer.name) if isinstance(layer, retinaface.AddEnlarged) else layer
+
+    network = keras.models.clone_model(retinaface.load(weights), clone_function=without_shapes)
+    spec = tf.TensorSpec((1, None, None, 3), tf.float32, name="framed")
+
+    def outputs(framed: tf.Tensor) -> dict[str, tf.Tensor]:
+        return network(framed, training=False)
 
     return litert.convert(
         litert.converter(tf.function(outputs, input_signature=[spec], autograph=False), network.variables)

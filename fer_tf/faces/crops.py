@@ -17,6 +17,7 @@ import numpy as np
 from fer_tf import atomic, callstring
 from fer_tf.errors import UserError
 from fer_tf.faces import crop_folder, naming, photographs, reading
+from fer_tf.faces import frames as geometry
 from fer_tf.faces.crop_folder import Summary
 from fer_tf.faces.detectors import DETECTORS, Detections, Detector, build
 from fer_tf.faces.face_files import SHARD_FACES, FaceWriter, NewFace, PictureWriter, ShardWriter, name_shards
@@ -95,7 +96,7 @@ def crop(
         overwrite: delete what an earlier job wrote into ``dst`` first.
         limit: read at most so many sources, the first by name; a later call may raise it.
         detector: in place of ``options.detector``.
-        cut: in place of ``extraction.crop_faces``.
+        cut: in place of ``cutting.crop_faces``.
         shard_faces: a shard of TFRecords is full with this many.
 
     Returns:
@@ -150,7 +151,7 @@ def crop_job(
         names: what each source's faces are called, see ``naming``.
         stamps: size in bytes and time of change of each source.
         detector: finds the faces.
-        cut: in place of ``extraction.crop_faces``.
+        cut: in place of ``cutting.crop_faces``.
     """
     turn = contextlib.nullcontext() if getattr(detector, "concurrent", False) else threading.Lock()
     return CropJob(options, names, stamps, detector, cut or _crop_faces(), turn)
@@ -238,12 +239,7 @@ class CropJob:
 
 
 def _squares(found: Sequence[Detections], options: CropOptions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield each photograph's frames (F, 4), and its landmarks (F, 5, 2) in the pixels of the faces.
-
-    They are computed for all photographs at once, since each call costs a millisecond.
-    """
-    from fer_tf.faces import frames as geometry
-
+    """Yield each photograph's frames (F, 4), and its landmarks (F, 5, 2) in the pixels of the faces."""
     counts = [len(f) for f in found]
     if not sum(counts):
         yield from ((f.boxes, f.landmarks) for f in found)
@@ -253,12 +249,8 @@ def _squares(found: Sequence[Detections], options: CropOptions) -> Iterator[tupl
     )
     # A whole picture gets no margin: all that it could add is repeated edges.
     margin = np.where(np.isnan(scores), 0.0, options.margin).astype(np.float32)
-    frames = np.asarray(geometry.square_frames(boxes, margin))
-    pointed = np.isfinite(landmarks).all(axis=(1, 2))
-    if options.align and pointed.any():
-        aligned = geometry.aligned_frames(np.where(pointed[:, None, None], landmarks, 0), options.margin)
-        frames = np.where(pointed[:, None], np.asarray(aligned), frames)
-    inside = np.asarray(geometry.to_frame(landmarks, frames, options.size))
+    frames = geometry.face_frames(boxes, landmarks, margin, options.align)
+    inside = geometry.to_frame(landmarks, frames, options.size)
     ends = np.cumsum(counts)[:-1]
     yield from zip(np.split(frames, ends), np.split(inside, ends), strict=True)
 
@@ -288,6 +280,6 @@ def _writer(dst: Path, journal: Journal, options: CropOptions, shard_faces: int)
 
 
 def _crop_faces() -> Cut:
-    from fer_tf.faces.extraction import crop_faces
+    from fer_tf.faces.cutting import crop_faces
 
     return crop_faces

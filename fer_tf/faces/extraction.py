@@ -1,7 +1,8 @@
 """Faces out of photographs inside a TensorFlow graph: detect, align, cut out.
 
 All of it is plain TensorFlow operations of fixed output shapes: it runs eagerly, in ``tf.data.Dataset.map``, and in a
-SavedModel. Only ``RetinaFaceDetector.detect``, for photographs in memory, has LiteRT run the network: twice as fast.
+SavedModel. Only ``RetinaFaceDetector.detect``, for photographs in memory, has LiteRT run the network and NumPy choose
+the faces: twice as fast.
 """
 
 import functools
@@ -15,11 +16,11 @@ from fer_tf.errors import UserError
 from fer_tf.faces import frames as frame_geometry
 from fer_tf.faces import retinaface
 from fer_tf.faces.anchors import anchors, decode
+from fer_tf.faces.cutting import check_photograph, cut
 from fer_tf.faces.detectors import Detections
+from fer_tf.faces.retinaface import GRID
 from fer_tf.models import litert
 
-# Photographs are brought to multiples of this, so that those of about one size share a batch.
-GRID = 32
 # Below this, faces that fill the picture are missed; smaller photographs are enlarged for detection.
 SMALLEST = 192
 OVERLAP = 0.4
@@ -142,36 +143,57 @@ class RetinaFaceDetector(tf.Module):
         return litert.in_parallel(functools.partial(self._detected, alone=False), photographs)
 
     def _detected(self, photograph: np.ndarray, alone: bool) -> Detections:
-        prepared, scale = self._prepared(photograph)
-        found = self._run({"photographs": prepared[None].astype(np.float32)}, alone)
+        """Find one photograph's faces by LiteRT and NumPy, with what ``detect_batch`` finds."""
+        framed, scale = self._framed(photograph)
+        found = self._run({"framed": framed[None]}, alone)
         scores = found["scores"][0]
         passing = scores > self.threshold
-        rows = (scores, found["boxes"][0], found["landmarks"][0], _places(*prepared.shape[:2]))
-        best = self._chosen(*(row[passing] for row in rows), scale)
-        count = int(best["count"])
-        return Detections(*(best[name].numpy()[:count] for name in ("scores", "boxes", "landmarks")))
+        places = _places(framed.shape[0] - 2, framed.shape[1] - 2)
+        rows = (row[passing] for row in (found["boxes"][0], found["landmarks"][0], places))
+        scores, (boxes, landmarks) = scores[passing], decode(*rows)
+        kept = suppressed(boxes, scores, self.max_faces)
+        return Detections(scores[kept], boxes[kept] / scale, landmarks[kept] / scale)
 
-    @tf.function(
-        input_signature=[tf.TensorSpec(shape, tf.float32) for shape in ((None,), (None, 4), (None, 10), (None, 3), ())],
-        autograph=False,
-    )
-    def _chosen(
-        self, scores: tf.Tensor, boxes: tf.Tensor, landmarks: tf.Tensor, places: tf.Tensor, scale: tf.Tensor
-    ) -> Tensors:
-        return self._best(scores, boxes, landmarks, scale, places)
+    def _framed(self, photograph: np.ndarray) -> tuple[np.ndarray, np.float32]:
+        """Do what ``prepare`` does, and add the frame that the LiteRT file wants; Pillow's reduction first to whole
+        fractions is many times as fast as TensorFlow's resizing.
 
-    def _prepared(self, photograph: np.ndarray) -> tuple[np.ndarray, np.float32]:
-        """Do what ``prepare`` does; Pillow's reduction first to whole fractions is many times as fast."""
+        Returns:
+            float32 (2 + h, 2 + w, 3) and the scale that was applied.
+        """
         shape = np.array(photograph.shape[:2])
         scale = np.float32(max(min(1.0, self.size / shape.max()), SMALLEST / shape.max()))
         height, width = np.maximum(1, np.round(shape * scale).astype(int))
         if scale != 1:
             picture = Image.fromarray(photograph)
             photograph = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.0))
-        prepared = np.empty((height + -height % GRID, width + -width % GRID, 3), np.uint8)
-        prepared[:height, :width] = photograph
-        prepared[height:], prepared[:, width:] = retinaface.MEAN, retinaface.MEAN
-        return prepared, scale
+        framed = np.empty((2 + height + -height % GRID, 2 + width + -width % GRID, 3), np.float32)
+        framed[1 : height + 1, 1 : width + 1] = photograph
+        framed[0], framed[height + 1 :] = retinaface.MEAN, retinaface.MEAN
+        framed[:, 0], framed[:, width + 1 :] = retinaface.MEAN, retinaface.MEAN
+        return framed, scale
+
+
+def suppressed(boxes: np.ndarray, scores: np.ndarray, most: int) -> list[int]:
+    """Return which of overlapping boxes to keep: the best one, then the best that overlaps none that is kept.
+
+    Args:
+        boxes: float32 (A, 4), x0, y0, x1, y1.
+        scores: float32 (A,).
+        most: how many to keep at most.
+
+    Returns:
+        Indices, best first; boxes overlap whose intersection is more than ``OVERLAP`` of their union.
+    """
+    order, kept = np.argsort(-scores, kind="stable"), []
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    while len(order) and len(kept) < most:
+        best, others = order[0], order[1:]
+        kept.append(int(best))
+        low, high = np.maximum(boxes[best, :2], boxes[others, :2]), np.minimum(boxes[best, 2:], boxes[others, 2:])
+        shared = np.maximum(high - low, 0).prod(axis=1)
+        order = others[shared <= OVERLAP * (areas[best] + areas[others] - shared)]
+    return kept
 
 
 class FaceExtractor(tf.Module):
@@ -228,33 +250,10 @@ class FaceExtractor(tf.Module):
         else:
             frames = frame_geometry.square_frames(boxes, self.margin)
         rows = {
-            "faces": _cut(photograph, frames, self.size), "scores": scores, "boxes": boxes, "landmarks": landmarks,
+            "faces": cut(photograph, frames, self.size), "scores": scores, "boxes": boxes, "landmarks": landmarks,
             "frames": frames,
         }  # fmt: skip
         return {"count": count, **{name: _filled(row, self.max_faces) for name, row in rows.items()}}
-
-
-def crop_faces(photograph: np.ndarray, frames: np.ndarray, size: int) -> np.ndarray:
-    """Cut squares out of a photograph, smoothed where they are made smaller.
-
-    What a frame has beyond the photograph's edges repeats the edge.
-
-    Args:
-        photograph: RGB, uint8 (H, W, 3).
-        frames: float32 (F, 4), see ``fer_tf.faces.frames``.
-        size: side of the result in pixels.
-
-    Returns:
-        uint8 (F, size, size, 3).
-    """
-    return _cutter(size)(check_photograph(photograph), tf.convert_to_tensor(frames, tf.float32)).numpy()
-
-
-def check_photograph(photograph: np.ndarray) -> np.ndarray:
-    """Return the photograph, or raise a ``UserError`` unless it is uint8 (H, W, 3) and not empty."""
-    if photograph.dtype != np.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3 or not photograph.size:
-        raise UserError(f"A photograph is uint8 (H, W, 3), got {photograph.dtype} {photograph.shape}.")
-    return photograph
 
 
 @functools.cache
@@ -264,48 +263,7 @@ def _runner() -> litert.Runner:
 
 @functools.lru_cache(maxsize=8)
 def _places(height: int, width: int) -> np.ndarray:
-    return np.asarray(anchors(height, width))
-
-
-@functools.cache
-def _cutter(size: int) -> tf.types.experimental.GenericFunction:
-    signature = [tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((None, 4), tf.float32)]
-    return tf.function(lambda p, f: _cut(p, f, size), input_signature=signature, autograph=False)
-
-
-def _cut(photograph: tf.Tensor, frames: tf.Tensor, size: int) -> tf.Tensor:
-    spec = tf.TensorSpec((size, size, 3), tf.uint8)
-    return tf.map_fn(lambda frame: _cut_one(photograph, frame, size), frames, fn_output_signature=spec)
-
-
-def _cut_one(photograph: tf.Tensor, frame: tf.Tensor, size: int) -> tf.Tensor:
-    """Take the upright part around a frame, shrink it to the face's resolution, then turn and shift it into place."""
-    centre, side, angle = frame[:2], tf.maximum(frame[2], 1e-3), frame[3]
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    shrink = tf.maximum(side / size, 1.0)
-    reach = side * (tf.abs(cos) + tf.abs(sin)) / 2 + 2 * shrink
-    limit = tf.gather(tf.shape(photograph), [1, 0])
-    start = tf.clip_by_value(tf.cast(tf.floor(centre - reach), tf.int32), 0, limit - 1)
-    end = tf.clip_by_value(tf.cast(tf.math.ceil(centre + reach), tf.int32), start + 1, limit)
-    part = photograph[start[1] : end[1], start[0] : end[0]]
-    extent = end - start
-    wanted = tf.maximum(1, tf.cast(tf.round(tf.cast(extent, tf.float32) / shrink), tf.int32))
-    part = tf.cond(
-        shrink > 1.0,
-        lambda: tf.image.resize(part, tf.gather(wanted, [1, 0]), antialias=True),
-        lambda: tf.cast(part, tf.float32),
-    )
-    zoom = tf.cast(wanted, tf.float32) / tf.cast(extent, tf.float32)
-    # Pixel (u, v) of the face lies at centre + turn · ((u, v) + ½ − size / 2) · step in the photograph.
-    step = side / size
-    turn = tf.stack([tf.stack([cos, -sin]), tf.stack([sin, cos])]) * step * zoom[:, None]
-    origin = (centre - tf.cast(start, tf.float32)) * zoom - 0.5 + tf.reduce_sum(turn, 1) * (0.5 - size / 2)
-    transform = tf.concat([turn[0], origin[:1], turn[1], origin[1:], [0.0, 0.0]], 0)
-    face = tf.raw_ops.ImageProjectiveTransformV3(
-        images=part[None], transforms=transform[None], output_shape=[size, size], fill_value=0.0,
-        interpolation="BILINEAR", fill_mode="NEAREST",
-    )[0]  # fmt: skip
-    return tf.cast(tf.clip_by_value(tf.round(face), 0, 255), tf.uint8)
+    return anchors(height, width)
 
 
 def _resized(photograph: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,8 @@ from keras import layers, ops
 
 WEIGHTS = Path(__file__).with_name("retinaface.npz")
 LITERT = WEIGHTS.with_suffix(".tflite")
+# Sides of the pictures that the LiteRT file takes are multiples of this, to which two pixels of frame come.
+GRID = 32
 # Red, green, blue; the conversion folds their subtraction and the order of channels into the first convolution.
 MEAN = (127, 117, 104)
 ANCHORS_A_CELL = 2

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from fer_tf.errors import UserError
 from fer_tf.faces import frames as geometry
 from fer_tf.faces import reading
 from fer_tf.faces.crops import WHICH, choose
+from fer_tf.faces.cutting import crop_faces
 from fer_tf.faces.detectors import Detections, Detector, build
-from fer_tf.faces.extraction import crop_faces
 from fer_tf.faces.reading import Reading
 from fer_tf.recognition.following import GAP, check_gap, detected
 from fer_tf.recognition.recogniser import BATCH, Recogniser
@@ -100,13 +99,9 @@ class Analyser:
         with self._turn:
             found = detected(read, self.detector.detect, self.follow)
         found = [choose(f, self.faces, p.shape) for f, p in zip(found, pictures, strict=True)]
-        counts = [len(f) for f in found]
-        frames = np.empty((0, 4), np.float32)
-        if sum(counts):
-            boxes, landmarks = (np.concatenate([getattr(f, n) for f in found]) for n in ("boxes", "landmarks"))
-            frames = _frames(tf.constant(landmarks), tf.constant(boxes)).numpy()
-        ends = np.cumsum(counts)[:-1]
-        return list(zip(found, np.split(self._recognised(pictures, np.split(frames, ends)), ends), strict=True))
+        frames = [geometry.face_frames(f.boxes, f.landmarks) for f in found]
+        ends = np.cumsum([len(f) for f in found])[:-1]
+        return list(zip(found, np.split(self._recognised(pictures, frames), ends), strict=True))
 
     def _recognised(self, pictures: Sequence[np.ndarray], frames: Sequence[np.ndarray]) -> np.ndarray:
         """Cut faces out and return their distributions (F, C); not all faces of a crowd are in memory at once."""
@@ -143,14 +138,3 @@ def _whole(picture: np.ndarray) -> Detections:
     height, width = picture.shape[:2]
     box = np.array([[0, 0, width, height]], np.float32)
     return Detections(np.full(1, np.nan, np.float32), box, np.full((1, 5, 2), np.nan, np.float32))
-
-
-# Compiled, since these thirty small operations one by one take as long as a third of a photograph's detection.
-@tf.function(
-    input_signature=[tf.TensorSpec((None, 5, 2), tf.float32), tf.TensorSpec((None, 4), tf.float32)], autograph=False
-)
-def _frames(landmarks: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
-    """Return the frames (F, 4) of faces, upright squares around the boxes of those without landmarks."""
-    pointed = tf.reduce_all(tf.math.is_finite(landmarks), axis=(1, 2))[:, None]
-    aligned = geometry.aligned_frames(tf.where(pointed[..., None], landmarks, 0.0))
-    return tf.where(pointed, aligned, geometry.square_frames(boxes))

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from fer_tf import pretrained
 from fer_tf.errors import UserError
+from fer_tf.faces.arrays import library
 from fer_tf.models import facts_of, litert, logits_of
 
 BATCH = 64
@@ -58,8 +59,7 @@ class Recogniser(tf.Module):
         height, width, channels = self.input_shape
         x = tf.cast(faces, tf.float32)
         if channels == 1 and x.shape[-1] == 3:
-            # Whole levels, as a gray picture file has them.
-            x = tf.round(tf.image.rgb_to_grayscale(x))
+            x = luma(x)
         elif channels == 3 and x.shape[-1] == 1:
             x = tf.repeat(x, 3, axis=-1)
         side = self.facts.face_size
@@ -140,8 +140,18 @@ class Recogniser(tf.Module):
         return np.concatenate(found) if found else np.empty((0, len(self.label_set)), np.float32)
 
     def _through(self, run: litert.Runner, faces: np.ndarray, alone: bool) -> np.ndarray:
-        prepared = self._prepared[faces.shape[-1]](tf.cast(faces, tf.float32))
-        return run({"faces": prepared.numpy()}, alone)["probabilities"]
+        if faces.shape[1:3] == (self.facts.face_size,) * 2:
+            prepared = self._fitting(faces)
+        else:
+            prepared = self._prepared[faces.shape[-1]](tf.cast(faces, tf.float32)).numpy()
+        return run({"faces": prepared}, alone)["probabilities"]
+
+    def _fitting(self, faces: np.ndarray) -> np.ndarray:
+        """Do what ``prepare`` does with faces that have the right size: in NumPy a tenth of the time."""
+        seen = self.central(faces).astype(np.float32)
+        if self.input_shape[-1] == 1 and seen.shape[-1] == 3:
+            return luma(seen)
+        return np.broadcast_to(seen, (len(seen), *self.input_shape))
 
     @functools.cached_property
     def _litert(self) -> litert.Runner | None:
@@ -162,6 +172,14 @@ class Recogniser(tf.Module):
         """Return ``prepare`` compiled for gray and colour."""
         specs = {channels: tf.TensorSpec((None, None, None, channels)) for channels in (1, 3)}
         return {c: tf.function(self.prepare, input_signature=[spec], autograph=False) for c, spec in specs.items()}
+
+
+def luma(faces: "tf.Tensor | np.ndarray") -> "tf.Tensor | np.ndarray":
+    """Return the brightness (…, 1) of red, green and blue (…, 3), in whole levels as a gray picture file has them, and
+    the same bits for tensors and arrays."""
+    red, green, blue = (faces[..., i : i + 1] for i in range(3))
+    level = 0.2989 * red + 0.587 * green + 0.114 * blue
+    return library(level).round(level)
 
 
 def _with_channels(face: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import fer_tf
@@ -10,7 +11,7 @@ from fer_tf import evaluation, models
 from fer_tf.errors import UserError
 from fer_tf.labels import LabelSet
 from fer_tf.models import litert
-from fer_tf.recognition.recogniser import Recogniser
+from fer_tf.recognition.recogniser import Recogniser, luma
 
 SIDES = LabelSet("sides", ("left", "right"))
 
@@ -62,6 +63,25 @@ def test_colour_becomes_gray_by_luma_and_gray_becomes_three_channels(face):
     red[:, :, 3:, 0] = 100  # luma 0.299 · 100 = 29.9, a whole level: 30
     np.testing.assert_allclose(Recogniser(halves()).predict(red)[0, 1], sigmoid(3.0), rtol=1e-6)
     np.testing.assert_allclose(Recogniser(halves(channels=3)).predict(face[None])[0, 1], sigmoid(1), rtol=1e-6)
+
+
+def test_gray_levels_are_the_same_bits_in_arrays_and_in_a_graph():
+    colours = np.random.default_rng(0).integers(0, 256, (50, 48, 48, 3)).astype(np.float32)
+    graph = tf.function(luma, autograph=False)(tf.constant(colours)).numpy()
+    np.testing.assert_array_equal(luma(colours), graph)
+    np.testing.assert_array_equal(luma(np.float32([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]]))[..., 0], [[76, 150, 29]])
+    pillow = np.asarray(Image.fromarray(colours[0].astype(np.uint8)).convert("L"))
+    assert np.abs(luma(colours[0])[..., 0] - pillow).max() <= 1
+
+
+def test_faces_that_fit_are_seen_as_those_that_are_scaled(shipped):
+    faces = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3)).astype(np.uint8)
+    for colours in (faces, faces[..., :1]):
+        expected = shipped.prepare(tf.constant(colours)).numpy()
+        np.testing.assert_array_equal(shipped._fitting(colours), expected)
+    three = Recogniser(halves(channels=3))
+    gray = np.arange(36, dtype=np.uint8).reshape(1, 6, 6, 1)
+    np.testing.assert_array_equal(three._fitting(gray), three.prepare(tf.constant(gray)).numpy())
 
 
 def test_other_sizes_are_scaled_with_antialiasing(shipped):
