@@ -22,17 +22,23 @@ _CREATING = threading.Lock()
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
-def converter(function: tf.types.experimental.GenericFunction, variables: list) -> tf.lite.TFLiteConverter:
+def converter(
+    function: tf.types.experimental.GenericFunction, variables: list, eight_bit: bool = False
+) -> tf.lite.TFLiteConverter:
     """Prepare the conversion of a graph function.
 
     Args:
         function: of named tensors to a dict of tensors, with a signature; leading sizes may be free.
         variables: the network's Keras variables. Without them the converter finds no weights, says nothing, and the
             file gives NaN.
+        eight_bit: store weights in 8 bits; what goes through them is brought to 8 bits as it comes, unless the
+            converter is given examples of it.
     """
     owner = tf.Module()
     owner.weights = [v.value for v in variables]
-    return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], owner)
+    made = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], owner)
+    made.optimizations = [tf.lite.Optimize.DEFAULT] * eight_bit
+    return made
 
 
 def convert(prepared: tf.lite.TFLiteConverter) -> bytes:

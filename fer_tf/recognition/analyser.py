@@ -33,6 +33,7 @@ class Analyser:
         flip: bool = False,
         crop: bool = True,
         follow: float = GAP,
+        fast: bool = False,
     ):
         """Load the networks; they are compiled at the first picture.
 
@@ -44,6 +45,7 @@ class Analyser:
             crop: find faces; else each picture is one face, framed as FER2013 frames them.
             follow: seconds of a video within which the detector looks at one frame, and faces between two looks are
                 followed (``fer_tf.recognition.following``); 0 looks at every frame.
+            fast: weights of 8 bits, as ``Recogniser`` takes it.
 
         Raises:
             UserError: an unknown name, a value out of range, or a model that cannot be used.
@@ -51,7 +53,7 @@ class Analyser:
         if faces not in WHICH:
             raise UserError(f"faces={faces!r} is unknown. Expected {', '.join(WHICH)}.")
         self.faces, self.crop, self.follow = faces, crop, check_gap(follow)
-        self.recogniser = Recogniser(model, flip)
+        self.recogniser = Recogniser(model, flip, fast)
         self.label_set = self.recogniser.label_set
         if crop:
             self.detector = build(detector or DETECTOR) if detector is None or isinstance(detector, str) else detector

@@ -41,6 +41,7 @@ def analyze(
     every: int = 1,
     smooth: float = 0.0,
     follow: float = GAP,
+    fast: bool = False,
 ) -> list[Face]:
     """Find faces and recognise their expressions.
 
@@ -55,6 +56,8 @@ def analyze(
         smooth: time constant in seconds by which a video's distributions are smoothed; 0 leaves them as they are.
         follow: seconds of a video in which the detector looks at one frame; between two looks faces go in straight
             lines. 0 looks at every frame.
+        fast: recognise with weights of 8 bits, in less than half of the time; probabilities change by 0.001 in the
+            median and 0.06 at most. For shipped names and files.
 
     Returns:
         The faces in the order of the images, in each the best-detected first; an array's ``source`` is its number. A
@@ -68,7 +71,7 @@ def analyze(
     if not isinstance(every, int) or every < 1:
         raise UserError(f"every={every!r} is out of range. Expected 1 or more.")
     given = [images] if isinstance(images, Input) else list(images)
-    using = _analyser(_key(model), detector, faces, flip, follow)
+    using = _analyser(_key(model), detector, faces, flip, follow, fast)
     readings = list(_read_now(given)) if len(given) == 1 and _is_one_picture(given[0]) else None
     if readings is not None:
         results: Iterable[Analysed] = using.analyse_batch(readings)
@@ -87,14 +90,18 @@ def analyze(
 
 
 def predict(
-    images: np.ndarray | Sequence[Input], *, model: "keras.Model | Path | str" = "default", flip: bool = False
+    images: np.ndarray | Sequence[Input],
+    *,
+    model: "keras.Model | Path | str" = "default",
+    flip: bool = False,
+    fast: bool = False,
 ) -> Prediction:
     """Recognise the expressions of faces that are already cut out, framed as FER2013 frames them.
 
     Args:
         images: pixels 0 to 255, (N, h, w), (N, h, w, 1) or (N, h, w, 3); or a list of such faces without the N, which
             may differ in size, or of picture files.
-        model, flip: as in ``analyze``.
+        model, flip, fast: as in ``analyze``.
 
     Returns:
         ``probabilities`` (N, C), ``labels`` and ``label_set``.
@@ -103,7 +110,7 @@ def predict(
         UserError: arrays of another shape, or values outside 0 to 255.
         DataError: a file cannot be read.
     """
-    using = _recogniser(_key(model), flip)
+    using = _recogniser(_key(model), flip, fast)
     if isinstance(images, str | Path):
         raise UserError(f"predict takes several faces, got {str(images)!r}. Give a list: [{str(images)!r}].")
     if not isinstance(images, np.ndarray):
@@ -162,19 +169,24 @@ def _key(model: "keras.Model | Path | str") -> "tuple[keras.Model | str, int]":
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _recogniser(key: "tuple[keras.Model | str, int]", flip: bool) -> "Recogniser":
+def _recogniser(key: "tuple[keras.Model | str, int]", flip: bool, fast: bool = False) -> "Recogniser":
     from fer_tf.recognition.recogniser import Recogniser
 
-    return Recogniser(key[0], flip)
+    return Recogniser(key[0], flip, fast)
 
 
 @functools.lru_cache(maxsize=KEPT)
 def _analyser(
-    key: "tuple[keras.Model | str, int]", detector: str | None, faces: str, flip: bool, follow: float = GAP
+    key: "tuple[keras.Model | str, int]",
+    detector: str | None,
+    faces: str,
+    flip: bool,
+    follow: float = GAP,
+    fast: bool = False,
 ) -> "Analyser":
     from fer_tf.recognition.analyser import Analyser
 
-    return Analyser(key[0], detector, faces, flip, follow=follow)
+    return Analyser(key[0], detector, faces, flip, follow=follow, fast=fast)
 
 
 def _warn(name: str, reason: str) -> None:

@@ -61,9 +61,8 @@ def write(recogniser: Recogniser, path: Path | str, int8: bool = False) -> Path:
 
 def convert(recogniser: Recogniser, int8: bool = False) -> bytes:
     """Return the content of a LiteRT file."""
-    converter = litert.converter(face_function(recogniser), recogniser.network.variables)
+    converter = litert.converter(face_function(recogniser), recogniser.network.variables, eight_bit=int8)
     if int8:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
         faces = _drawn(recogniser, CALIBRATION_FACES)
         converter.representative_dataset = lambda: ({"faces": face[None]} for face in faces)
     return litert.convert(converter)

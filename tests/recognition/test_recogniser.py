@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 import fer_tf
-from fer_tf import evaluation, models
+from fer_tf import datasets, evaluation, models
 from fer_tf.errors import UserError
 from fer_tf.labels import LabelSet
 from fer_tf.models import litert
@@ -155,6 +155,31 @@ def test_a_networks_file_gives_through_litert_what_tensorflow_gives(flip):
     expected = held.predict(faces)
     np.testing.assert_allclose(of_file.predict(faces), expected, atol=2e-6)
     np.testing.assert_allclose(of_file.predict([faces[0, ..., 0], faces[3]])[1], expected[3], atol=2e-6)
+
+
+@pytest.mark.slow
+def test_fast_weights_of_8_bits_say_nearly_the_same(shipped):
+    faces = datasets.load("synthetic(faces=210)").images
+    exact, fast = shipped.predict(faces), Recogniser("default", fast=True).predict(faces)
+    off = np.abs(fast - exact)
+    assert 0 < off.max() < 0.1 and np.median(off.max(axis=1)) < 0.01
+    assert (fast.argmax(axis=1) == exact.argmax(axis=1)).mean() > 0.97
+    # A row does not depend on the others of its batch.
+    np.testing.assert_allclose(Recogniser("default", fast=True).predict(faces[7:8]), fast[7:8], atol=1e-6)
+    sure = fer_tf.predict(faces[:5], fast=True)
+    np.testing.assert_array_equal(sure.probabilities, fast[:5])
+
+
+def test_fast_is_refused_where_it_cannot_be(face, monkeypatch):
+    with pytest.raises(UserError, match=r"fast=True is for shipped names and \.keras files"):
+        Recogniser(halves(), fast=True)
+
+    def refuse(_):
+        raise ValueError("LiteRT does not take this network.")
+
+    monkeypatch.setattr(litert, "convert", refuse)
+    with pytest.raises(UserError, match=r"fast=True: LiteRT does not take this network\. Leave it out"):
+        Recogniser("default", fast=True).predict(face[None])
 
 
 def test_a_network_in_the_callers_hands_may_be_trained_on(face):
