@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
@@ -73,3 +75,12 @@ def test_a_batch_larger_than_a_piece_equals_its_images_one_by_one():
 
 def test_a_single_pixel_can_be_reflected():
     assert warp(np.full((1, 1, 1, 1), 7, np.float32), scaling(np.ones(1), 1.0, 3.0), (2, 2), "reflect").mean() == 7
+
+def test_one_threads_pieces_do_not_touch_anothers():
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (40, side, side, 1)).astype(np.uint8) for side in (20, 48, 30)]
+    turned = np.tile(np.array([[0.9, 0.2, 1.3], [-0.2, 1.1, -2.7], [0, 0, 1]]), (40, 1, 1))
+    alone = [warp(image, turned, (25, 31), "reflect") for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda i: warp(images[i % 3], turned, (25, 31), "reflect"), range(60)))
+    assert all(np.array_equal(found, alone[i % 3]) for i, found in enumerate(together))
