@@ -76,6 +76,7 @@ def test_a_batch_larger_than_a_piece_equals_its_images_one_by_one():
 def test_a_single_pixel_can_be_reflected():
     assert warp(np.full((1, 1, 1, 1), 7, np.float32), scaling(np.ones(1), 1.0, 3.0), (2, 2), "reflect").mean() == 7
 
+
 def test_one_threads_pieces_do_not_touch_anothers():
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (40, side, side, 1)).astype(np.uint8) for side in (20, 48, 30)]
