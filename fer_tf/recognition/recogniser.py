@@ -5,6 +5,7 @@ network that the caller holds may be trained on; it stays with TensorFlow, as do
 """
 
 import functools
+import hashlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +15,14 @@ import numpy as np
 import tensorflow as tf
 
 from fer_tf import pretrained
+from fer_tf.datasets import cache
 from fer_tf.errors import UserError
 from fer_tf.faces.arrays import library
 from fer_tf.models import facts_of, litert, logits_of
 
 BATCH = 64
+# Conversion takes two seconds, a quarter of a command's start, and is kept in the cache of the datasets.
+LITERT = "litert-1"
 
 
 class Recogniser(tf.Module):
@@ -44,6 +48,8 @@ class Recogniser(tf.Module):
         if fast and self._shared:
             raise UserError("fast=True is for shipped names and .keras files: a network in memory may be trained on.")
         self.fast = fast
+        # Read before the network is, so that a file that changes meanwhile is not taken for what it was.
+        self._digest = "" if self._shared else _digest(pretrained.path_of(model))
         self.network = model if self._shared else pretrained.load_model(model)
         self._converting = threading.Lock()
         self.facts = facts_of(self.network)
@@ -168,8 +174,17 @@ class Recogniser(tf.Module):
 
         if self._shared:
             return None
+
+        def converted() -> dict[str, np.ndarray]:
+            content = litert.convert(litert.converter(probabilities, self.network.variables, self.fast))
+            return {"content": np.frombuffer(content, np.uint8)}
+
+        options = {
+            "network": self._digest, "flip": self.flip, "fast": self.fast, "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+        }  # fmt: skip
         try:
-            return litert.Runner(litert.convert(litert.converter(probabilities, self.network.variables, self.fast)))
+            return litert.Runner(cache.cached(LITERT, (), options, converted)["content"].tobytes())
         except ValueError as error:
             if self.fast:
                 raise UserError(f"fast=True: {error} Leave it out.") from None
@@ -180,6 +195,10 @@ class Recogniser(tf.Module):
         """Return ``prepare`` compiled for gray and colour."""
         specs = {channels: tf.TensorSpec((None, None, None, channels)) for channels in (1, 3)}
         return {c: tf.function(self.prepare, input_signature=[spec], autograph=False) for c, spec in specs.items()}
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def luma(faces: "tf.Tensor | np.ndarray") -> "tf.Tensor | np.ndarray":

@@ -1,5 +1,7 @@
 """Faces of any size and colour to calibrated distributions, equal to what evaluation scores."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 import fer_tf
-from fer_tf import datasets, evaluation, models
+from fer_tf import datasets, evaluation, models, pretrained
 from fer_tf.errors import UserError
 from fer_tf.labels import LabelSet
 from fer_tf.models import litert
@@ -170,16 +172,34 @@ def test_fast_weights_of_8_bits_say_nearly_the_same(shipped):
     np.testing.assert_array_equal(sure.probabilities, fast[:5])
 
 
-def test_fast_is_refused_where_it_cannot_be(face, monkeypatch):
+def test_fast_is_refused_where_it_cannot_be(face, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"fast=True is for shipped names and \.keras files"):
         Recogniser(halves(), fast=True)
 
     def refuse(_):
         raise ValueError("LiteRT does not take this network.")
 
+    monkeypatch.setenv("FER_TF_CACHE", str(tmp_path))
     monkeypatch.setattr(litert, "convert", refuse)
     with pytest.raises(UserError, match=r"fast=True: LiteRT does not take this network\. Leave it out"):
         Recogniser("default", fast=True).predict(face[None])
+
+
+@pytest.mark.slow
+def test_a_conversion_is_kept_until_the_file_is_another(face, tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_TF_CACHE", str(tmp_path / "cache"))
+    counted, convert = [], litert.convert
+    monkeypatch.setattr(litert, "convert", lambda prepared: counted.append(1) or convert(prepared))
+    path = tmp_path / "network.keras"
+    shutil.copy(pretrained.path_of("default"), path)
+    first = Recogniser(path).predict(face[None])
+    np.testing.assert_array_equal(Recogniser("default").predict(face[None]), first)
+    assert len(counted) == 1
+    Recogniser(path, flip=True).predict(face[None])
+    Recogniser(path, fast=True).predict(face[None])
+    assert len(counted) == 3
+    shutil.copy(pretrained.path_of("fer2013"), path)
+    assert Recogniser(path).predict(face[None]).shape[1] == 7 and len(counted) == 4
 
 
 def test_a_network_in_the_callers_hands_may_be_trained_on(face):
@@ -191,10 +211,11 @@ def test_a_network_in_the_callers_hands_may_be_trained_on(face):
     assert before.std() > 0 and reader.predict(face[None]).std() == 0
 
 
-def test_a_network_that_litert_does_not_take_stays_with_tensorflow(shipped, face, monkeypatch):
+def test_a_network_that_litert_does_not_take_stays_with_tensorflow(shipped, face, tmp_path, monkeypatch):
     def refuse(_):
         raise ValueError("an operation is missing")
 
+    monkeypatch.setenv("FER_TF_CACHE", str(tmp_path))
     monkeypatch.setattr(litert, "convert", refuse)
     reader = Recogniser("default")
     np.testing.assert_allclose(reader.predict(face[None]), shipped.predict(face[None]), atol=2e-6)
