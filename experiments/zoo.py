@@ -93,9 +93,9 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
 
 
 def _charts(table) -> "list[tuple[str, Figure]]":
-    from fer_tf.reports import figures
+    from fer_tf.reports.pareto import pareto
 
-    points = figures.pareto(
+    points = pareto(
         table["model"], table["latency_ms"], table["test_accuracy"], "milliseconds a face", "accuracy on test"
     )
     return [("Accuracy over latency", points)]

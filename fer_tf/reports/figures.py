@@ -37,7 +37,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], marked: int = len(COL
     left.legend(handles[::-1], labels[::-1], frameon=False, fontsize=8, loc="lower right")
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
-        _quiet(axes)
+        quiet(axes)
     return figure
 
 
@@ -91,7 +91,7 @@ def differences(names: Sequence[str], accuracy: Sequence[float], baseline: float
     axes.axvline(0, color=INK, lw=0.8)
     axes.set_xlabel(f"points against the baseline's {100 * baseline:.1f} %")
     axes.set_title(title, fontsize=10, loc="left")
-    _quiet(axes)
+    quiet(axes)
     return figure
 
 
@@ -117,41 +117,6 @@ def confusion(matrix: np.ndarray | Sequence[Sequence[int]], classes: Sequence[st
     axes.set_title(title, fontsize=10, loc="left")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    return figure
-
-
-def pareto(
-    names: Sequence[str], cost: Sequence[float], accuracy: Sequence[float], cost_name: str, accuracy_name: str
-) -> Figure:
-    """Draw accuracy over cost, cost on a log axis; those that nothing beats in both are joined by a line.
-
-    Args:
-        names: one a point.
-        cost: above 0, lower is better.
-        accuracy: values in 0..1.
-        cost_name, accuracy_name: labels of the axes.
-    """
-    cost, points = np.asarray(cost, float), 100 * np.asarray(accuracy, float)
-    order = np.lexsort((-points, cost))
-    front, best = [], -np.inf
-    for i in order:
-        if points[i] > best:
-            front.append(i)
-            best = points[i]
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    axes.set_xscale("log")
-    for axis_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        axis_formatter("{x:g}")
-    axes.step(cost[front], points[front], where="post", color=COLOURS[0], lw=1.2)
-    others = np.setdiff1d(np.arange(len(points)), front)
-    axes.scatter(cost[others], points[others], color=PALE, edgecolor=INK, lw=0.5, s=36, zorder=3)
-    axes.scatter(cost[front], points[front], color=COLOURS[0], s=42, zorder=4)
-    for i, name in enumerate(names):
-        axes.annotate(name, (cost[i], points[i]), xytext=(4, 5), textcoords="offset points", fontsize=7.5, color=INK)
-    axes.set(xlabel=cost_name, ylabel=f"{accuracy_name}, %")
-    axes.margins(x=0.12)
-    _quiet(axes)
     return figure
 
 
@@ -229,7 +194,7 @@ def log_panels(
         axes.set_xticks(frame.index, [f"{x:g}" for x in frame.index], rotation=45)
         axes.minorticks_off()
         axes.margins(x=0.2)
-        _quiet(axes)
+        quiet(axes)
     panels[0].set_ylabel(y_name)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=6, frameon=False, fontsize=8)
     return figure
@@ -243,7 +208,7 @@ def _draw_lines(axes, values: pd.DataFrame, errors: pd.DataFrame | None, apart: 
         x = values.index + step * (i - (values.shape[1] - 1) / 2) if apart else values.index
         axes.errorbar(x, values[column], yerr=bars, marker="o", ms=4.5, lw=1.6, capsize=3,
                       color=COLOURS[i % len(COLOURS)], label=str(column))  # fmt: skip
-    _quiet(axes)
+    quiet(axes)
 
 
 def dots(
@@ -288,7 +253,8 @@ def dots(
     return figure
 
 
-def _quiet(axes) -> None:
+def quiet(axes) -> None:
+    """Leave two of a panel's four borders, and a pale grid behind what is drawn."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="both", color="#e8eaed", lw=0.7)
     axes.set_axisbelow(True)
