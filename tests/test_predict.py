@@ -33,7 +33,7 @@ def loaded():
 def quick(monkeypatch, loaded):
     """Take red squares for faces, and load the network once."""
     monkeypatch.setattr(analyser, "build", lambda text: drawn.RedSquares())
-    monkeypatch.setattr(analyser, "Recogniser", lambda model, flip: loaded)
+    monkeypatch.setattr(analyser, "Recogniser", lambda model, flip, fast: loaded)
 
 
 @pytest.fixture
@@ -298,3 +298,10 @@ def test_the_command_alone_finds_the_astronaut(tmp_path):
     (face,) = json.loads((tmp_path / "f.json").read_text())
     assert face["label"].startswith("happ") and face["score"] > 0.99
     assert ended.stdout.splitlines()[-1] == "wrote f.json"
+
+
+def test_flip_and_fast_reach_the_network(src, loaded, monkeypatch):
+    asked = []
+    monkeypatch.setattr(analyser, "Recogniser", lambda model, flip, fast: asked.append((model, flip, fast)) or loaded)
+    assert run(src, "--fast") == run(src, "--flip") == 0
+    assert asked == [("default", False, True), ("default", True, False)]
