@@ -1,11 +1,13 @@
-"""Faces cut out of a photograph: turned, shrunk and shifted in one go, by plain TensorFlow operations."""
+"""Faces cut out of a photograph: shrunk to their resolution, then turned and shifted into place."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from fer_tf.errors import UserError
+from fer_tf.faces.arrays import library
 
 
 def crop_faces(photograph: np.ndarray, frames: np.ndarray, size: int) -> np.ndarray:
@@ -21,7 +23,23 @@ def crop_faces(photograph: np.ndarray, frames: np.ndarray, size: int) -> np.ndar
     Returns:
         uint8 (F, size, size, 3).
     """
-    return _cutter(size)(check_photograph(photograph), tf.convert_to_tensor(frames, tf.float32)).numpy()
+    check_photograph(photograph)
+    faces = np.empty((len(frames), size, size, 3), np.uint8)
+    for face, frame in zip(faces, np.asarray(frames, np.float32), strict=True):
+        # TensorFlow for the two large operations alone: a graph of all would take half a second to trace at a command's
+        # start, and be no faster then.
+        start, extent, wanted, transform = _placed(frame, size, np.array(photograph.shape[1::-1], np.int32))
+        end = start + extent
+        part = photograph[None, start[1] : end[1], start[0] : end[0]]
+        part = _shrunk(part, extent, wanted) if (wanted != extent).any() else part.astype(np.float32)
+        face[:] = np.clip(np.round(_turned(part, transform, size).numpy()[0]), 0, 255)
+    return faces
+
+
+def cut(photograph: tf.Tensor, frames: tf.Tensor, size: int) -> tf.Tensor:
+    """Do what ``crop_faces`` does in a graph: uint8 (H, W, 3) and float32 (F, 4) to uint8 (F, size, size, 3)."""
+    spec = tf.TensorSpec((size, size, 3), tf.uint8)
+    return tf.map_fn(functools.partial(_cut_one, photograph, size=size), frames, fn_output_signature=spec)
 
 
 def check_photograph(photograph: np.ndarray) -> np.ndarray:
@@ -31,43 +49,67 @@ def check_photograph(photograph: np.ndarray) -> np.ndarray:
     return photograph
 
 
-@functools.cache
-def _cutter(size: int) -> tf.types.experimental.GenericFunction:
-    signature = [tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((None, 4), tf.float32)]
-    return tf.function(lambda p, f: cut(p, f, size), input_signature=signature, autograph=False)
-
-
-def cut(photograph: tf.Tensor, frames: tf.Tensor, size: int) -> tf.Tensor:
-    """Do what ``crop_faces`` does in a graph: uint8 (H, W, 3) and float32 (F, 4) to uint8 (F, size, size, 3)."""
-    spec = tf.TensorSpec((size, size, 3), tf.uint8)
-    return tf.map_fn(lambda frame: _cut_one(photograph, frame, size), frames, fn_output_signature=spec)
-
-
 def _cut_one(photograph: tf.Tensor, frame: tf.Tensor, size: int) -> tf.Tensor:
-    """Take the upright part around a frame, shrink it to the face's resolution, then turn and shift it into place."""
-    centre, side, angle = frame[:2], tf.maximum(frame[2], 1e-3), frame[3]
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    shrink = tf.maximum(side / size, 1.0)
-    reach = side * (tf.abs(cos) + tf.abs(sin)) / 2 + 2 * shrink
-    limit = tf.gather(tf.shape(photograph), [1, 0])
-    start = tf.clip_by_value(tf.cast(tf.floor(centre - reach), tf.int32), 0, limit - 1)
-    end = tf.clip_by_value(tf.cast(tf.math.ceil(centre + reach), tf.int32), start + 1, limit)
-    part = photograph[start[1] : end[1], start[0] : end[0]]
-    extent = end - start
-    wanted = tf.maximum(1, tf.cast(tf.round(tf.cast(extent, tf.float32) / shrink), tf.int32))
+    start, extent, wanted, transform = _placed(frame, size, tf.gather(tf.shape(photograph), [1, 0]))
+    end = start + extent
+    part = photograph[None, start[1] : end[1], start[0] : end[0]]
     part = tf.cond(
-        shrink > 1.0,
-        lambda: tf.image.resize(part, tf.gather(wanted, [1, 0]), antialias=True),
+        tf.reduce_any(wanted != extent),
+        lambda: _shrunk(part, extent, wanted),
         lambda: tf.cast(part, tf.float32),
     )
-    zoom = tf.cast(wanted, tf.float32) / tf.cast(extent, tf.float32)
+    return tf.cast(tf.clip_by_value(tf.round(_turned(part, transform, size)[0]), 0, 255), tf.uint8)
+
+
+def _placed(frame: Any, size: int, limit: Any) -> tuple[Any, Any, Any, Any]:
+    """Return what becomes of a frame: the upright part around it, and how the face lies in that.
+
+    Args:
+        frame: float32 (4,).
+        size: side of the face in pixels.
+        limit: int32 (2,), the photograph's width and height.
+
+    Returns:
+        The part's first column and row, its width and height, those to which it is shrunk first to the face's
+        resolution (int32 (2,) each), and the transform float32 (8,) from the face's pixels to the shrunk part's.
+    """
+    ops = library(frame)
+    centre, side, angle = frame[:2], ops.maximum(frame[2], 1e-3), frame[3]
+    cos, sin = ops.cos(angle), ops.sin(angle)
+    shrink = ops.maximum(side / size, 1.0)
+    reach = side * (ops.abs(cos) + ops.abs(sin)) / 2 + 2 * shrink
+    start = ops.clip(_whole(ops.floor(centre - reach)), 0, limit - 1)
+    extent = ops.clip(_whole(ops.ceil(centre + reach)), start + 1, limit) - start
+    wanted = ops.maximum(1, _whole(ops.round(_real(extent) / shrink)))
+    zoom = _real(wanted) / _real(extent)
     # Pixel (u, v) of the face lies at centre + turn · ((u, v) + ½ − size / 2) · step in the photograph.
     step = side / size
-    turn = tf.stack([tf.stack([cos, -sin]), tf.stack([sin, cos])]) * step * zoom[:, None]
-    origin = (centre - tf.cast(start, tf.float32)) * zoom - 0.5 + tf.reduce_sum(turn, 1) * (0.5 - size / 2)
-    transform = tf.concat([turn[0], origin[:1], turn[1], origin[1:], [0.0, 0.0]], 0)
-    face = tf.raw_ops.ImageProjectiveTransformV3(
-        images=part[None], transforms=transform[None], output_shape=[size, size], fill_value=0.0,
-        interpolation="BILINEAR", fill_mode="NEAREST",
-    )[0]  # fmt: skip
-    return tf.cast(tf.clip_by_value(tf.round(face), 0, 255), tf.uint8)
+    turn = ops.stack([ops.stack([cos, -sin]), ops.stack([sin, cos])]) * step * zoom[:, None]
+    origin = (centre - _real(start)) * zoom - 0.5 + (turn[:, 0] + turn[:, 1]) * (0.5 - size / 2)
+    transform = ops.concatenate([turn[0], origin[:1], turn[1], origin[1:], ops.zeros((2,), "float32")], axis=0)
+    return start, extent, wanted, transform
+
+
+def _whole(values: Any) -> Any:
+    return library(values).array(values, "int32")
+
+
+def _real(values: Any) -> Any:
+    return library(values).array(values, "float32")
+
+
+def _shrunk(part: Any, extent: Any, wanted: Any) -> tf.Tensor:
+    """Scale uint8 (1, h, w, 3) of a width and height to others, smoothed; float32."""
+    # What tf.image.resize(antialias=True) does, without its dozen small operations.
+    return tf.raw_ops.ScaleAndTranslate(
+        images=part, size=wanted[::-1], scale=(_real(wanted) / _real(extent))[::-1],
+        translation=np.zeros(2, np.float32), kernel_type="triangle", antialias=True,
+    )  # fmt: skip
+
+
+def _turned(part: Any, transform: Any, size: int) -> tf.Tensor:
+    """Look up a face's pixels, float32 (1, size, size, 3), between those of a part float32 (1, h, w, 3)."""
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=part, transforms=transform[None], output_shape=np.array([size, size], np.int32),
+        fill_value=np.float32(0), interpolation="BILINEAR", fill_mode="NEAREST",
+    )  # fmt: skip
