@@ -9,6 +9,9 @@ import tensorflow as tf
 from fer_tf.errors import UserError
 from fer_tf.faces.arrays import library
 
+# So many faces are cut out by a graph, which uses all cores but takes half a second to trace.
+CROWD = 8
+
 
 def crop_faces(photograph: np.ndarray, frames: np.ndarray, size: int) -> np.ndarray:
     """Cut squares out of a photograph, smoothed where they are made smaller.
@@ -24,10 +27,10 @@ def crop_faces(photograph: np.ndarray, frames: np.ndarray, size: int) -> np.ndar
         uint8 (F, size, size, 3).
     """
     check_photograph(photograph)
+    if len(frames) >= CROWD:
+        return _cutter(size)(photograph, tf.convert_to_tensor(frames, tf.float32)).numpy()
     faces = np.empty((len(frames), size, size, 3), np.uint8)
     for face, frame in zip(faces, np.asarray(frames, np.float32), strict=True):
-        # TensorFlow for the two large operations alone: a graph of all would take half a second to trace at a command's
-        # start, and be no faster then.
         start, extent, wanted, transform = _placed(frame, size, np.array(photograph.shape[1::-1], np.int32))
         end = start + extent
         part = photograph[None, start[1] : end[1], start[0] : end[0]]
@@ -40,6 +43,12 @@ def cut(photograph: tf.Tensor, frames: tf.Tensor, size: int) -> tf.Tensor:
     """Do what ``crop_faces`` does in a graph: uint8 (H, W, 3) and float32 (F, 4) to uint8 (F, size, size, 3)."""
     spec = tf.TensorSpec((size, size, 3), tf.uint8)
     return tf.map_fn(functools.partial(_cut_one, photograph, size=size), frames, fn_output_signature=spec)
+
+
+@functools.cache
+def _cutter(size: int) -> tf.types.experimental.GenericFunction:
+    signature = [tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((None, 4), tf.float32)]
+    return tf.function(lambda p, f: cut(p, f, size), input_signature=signature, autograph=False)
 
 
 def check_photograph(photograph: np.ndarray) -> np.ndarray:

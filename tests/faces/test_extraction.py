@@ -73,6 +73,17 @@ def test_shrinking_is_smooth_as_pillows(photographs):
     assert difference.mean() < 1.5
 
 
+def test_a_crowd_is_cut_out_as_its_faces_one_by_one(photographs):
+    rng = np.random.default_rng(0)
+    frames = np.concatenate([rng.uniform(-20, 500, (20, 2)), rng.uniform(5, 300, (20, 1)),
+                             rng.uniform(-2, 2, (20, 1))], axis=1).astype(np.float32)  # fmt: skip
+    together = crop_faces(photographs["astronaut"], frames, 48)
+    for face, frame in zip(together, frames, strict=True):
+        off = np.abs(crop_faces(photographs["astronaut"], frame[None], 48)[0].astype(int) - face)
+        # A pixel that lies in the middle between two levels may go to either.
+        assert off.max() <= 1 and (off > 0).sum() <= 3
+
+
 def test_beyond_the_edge_the_edge_is_repeated():
     image = np.full((40, 60, 3), 9, np.uint8)
     image[:, :30] = 200
