@@ -7,6 +7,7 @@ the faces: twice as fast.
 
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -32,7 +33,7 @@ class RetinaFaceDetector(tf.Module):
 
     concurrent = True
 
-    def __init__(self, threshold: float = 0.9, size: int = 640, max_faces: int = 256):
+    def __init__(self, threshold: float = 0.9, size: int = 640, max_faces: int = 256, fast: bool = False):
         """Load the shipped network.
 
         Args:
@@ -40,6 +41,7 @@ class RetinaFaceDetector(tf.Module):
             size: photographs whose longer side is more are scaled to it for detection, in pixels; larger finds
                 smaller faces and takes longer.
             max_faces: of one photograph, the best ones.
+            fast: let ``detect`` compute what follows the trunk with weights of 8 bits, in three quarters of the time.
 
         Raises:
             UserError: a value out of range.
@@ -54,7 +56,7 @@ class RetinaFaceDetector(tf.Module):
         if max_faces < 1:
             raise UserError(f"max_faces={max_faces}. Expected at least 1.")
         self.threshold, self.size, self.max_faces = threshold, size, max_faces
-        self._run = _runner()
+        self._parts = tuple(map(_runner, retinaface.FAST if fast else (retinaface.LITERT,)))
 
     def load(self) -> None:
         """Build the network for use in graphs."""
@@ -145,7 +147,7 @@ class RetinaFaceDetector(tf.Module):
     def _detected(self, photograph: np.ndarray, alone: bool) -> Detections:
         """Find one photograph's faces by LiteRT and NumPy, with what ``detect_batch`` finds."""
         framed, scale = self._framed(photograph)
-        found = self._run({"framed": framed[None]}, alone)
+        found = functools.reduce(lambda given, part: part(given, alone), self._parts, {"framed": framed[None]})
         scores = found["scores"][0]
         passing = scores > self.threshold
         places = _places(framed.shape[0] - 2, framed.shape[1] - 2)
@@ -257,8 +259,8 @@ class FaceExtractor(tf.Module):
 
 
 @functools.cache
-def _runner() -> litert.Runner:
-    return litert.Runner(retinaface.LITERT.read_bytes())
+def _runner(path: Path) -> litert.Runner:
+    return litert.Runner(path.read_bytes())
 
 
 @functools.lru_cache(maxsize=8)

