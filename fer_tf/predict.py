@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
          help="find faces; else each picture is a face, framed as FER2013 frames them")  # fmt: skip
     face("--detector", metavar="NAME", help="retinaface or hog, or a call string (default retinaface)")
     face("--flip", action="store_true", help="average over a face and its mirror")
-    face("--fast", action="store_true", help="recognise with weights of 8 bits: less than half of the time a face")
+    face("--fast", action="store_true", help="compute with weights of 8 bits: nearly the same numbers sooner")
     time = parser.add_argument_group("videos").add_argument
     time("--every", type=int, default=1, metavar="N", help="take every N-th frame (default %(default)s)")
     time("--follow", type=float, metavar="SECONDS",
