@@ -5,6 +5,7 @@ Prints a JSON list of [run, host that ended it, how often it was begun, reason].
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ CONFIG = RunConfig(name="tiny", dataset="synthetic(faces=90)", model="vgg(filter
 
 
 def execute(config, folder, load, description, stop):
-    """Stand in for training; run "long" waits on the second host until that is gone."""
+    """Stand in for training; a run "long" waits on the second host until that is gone, on the first for the other's."""
     import time
 
     import ray
@@ -26,7 +27,12 @@ def execute(config, folder, load, description, stop):
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "begun.txt").open("a") as file:
         file.write(f"{host}\n")
-    time.sleep(600 if config.name.startswith("long") and host.endswith(".2") else 1)
+    if config.name.startswith("long"):
+        deadline = time.monotonic() + 240
+        while host.endswith(".2") or not any(".2\n" in path.read_text() for path in folder.parent.glob("*/begun.txt")):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"on {host}")
+            time.sleep(0.2)
     metrics = {
         "best_epoch": 1, "val_accuracy": config.seed / 100, "seconds": 1.0, "images_per_second": 1.0,
         "test": {"accuracy": 0.5, "macro_f1": 0.5}, "host": host,
@@ -42,6 +48,9 @@ def main(address: str, out: Path) -> None:
     names = ["long 1", "long 2", *(f"r{i}" for i in range(1, 7))]
     configs = [replace(CONFIG, name=name, seed=seed) for seed, name in enumerate(names)]
     with cluster.Ray(address, execute=execute) as executor:
+        executor.join()
+        while executor.room() < 2:  # hosts
+            time.sleep(0.2)
         results = runner.run_all(configs, out, executor=executor)
     told = []
     for result in results:
