@@ -144,7 +144,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
 
 def tested(config: RunConfig, options: argparse.Namespace) -> "dict[str, FaceTable]":
     """Return the test faces of every part."""
-    from fer_tf.training.run import load_tables
+    from fer_tf.training.tables import load_tables
 
     return {p: load_tables(replace(config, **faces_of(options, "plain", p)))["test"] for p in TESTED}
 
@@ -154,7 +154,7 @@ def counted(config: RunConfig) -> "pd.DataFrame":
     import pandas as pd
 
     from fer_tf.faces.masks import wearable
-    from fer_tf.training.run import load_tables
+    from fer_tf.training.tables import load_tables
 
     tables = load_tables(replace(config, cover=None))
     lost = {s: 0 if config.cover is None else int((~wearable(t.landmarks)).sum()) for s, t in tables.items()}

@@ -95,7 +95,7 @@ def _relabelling(result: "Result") -> dict[str, float]:
     import pandas as pd
 
     from fer_tf.training.objectives.scn import RELABELLED
-    from fer_tf.training.run import load_tables
+    from fer_tf.training.tables import load_tables
 
     path = result.folder / RELABELLED
     if not path.is_file():

@@ -71,7 +71,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
 
     from fer_tf import atomic, evaluation, models
     from fer_tf.sweeps import study_page
-    from fer_tf.training.run import load_tables
+    from fer_tf.training.tables import load_tables
 
     finished = [r for r in results if r.metrics]
     test = load_tables(finished[0].config)["test"] if finished else None

@@ -11,14 +11,17 @@ BATCH, SIDE, CROP, CLASSES = 64, 48, 40, 7
 
 
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
-    """Return ``epoch``: our reader, as training uses it."""
+    """Return ``epoch``: our reader, as training uses it, by a thread or a process a core."""
     from bench_input import epoch_seconds, faces
 
     from fer_tf.readers import BatchSource
+    from fer_tf.readers.processes import ProcessSource
 
+    count = settings["cores"] if settings["by"] == "processes" else 0
     source = BatchSource(faces((settings["batches"] + 1) * BATCH), BATCH, ["study"], crop=CROP)
+    read = ProcessSource(source, count) if count else source
     numbers = iter(range(10**9))
-    return {"epoch": lambda: {"seconds": epoch_seconds(source, next(numbers))}}
+    return {"epoch": lambda: {"seconds": epoch_seconds(read, next(numbers), count or None)}}
 
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:

@@ -104,9 +104,12 @@ def _input(quick: bool) -> list[Group]:
         "DataLoader": ("torch", ("torch", "pillow")),
     }
     made = []
-    for name, (reader, needed) in peers.items():
-        row = Row(f"input {name}", f"augmented 48-pixel faces, {name}", "epoch", batches * 64, "face", wanted=3.0)
-        made.append(Group("feeding", (row,), needed, settings={"batches": batches, "reader": reader}))
+    for by in ("threads", "processes"):
+        for name, (reader, needed) in peers.items():
+            row = Row(f"input {name} {by}", f"augmented 48-pixel faces by {by}, {name}", "epoch", batches * 64, "face",
+                      wanted=3.0)  # fmt: skip
+            settings = {"batches": batches, "reader": reader, "by": by}
+            made.append(Group("feeding", (row,), needed, settings=settings))
     return made
 
 

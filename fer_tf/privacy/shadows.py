@@ -14,7 +14,8 @@ from fer_tf.privacy.predictions import Shadows
 from fer_tf.privacy.scores import from_logits
 from fer_tf.training.callbacks import RunFailed
 from fer_tf.training.config import RunConfig
-from fer_tf.training.run import MODEL, Tables, execute
+from fer_tf.training.run import MODEL, execute
+from fer_tf.training.tables import Tables
 
 
 def pooled(train: FaceTable, test: FaceTable) -> FaceTable:

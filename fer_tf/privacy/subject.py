@@ -21,7 +21,8 @@ from fer_tf.privacy import scores
 from fer_tf.privacy.draws import balanced
 from fer_tf.privacy.predictions import Predictions
 from fer_tf.training.config import RunConfig
-from fer_tf.training.run import CONFIG, load_tables
+from fer_tf.training.run import CONFIG
+from fer_tf.training.tables import load_tables
 
 if TYPE_CHECKING:
     import keras

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -68,12 +69,24 @@ class BatchSource:
         self._loaded_shape = _wanted_shape(table, image_size, image_shape)
         self.columns = check_columns(table, columns)
         self.table = _shrunk(table, self._loaded_shape[:2])
-        self._pipeline, self._channels = self._plan(augment, crop), self._loaded_shape[2]
+        self._calls, self._channels = self._plan(augment, crop), self._loaded_shape[2]
+        self._build()
         self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
         # One trial batch: a crop larger than the face, or an unreadable first picture, shows before the model is made.
         self.image_shape: tuple[int, int, int] = self._read(np.arange(1), np.random.default_rng(0))[0].shape[1:]
 
-    def _plan(self, calls: Sequence[str], crop: int | None) -> augment.Pipeline:
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_pipeline"}  # which holds closures
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._build()
+
+    def _build(self) -> None:
+        self._pipeline = augment.build(self._calls)
+
+    def _plan(self, calls: Sequence[str], crop: int | None) -> list[str]:
+        """Return the calls of the augmentation with what the other arguments add to them."""
         calls = augment.expand(calls)
         if crop is not None:
             calls = augment.insert_crop(calls, crop, random=self.shuffle)
@@ -82,7 +95,7 @@ class BatchSource:
         if self.table.draw_targets and self.shuffle:
             calls = ["sample_target()", *calls]
         augment.check_columns(calls, self.columns)
-        return augment.build(calls)
+        return calls
 
     @property
     def steps(self) -> int:

@@ -115,7 +115,7 @@ def parts(config: RunConfig) -> tuple[str, str]:
 
 def opinions_table(config: RunConfig) -> "FaceTable":
     """Return the test faces with distributions: the same for the runs of all targets."""
-    from fer_tf.training.run import load_tables
+    from fer_tf.training.tables import load_tables
 
     name, keywords = callstring.parse(config.dataset)
     rest = {k: v for k, v in keywords.items() if k not in ("mode", "labels", "temperature")}

@@ -13,7 +13,8 @@ from fer_tf.errors import UserError
 from fer_tf.sweeps import results
 from fer_tf.training.callbacks import RunStopped, StopRule
 from fer_tf.training.config import RunConfig
-from fer_tf.training.run import METRICS, Tables, execute, load_tables, read_json
+from fer_tf.training.run import METRICS, execute, read_json
+from fer_tf.training.tables import Tables, load_tables
 
 # Seconds that a run waits for another process in its folder: what a lost cluster left behind ends within that.
 PATIENCE = 180.0
@@ -83,16 +84,22 @@ class Local:
         load: gives the tables of a configuration.
         stop: rule that ends bad runs early.
         devices: how many share each batch of a run.
+        processes: how many compute a run's batches beside this one.
     """
 
     def __init__(
-        self, load: Callable[[RunConfig], Tables] = load_tables, stop: StopRule | None = None, devices: int = 1
+        self,
+        load: Callable[[RunConfig], Tables] = load_tables,
+        stop: StopRule | None = None,
+        devices: int = 1,
+        processes: int = 0,
     ):
-        self.load, self.stop, self.devices = load, stop, devices
+        self.load, self.stop, self.devices, self.processes = load, stop, devices, processes
 
     def __call__(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Yield the result of each job before the next is taken."""
-        carry_out = functools.partial(execute, devices=self.devices) if self.devices > 1 else None
+        shared = self.devices > 1 or self.processes
+        carry_out = functools.partial(execute, devices=self.devices, processes=self.processes) if shared else None
         for job in jobs:
             yield result_of(job, self.load, self.stop, carry_out)
 

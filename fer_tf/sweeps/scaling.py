@@ -40,6 +40,9 @@ def add_arguments(group: Callable[[str], Callable[..., None]], count: Callable, 
           help="local: one after the other in this process; ray: on a Ray cluster (default %(default)s)")  # fmt: skip
     where("--devices", type=count, default=1, metavar="N",
           help="graphics cards of this machine that share each batch of a run (default %(default)s)")  # fmt: skip
+    where("--processes", type=count, default=0, metavar="N",
+          help="processes that augment a run's faces: for many cores and a network that waits for faces (default: "
+          "threads of this process)")  # fmt: skip
     where("--address", metavar="HOST:PORT", help="of a running cluster, or auto; without, this machine alone is one")
     where("--cpus-per-run", type=amount, metavar="N", help="CPU cores, and threads, of a run (default 1)")
     where("--gpus-per-run", type=amount, metavar="N", help="graphics cards of a run, or a part of one (default none)")
@@ -64,8 +67,9 @@ def check(options: argparse.Namespace) -> None:
                 raise UserError(f"--{flag.replace('_', '-')} needs {needed[what]}.")
     if options.search and len(options.seeds) > 1:
         raise UserError("--search takes one seed. Repeat what it finds with several.")
-    if options.devices > 1 and asked["executor"]:
-        raise UserError("--devices shares a run on this machine, --executor ray gives it away. Leave one of them out.")
+    for flag, used in (("--devices", options.devices > 1), ("--processes", options.processes > 0)):
+        if used and asked["executor"]:
+            raise UserError(f"{flag} is for runs on this machine, --executor ray gives them away. Leave one out.")
     if options.retries is not None and options.retries < 0:
         raise UserError(f"--retries is {options.retries}. Expected 0 or more.")
 
@@ -81,7 +85,7 @@ def executor(options: argparse.Namespace, load: "TableCache") -> "Iterator[Execu
     if options.executor == "local":
         from fer_tf.sweeps.runner import Local
 
-        yield Local(load, stop, options.devices)
+        yield Local(load, stop, options.devices, options.processes)
         return
     from fer_tf.sweeps.cluster import Ray
 

@@ -7,7 +7,7 @@ import json
 import math
 import platform
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,53 +15,21 @@ import keras
 import numpy as np
 
 import fer_tf
-from fer_tf import atomic, datasets, evaluation, losses, models
-from fer_tf.datasets.landmarks import with_landmarks
-from fer_tf.datasets.noise import flip_labels
+from fer_tf import atomic, evaluation, losses, models
 from fer_tf.errors import UserError
-from fer_tf.faces.covers import COVERS
-from fer_tf.facetable import SPLITS, FaceTable
+from fer_tf.facetable import SPLITS
 from fer_tf.progress import bar
 from fer_tf.readers import open_reader
 from fer_tf.readers.batches import BatchSource
+from fer_tf.readers.processes import computed_by
 from fer_tf.training import checkpoint, objectives, optimizers, parallel, schedules, sharpness
 from fer_tf.training.callbacks import CHECKPOINT, HISTORY, EndOfEpoch, RunFailed, RunStopped, StopRule, model_of
 from fer_tf.training.config import RunConfig
+from fer_tf.training.tables import Tables, load_tables
 
 CONFIG, ENVIRONMENT, METRICS = "config.json", "environment.json", "metrics.json"
 FAILURE, STOPPED = "failure.json", "stopped.json"
 MODEL, PREDICTIONS = "model.keras", "test_logits.npz"
-
-Tables = Mapping[str, FaceTable]
-
-
-def load_tables(config: RunConfig) -> Tables:
-    """Read the dataset of a configuration into one table a split.
-
-    Raises:
-        DataError: unreadable data.
-        UserError: a split without rows.
-    """
-    table = datasets.load(config.dataset, config.data, skip_bad=config.skip_bad)
-    if config.landmarks:
-        table = with_landmarks(table, config.landmarks)
-    tables = {split: _prepared(table.select(split), config, split) for split in SPLITS}
-    if config.label_noise:
-        tables["train"], _ = flip_labels(tables["train"], config.label_noise, config.seed)
-    return tables
-
-
-def _prepared(table: FaceTable, config: RunConfig, split: str) -> FaceTable:
-    if config.limit and config.limit < len(table):
-        # Evenly spaced, because class folders come class by class.
-        table = table.take(np.linspace(0, len(table), config.limit, endpoint=False).astype(int))
-    if config.cover:
-        table = COVERS.make(config.cover).put_on(table, split)
-    if config.image_size:
-        from fer_tf.datasets.pictures import resized
-
-        table = table.with_images(resized(table.images, config.image_size))
-    return table
 
 
 def execute(
@@ -71,6 +39,7 @@ def execute(
     description: str = "",
     stop: StopRule | None = None,
     devices: int = 1,
+    processes: int = 0,
 ) -> dict[str, Any]:
     """Train, choose the epoch on validation, score test once; or take up what the folder already holds.
 
@@ -85,6 +54,7 @@ def execute(
         description: what the progress bar says.
         stop: may end the run early, after any epoch. Without a rule, a run that one had ended starts over.
         devices: how many share each batch (``fer_tf.training.parallel``).
+        processes: how many compute batches in place of this one's threads (``fer_tf.readers.processes``).
 
     Returns:
         The contents of ``metrics.json``.
@@ -121,7 +91,7 @@ def execute(
     atomic.write_json(folder / CONFIG, config.to_json())
     atomic.write_json(folder / ENVIRONMENT, here)
     try:
-        progress = _train(config, folder, tables, description or config.name, stop, devices)
+        progress = _train(config, folder, tables, description or config.name, stop, devices, processes)
     except (RunFailed, RunStopped) as end:
         # The same seed fails again, unlike a full disk, which the next start may find mended.
         with contextlib.suppress(OSError):
@@ -231,19 +201,21 @@ def _build_optimizer(config: RunConfig, learning_rate: Any, total_steps: int) ->
 
 
 def _train(
-    config: RunConfig, folder: Path, tables: Tables, description: str, stop: StopRule | None, devices: int
-) -> checkpoint.Progress:
+    config: RunConfig, folder: Path, tables: Tables, description: str, stop: StopRule | None, devices: int,
+    processes: int,
+) -> checkpoint.Progress:  # fmt: skip
     parallel.check(config, len(tables["train"]), devices)
     keras.utils.clear_session()
     gc.collect()
     keras.utils.set_random_seed(config.seed)
     with parallel.over(devices) as replicas:
-        return _fit(config, folder, tables, description, stop, replicas)
+        return _fit(config, folder, tables, description, stop, replicas, processes)
 
 
 def _fit(
-    config: RunConfig, folder: Path, tables: Tables, description: str, stop: StopRule | None, replicas: int
-) -> checkpoint.Progress:
+    config: RunConfig, folder: Path, tables: Tables, description: str, stop: StopRule | None, replicas: int,
+    processes: int,
+) -> checkpoint.Progress:  # fmt: skip
     network = build_network(config, tables)
     source = _source(config, tables)
     schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
@@ -263,11 +235,14 @@ def _fit(
     if progress.epoch >= config.epochs:
         return progress
     steps = source.steps_per_epoch
-    with bar(config.epochs * steps, description, "step", initial=progress.epoch * steps) as ticks:
+    with (
+        computed_by(processes, source) as batches,
+        bar(config.epochs * steps, description, "step", initial=progress.epoch * steps) as ticks,
+    ):
         end = EndOfEpoch(config, folder, source, tables["validation"], schedule.plateau, progress, ticks, stop)
         end.ask()
         objective.fit(
-            open_reader(source, progress.epoch, config.epochs),
+            open_reader(batches, progress.epoch, config.epochs, processes or None),
             steps_per_epoch=steps,
             initial_epoch=progress.epoch,
             epochs=config.epochs,

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from fer_tf.augment.geometry import affine_matrices, scaling
-from fer_tf.augment.warp import PIECE_PIXELS, warp
+from fer_tf.augment.warp import FILLS, PIECE_PIXELS, warp
 
 
 def ramp(height=4, width=5, count=1, channels=1):
@@ -71,6 +71,21 @@ def test_a_batch_larger_than_a_piece_equals_its_images_one_by_one():
     together = warp(images, matrices, (side, side))
     alone = [warp(images[i : i + 1], matrices[i : i + 1], (side, side))[0] for i in range(count)]
     np.testing.assert_array_equal(together, np.stack(alone))
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_stretches_and_shifts_have_the_bits_of_what_also_turns(fill):
+    rng = np.random.default_rng(3)
+    images = rng.integers(0, 256, (9, 11, 13, 3), dtype=np.uint8)
+    straight = scaling(
+        rng.uniform(-1.5, 1.5, 9), rng.uniform(0.5, 1.5, 9), rng.uniform(-9, 9, 9), rng.uniform(-9, 9, 9)
+    )
+    turned = straight.copy()
+    turned[:, 0, 1] = turned[:, 1, 0] = 1e-30  # too little to move a pixel, and enough for the other way
+    both = np.where((np.arange(9) % 2 == 0)[:, None, None], straight, turned)
+    wanted = warp(images, turned, (12, 10), fill)
+    for matrices in (straight, both):
+        np.testing.assert_array_equal(warp(images, matrices, (12, 10), fill), wanted)
 
 
 def test_a_single_pixel_can_be_reflected():

@@ -11,7 +11,7 @@ from fer_tf import atomic, datasets, models
 from fer_tf.errors import UserError
 from fer_tf.sweeps import commandline, ldl_study
 from fer_tf.sweeps.runner import Result
-from fer_tf.training.run import load_tables
+from fer_tf.training.tables import load_tables
 
 STUDY = commandline.Study(
     "ldl_study", "", ldl_study.configs, ldl_study.report,

@@ -13,7 +13,7 @@ from fer_tf.labels import LabelSet, one_hot
 from fer_tf.models.complexity import measure
 from fer_tf.sweeps import memorisation_page, memorisation_study
 from fer_tf.training.config import RunConfig
-from fer_tf.training.run import load_tables
+from fer_tf.training.tables import load_tables
 
 THREE = LabelSet("three", ("a", "b", "c"))
 

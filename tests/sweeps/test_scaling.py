@@ -42,7 +42,8 @@ def run(*arguments):
         (["--retries", "0"], "--retries needs --executor ray."),
         (["--stop-early", "0"], "0 is not above 0"),
         (["--devices", "0"], "0 is not above 0"),
-        (["--devices", "2", "--executor", "ray"], "--devices shares a run on this machine"),
+        (["--devices", "2", "--executor", "ray"], "--devices is for runs on this machine"),
+        (["--processes", "2", "--executor", "ray"], "--processes is for runs on this machine"),
         (["--dataset", "synthetic(faces=90)", "--devices", "64"], "64 devices were asked for; Keras on"),
         pytest.param(["--search", "optuna", "--seeds", "1,2"], "--search takes one seed", marks=needs_optuna),
         pytest.param(["--search", "optuna", "--space", "depth"], "Unknown dimension 'depth'", marks=needs_optuna),
@@ -96,8 +97,8 @@ def test_flags_reach_the_executors(monkeypatch):
     load = runner.TableCache()
     with scaling.executor(options("--stop-early", "4"), load) as executor:
         assert isinstance(executor, runner.Local) and (executor.load, executor.stop) == (load, Halving(4))
-    with scaling.executor(options("--devices", "2"), load) as executor:
-        assert isinstance(executor, runner.Local) and executor.devices == 2
+    with scaling.executor(options("--devices", "2", "--processes", "3"), load) as executor:
+        assert isinstance(executor, runner.Local) and (executor.devices, executor.processes) == (2, 3)
 
 
 @pytest.mark.slow

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_tf import models
+from fer_tf import datasets, models
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
 from fer_tf.training import callbacks, run
 from fer_tf.training.callbacks import RunFailed
 from fer_tf.training.config import RunConfig
+from fer_tf.training.tables import load_tables
 
 CONFIG = RunConfig(
     name="tiny", model="vgg(filters=(4, 8), depth=1, head=(8,))", crop=12, batch_size=16, epochs=4, seed=3,
@@ -60,6 +61,14 @@ def outcome(folder):
     history = pd.read_csv(folder / callbacks.HISTORY).drop(columns=["seconds", "images_per_second"])
     with np.load(folder / run.PREDICTIONS) as file:
         return [np.asarray(v) for v in network.weights], history, file["logits"]
+
+
+def assert_ended_alike(one, other):
+    (weights, history, logits), wanted = outcome(one), outcome(other)
+    for ours, theirs in zip(weights, wanted[0], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    pd.testing.assert_frame_equal(history, wanted[1], check_exact=True)
+    np.testing.assert_array_equal(logits, wanted[2])
 
 
 @pytest.fixture(scope="module")
@@ -151,10 +160,7 @@ def test_a_continued_run_ends_as_an_uninterrupted_one(change, tmp_path, monkeypa
         execute(config, tmp_path / "parts")
     assert not (tmp_path / "parts" / "metrics.json").exists()
     execute(config, tmp_path / "parts")
-    for ours, theirs in zip(outcome(tmp_path / "whole")[0], outcome(tmp_path / "parts")[0], strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    pd.testing.assert_frame_equal(outcome(tmp_path / "whole")[1], outcome(tmp_path / "parts")[1], check_exact=True)
-    np.testing.assert_array_equal(outcome(tmp_path / "whole")[2], outcome(tmp_path / "parts")[2])
+    assert_ended_alike(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_after_a_kill_the_model_is_of_the_epoch_that_the_checkpoint_names(tmp_path, monkeypatch):
@@ -236,22 +242,27 @@ def test_regularisers_and_shapes_reach_the_network():
     assert any(getattr(layer, "rate", None) == 0.25 for layer in network.layers)
 
 
+def test_processes_that_augment_change_nothing(finished, tmp_path):
+    run.execute(CONFIG, tmp_path, lambda _: TABLES, processes=2)
+    assert_ended_alike(tmp_path, finished[0])
+
+
 def test_limit_takes_all_classes_of_a_sorted_table_and_size_enlarges(monkeypatch):
     splits = {name: t.take(np.argsort(t.labels, kind="stable")) for name, t in TABLES.items()}
     columns = {
         n: np.concatenate([getattr(t, n) for t in splits.values()]) for n in ("images", "targets", "split", "ids")
     }
     table = FaceTable(label_set=TABLES["train"].label_set, **columns)
-    monkeypatch.setattr(run.datasets, "load", lambda *_, **__: table)
-    tables = run.load_tables(replace(CONFIG, limit=6, image_size=32))
+    monkeypatch.setattr(datasets, "load", lambda *_, **__: table)
+    tables = load_tables(replace(CONFIG, limit=6, image_size=32))
     assert [len(t) for t in tables.values()] == [6, 6, 6] and tables["test"].image_shape == (32, 32, 1)
     assert all((t.class_counts() >= 2).all() for t in tables.values())
 
 
 def test_a_split_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setattr(run.datasets, "load", lambda *_, **__: TABLES["train"])
+    monkeypatch.setattr(datasets, "load", lambda *_, **__: TABLES["train"])
     with pytest.raises(UserError, match="no 'validation' rows"):
-        run.load_tables(CONFIG)
+        load_tables(CONFIG)
 
 
 @pytest.mark.parametrize(

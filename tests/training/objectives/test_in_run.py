@@ -17,6 +17,7 @@ from fer_tf.errors import UserError
 from fer_tf.training import callbacks, run
 from fer_tf.training.config import RunConfig
 from fer_tf.training.objectives import OBJECTIVES
+from fer_tf.training.tables import load_tables
 
 CONFIG = RunConfig(
     name="tiny", dataset="synthetic(faces=90)", crop=32, batch_size=16, epochs=2, seed=1, augment=("flip()",),
@@ -43,7 +44,7 @@ NAMES = [pytest.param(name, marks=() if name == "scn" else pytest.mark.slow) for
 
 @functools.cache
 def drawn():
-    return run.load_tables(CONFIG)
+    return load_tables(CONFIG)
 
 
 def tables(config):

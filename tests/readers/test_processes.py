@@ -1,0 +1,123 @@
+"""Batches computed by other processes are those of the source, and nothing of them stays."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_tf.datasets.synthetic import load
+from fer_tf.errors import DataError
+from fer_tf.readers import BatchSource, open_reader
+from fer_tf.readers.processes import ProcessSource, computed_by
+
+CALLS = ("study", "randaugment()", "mixup()")
+
+
+def source(calls=CALLS, **keywords):
+    return BatchSource(load(faces=60, seed=1).select("train"), 8, calls, crop=40, **keywords)
+
+
+def same(one, other):
+    np.testing.assert_array_equal(one[0], other[0])
+    np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_the_bytes_and_facts_are_those_of_the_source():
+    own = source(repeats=2)
+    places = [(epoch, step) for epoch in (0, 3) for step in range(own.steps)]
+    with computed_by(2, own) as there, ThreadPoolExecutor(4) as pool:
+        assert (there.steps, there.repeats, there.image_shape) == (own.steps, 2, (40, 40, 1))
+        for place, found in zip(places, pool.map(lambda place: there.batch(*place), places), strict=True):
+            same(found, own.batch(*place))
+    with computed_by(0, own) as here:
+        assert here is own
+
+
+def test_readers_take_it_and_columns_come_along():
+    own = source(("flip()", "affine(rotation=20)"), columns=("index", "landmarks"))
+    with computed_by(2, own) as there:
+        stream = list(open_reader(there, 1, 1, 2).as_numpy_iterator())
+        assert len(stream) == own.steps
+        for step, (images, labels) in enumerate(stream):
+            wanted_images, wanted = own.batch(1, step)
+            np.testing.assert_array_equal(images, wanted_images)
+            assert list(labels) == ["targets", "index", "landmarks"]
+            for name, values in wanted.items():
+                np.testing.assert_array_equal(labels[name], values)
+
+
+def test_what_the_source_raises_is_raised_and_the_next_batch_comes(tmp_path):
+    from dataclasses import replace
+
+    from PIL import Image
+
+    table = load(faces=60).select("train")
+    paths = [str(tmp_path / f"{i}.png") for i in range(len(table))]
+    for path, face in zip(paths, table.images, strict=True):
+        Image.fromarray(face[..., 0]).save(path)
+    pictures = replace(table, images=None, paths=np.array(paths), landmarks=None, boxes=None)
+    own = BatchSource(pictures, 8, image_shape=(48, 48, 1), shuffle=False)
+    Path(paths[9]).write_bytes(b"no picture")
+    with computed_by(1, own) as there:
+        with pytest.raises(DataError, match=r"9\.png"):
+            there.batch(0, 1)
+        with pytest.raises(IndexError, match="Step 99"):
+            there.batch(0, 99)
+        same(there.batch(0, 0), own.batch(0, 0))
+
+
+class Stubborn(Exception):
+    """Cannot be pickled, as some errors of libraries cannot."""
+
+    def __reduce__(self):
+        raise TypeError("no")
+
+
+def test_an_error_that_cannot_be_sent_is_told(tmp_path):
+    from fer_tf.readers.processes import _receive, _send
+
+    with (tmp_path / "pipe").open("w+b") as file:
+        _send(Stubborn("why"), file)
+        file.seek(0)
+        told = _receive(file)
+    assert isinstance(told, RuntimeError) and "why" in str(told)
+
+
+def test_a_dead_process_is_told():
+    with computed_by(1, source()) as there:
+        os.kill(there._workers[0].pid, signal.SIGKILL)
+        with pytest.raises(RuntimeError, match=r"died \(exit code -9\)"):
+            there.batch(0, 0)
+
+
+def test_processes_end_with_the_block_and_with_the_process_that_asked():
+    with computed_by(2, source()) as there:
+        workers = there._workers
+        assert [worker.poll() for worker in workers] == [None, None]
+    assert None not in [worker.poll() for worker in workers]
+    program = (
+        "import os; from fer_tf.datasets.synthetic import load; from fer_tf.readers import BatchSource\n"
+        "from fer_tf.readers.processes import ProcessSource\n"
+        "there = ProcessSource(BatchSource(load(faces=60).select('train'), 8), 2); there.batch(0, 0)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    # Waits for all that hold the other end of standard error, which the two do.
+    ended = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert ended.returncode == -9, ended.stderr
+
+
+def test_a_source_that_cannot_be_sent_leaves_no_process(monkeypatch):
+    from fer_tf.readers import processes
+
+    begun, start = [], processes._start
+    monkeypatch.setattr(processes, "_start", lambda: begun.append(start()) or begun[-1])
+    own = source()
+    own.extra = lambda: None
+    with pytest.raises(Exception, match="Can't pickle"):
+        ProcessSource(own, 1)
+    assert begun[0].poll() is not None
