@@ -73,7 +73,6 @@ def _after(first: Draw, second: Draw) -> Draw:
 
 def scaling(x: np.ndarray, y: np.ndarray, dx: np.ndarray | float = 0.0, dy: np.ndarray | float = 0.0) -> np.ndarray:
     """Matrices (n, 3, 3) of ``x → x·column + dx``, ``y → y·row + dy``."""
-    x, y, dx, dy = np.broadcast_arrays(x, y, dx, dy)
     matrices = np.zeros((len(x), 3, 3))
     matrices[:, 0, 0], matrices[:, 1, 1], matrices[:, 0, 2], matrices[:, 1, 2] = x, y, dx, dy
     matrices[:, 2, 2] = 1
@@ -99,19 +98,22 @@ def affine_matrices(
     Returns:
         float64 (n, 3, 3) for ``warp``.
     """
-    n = len(angle)
-    shift = np.zeros((n, 2)) if shift is None else shift
-    zoom = np.ones((n, 2)) if zoom is None else zoom
-    shear = np.zeros((n, 2)) if shear is None else shear
-    centre = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
-    cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    turn = np.stack([cosine, -sine, sine, cosine], axis=-1).reshape(n, 2, 2)
-    slant = np.stack([np.ones(n), shear[:, 0], shear[:, 1], np.ones(n)], axis=-1).reshape(n, 2, 2)
-    linear = slant @ turn / zoom[:, :, None]
-    matrices = np.zeros((n, 3, 3))
-    matrices[:, :2, :2] = linear
-    matrices[:, :2, 2] = centre - np.einsum("nij,nj->ni", linear, centre + shift)
+    matrices = np.zeros((len(angle), 3, 3))
     matrices[:, 2, 2] = 1
+    linear = matrices[:, :2, :2]
+    linear[:, 0, 0] = linear[:, 1, 1] = np.cos(np.radians(angle))
+    linear[:, 1, 0] = np.sin(np.radians(angle))
+    linear[:, 0, 1] = -linear[:, 1, 0]
+    if shear is not None:
+        slant = np.tile(np.eye(2), (len(angle), 1, 1))
+        slant[:, 0, 1], slant[:, 1, 0] = shear.T
+        linear[:] = slant @ linear
+    if zoom is not None:
+        linear /= zoom[:, :, None]
+    centre = (size[1] - 1) / 2, (size[0] - 1) / 2
+    x, y = centre if shift is None else (centre + shift).T
+    for row, middle in enumerate(centre):
+        matrices[:, row, 2] = middle - (linear[:, row, 0] * x + linear[:, row, 1] * y)
     return matrices
 
 
