@@ -9,14 +9,14 @@ from benchmarks.worker import Work
 
 
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
-    """Return ``gradcam`` and ``gradcam++`` on ``settings["faces"]`` faces."""
+    """Return ``gradcam`` and ``gradcam++`` on ``settings["faces"]`` faces, ``settings["calls"]`` times."""
     from fer_tf.explain.explainer import Explainer
 
     network, faces = bench_gradcam.load("default", settings["faces"])
 
     def way(method: str) -> Any:
         explainer = Explainer(network, method)
-        return lambda: len(explainer.explain(faces).raw)
+        return lambda: sum(len(explainer.explain(faces).raw) for _ in range(settings["calls"]))
 
     return {method: way(method) for method in bench_gradcam.METHODS}
 
@@ -32,6 +32,6 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
 
     def way(method: str) -> Any:
         maps = bench_gradcam.their_way(kinds[method], network, Explainer(network, method).layer, faces, classes)
-        return lambda: len(maps())
+        return lambda: sum(len(maps()) for _ in range(settings["calls"]))
 
     return {method: way(method) for method in bench_gradcam.METHODS}
