@@ -61,6 +61,8 @@ def remove(names):
 @pytest.fixture
 def start(hosts, tmp_path):
     """Give what starts a program on a host; all of them end with the test."""
+    # Tests before this one may have had clusters of one machine, which are told so by such variables.
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
     begun = []
 
@@ -68,7 +70,7 @@ def start(hosts, tmp_path):
         with (tmp_path / f"log{len(begun)}").open("w") as log:
             process = subprocess.Popen(
                 ["ip", "netns", "exec", hosts[host], *words], stdout=subprocess.PIPE, stderr=log,
-                text=True, env={**os.environ, **token}, start_new_session=True,
+                text=True, env={**plain, **token}, start_new_session=True,
             )  # fmt: skip
         begun.append(process)
         return process
@@ -116,7 +118,8 @@ def test_runs_go_to_both_hosts_and_those_of_a_dead_one_to_the_other(short, start
     driver = start(0, sys.executable, str(Path(__file__).with_name("on_two_hosts.py")), address, str(out))
     deadline = time.monotonic() + 240
     while not any(SECOND in path.read_text() for path in out.glob("runs/long*/begun.txt")):
-        assert driver.poll() is None and time.monotonic() < deadline, (tmp_path / "log2").read_text()[-2000:]
+        said = "".join((tmp_path / f"log{i}").read_text()[-2000:] for i in range(3))
+        assert driver.poll() is None and second.poll() is None and time.monotonic() < deadline, said
         time.sleep(0.2)
     end(second)
     told = json.loads(driver.communicate(timeout=240)[0].splitlines()[-1])
