@@ -5,14 +5,17 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from fer_tf.datasets.streamed import StreamedFaces
 from fer_tf.datasets.synthetic import load
 from fer_tf.errors import DataError
-from fer_tf.readers import BatchSource, open_reader
+from fer_tf.readers import BatchSource, open_reader, processes
 from fer_tf.readers.processes import ProcessSource, computed_by
 
 CALLS = ("study", "randaugment()", "mixup()")
@@ -51,11 +54,19 @@ def test_readers_take_it_and_columns_come_along():
                 np.testing.assert_array_equal(labels[name], values)
 
 
+def test_faces_on_disk_are_read_where_they_are_needed(tmp_path):
+    table = load(faces=60).select("train")
+    (tmp_path / "pixels").write_bytes(table.images.tobytes())
+    places = np.arange(len(table)) * 48 * 48
+    on_disk = StreamedFaces(
+        (tmp_path / "pixels",), ("",), np.zeros(len(table), np.int32), places.astype(np.int64), (48, 48, 1)
+    )
+    own = BatchSource(table.with_images(on_disk), 8, CALLS, crop=40)
+    with computed_by(1, own) as there:
+        same(there.batch(2, 1), BatchSource(table, 8, CALLS, crop=40).batch(2, 1))
+
+
 def test_what_the_source_raises_is_raised_and_the_next_batch_comes(tmp_path):
-    from dataclasses import replace
-
-    from PIL import Image
-
     table = load(faces=60).select("train")
     paths = [str(tmp_path / f"{i}.png") for i in range(len(table))]
     for path, face in zip(paths, table.images, strict=True):
@@ -79,12 +90,10 @@ class Stubborn(Exception):
 
 
 def test_an_error_that_cannot_be_sent_is_told(tmp_path):
-    from fer_tf.readers.processes import _receive, _send
-
     with (tmp_path / "pipe").open("w+b") as file:
-        _send(Stubborn("why"), file)
+        processes._send(Stubborn("why"), file)
         file.seek(0)
-        told = _receive(file)
+        told = processes._receive(file)
     assert isinstance(told, RuntimeError) and "why" in str(told)
 
 
@@ -112,8 +121,6 @@ def test_processes_end_with_the_block_and_with_the_process_that_asked():
 
 
 def test_a_source_that_cannot_be_sent_leaves_no_process(monkeypatch):
-    from fer_tf.readers import processes
-
     begun, start = [], processes._start
     monkeypatch.setattr(processes, "_start", lambda: begun.append(start()) or begun[-1])
     own = source()
