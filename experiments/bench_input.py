@@ -9,8 +9,8 @@ threshold 0.95. The two kinds of training alternate within one run, because othe
 the share is the median over the pairs. Exit code 1 when a threshold is missed.
 
 Measured on 2 quiet cores of an AMD EPYC (Zen 4, TensorFlow 2.21): (a) 31,087 faces a second, (b) median 0.997 over 3
-pairs of 0.994 to 1.023 at 85 images a second. A narrow network is no judge of
-the share on a busy machine: its pairs ranged from 0.68 to 1.85.
+pairs of 0.994 to 1.023 at 85 images a second. A narrow network is no judge of the share on a busy machine: its pairs
+ranged from 0.68 to 1.85.
 """
 
 import argparse
