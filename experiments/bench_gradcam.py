@@ -9,8 +9,8 @@ Each round explains the same batch of random faces by Grad-CAM and Grad-CAM++, o
 whole batch in one call. Start-up and compilation are left out. Figures are medians of the rounds, ratios medians of the
 rounds' ratios; differences are between the maps before they are enlarged, scaled to 1. Exit code 1 when a ratio is
 below 5, when more than one map of 20 differs by more than 0.0001, or when tf-keras-vis is not installed and nothing can
-be said. Not every map, since Grad-CAM++ divides by 2 + g·ΣA: near 0 of that, float32's rounding of the gradient g
-shows.
+be said. Not every map: where a ReLU's input is 0 to within rounding, its gradient is all or nothing, and Grad-CAM++
+divides by 2 + g·ΣA, near 0 of which the rounding of the gradient g shows.
 """
 
 import argparse
