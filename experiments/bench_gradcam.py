@@ -33,7 +33,7 @@ from fer_tf.explain.explainer import Explainer
 from fer_tf.models import logits_of
 from fer_tf.pretrained import load_model
 
-RATIO, DIFFERENCE, SAME = 5, 1e-4, 0.95
+RATIO, DIFFERENCE, ALIKE = 5, 1e-4, 0.95
 METHODS = ("gradcam", "gradcam++")
 
 
@@ -121,7 +121,7 @@ def main() -> int:
     return int(
         theirs is None
         or any(value < RATIO for name, value in found.items() if "÷" in name)
-        or any(value < SAME for name, value in found.items() if "alike" in name)
+        or any(value < ALIKE for name, value in found.items() if "alike" in name)
     )
 
 

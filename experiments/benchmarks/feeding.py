@@ -17,11 +17,10 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
     from fer_tf.readers import BatchSource
     from fer_tf.readers.processes import ProcessSource
 
-    count = settings["cores"] if settings["by"] == "processes" else 0
     source = BatchSource(faces((settings["batches"] + 1) * BATCH), BATCH, ["study"], crop=CROP)
-    read = ProcessSource(source, count) if count else source
+    read = ProcessSource(source, settings["cores"]) if settings["by"] == "processes" else source
     numbers = iter(range(10**9))
-    return {"epoch": lambda: {"seconds": epoch_seconds(read, next(numbers), count or None)}}
+    return {"epoch": lambda: {"seconds": epoch_seconds(read, next(numbers))}}
 
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:

@@ -14,7 +14,7 @@ def open_reader(source: BatchSource, start_epoch: int = 0, epochs: int = 1, work
         source: where the batches come from.
         start_epoch: the first epoch, from 0.
         epochs: how many epochs.
-        workers: threads that compute batches; ``None`` is one a core.
+        workers: threads that compute batches; ``None``: as many as suit the source.
 
     Returns:
         A ``tf.data.Dataset`` on TensorFlow, an ``ArrayReader`` elsewhere. Both are passed to ``fit`` with

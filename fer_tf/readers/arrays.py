@@ -1,6 +1,5 @@
 """The array reader: a batch source's stream for any Keras backend."""
 
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -23,13 +22,13 @@ class ArrayReader(keras.utils.PyDataset):
         source: where the batches come from.
         start_epoch: the first epoch, from 0; a resumed run passes the epoch it goes on from.
         epochs: how many epochs are wanted; nothing is computed ahead beyond them.
-        workers: threads; ``None`` is one a core. The stream does not depend on it.
+        workers: threads; ``None``: as many as suit the source. The stream does not depend on it.
     """
 
     def __init__(self, source: BatchSource, start_epoch: int = 0, epochs: int = 1, workers: int | None = None):
         super().__init__(workers=1)
         self.source, self.start_epoch, self.epochs = source, start_epoch, epochs
-        self._threads = workers or os.cpu_count() or 1
+        self._threads = workers or source.workers
         self._pool: ThreadPoolExecutor | None = None
         self._ahead: dict[int, Future] = {}
 

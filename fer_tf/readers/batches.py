@@ -1,5 +1,6 @@
 """Batches of a face table as a pure function of seed, epoch and step."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,11 @@ class BatchSource:
             calls = ["sample_target()", *calls]
         augment.check_columns(calls, self.columns)
         return calls
+
+    @property
+    def workers(self) -> int:
+        """Threads that suit it: one a core."""
+        return os.cpu_count() or 1
 
     @property
     def steps(self) -> int:

@@ -29,15 +29,15 @@ class ProcessSource:
 
     Args:
         source: where the batches come from.
-        processes: how many compute them; as many threads as that may ask at once.
+        processes: how many compute them.
     """
 
     def __init__(self, source: BatchSource, processes: int):
         self._source, self._idle = source, queue.SimpleQueue()
-        self._workers = [_start() for _ in range(processes)]
+        self._processes = [_start() for _ in range(processes)]
         try:
             given = pickle.dumps(source, protocol=5)
-            for worker in self._workers:
+            for worker in self._processes:
                 worker.stdin.write(given)
                 self._idle.put(worker)
         except BaseException:
@@ -46,6 +46,11 @@ class ProcessSource:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
+
+    @property
+    def workers(self) -> int:
+        """Threads that suit it: one to ask each process."""
+        return len(self._processes)
 
     def batch(self, epoch: int, step: int) -> tuple[Any, Labels]:
         """Have one batch computed, see ``BatchSource.batch``.
@@ -70,9 +75,9 @@ class ProcessSource:
 
     def close(self) -> None:
         """End the processes."""
-        for worker in self._workers:
+        for worker in self._processes:
             worker.kill()
-        for worker in self._workers:
+        for worker in self._processes:
             worker.wait()
             # What a thread still writes goes nowhere.
             with contextlib.suppress(BrokenPipeError):

@@ -1,7 +1,5 @@
 """The tf.data reader: a batch source's stream, computed by several threads, in order."""
 
-import os
-
 import numpy as np
 import tensorflow as tf
 
@@ -17,7 +15,7 @@ def as_dataset(
         source: where the batches come from.
         start_epoch: the first epoch, from 0; a resumed run passes the epoch it goes on from.
         epochs: how many epochs.
-        workers: threads that compute batches; ``None`` is one a core. The stream does not depend on it.
+        workers: threads that compute batches; ``None``: as many as suit the source. The stream does not depend on it.
 
     Returns:
         ``epochs * source.steps_per_epoch`` pairs of float32 images (B, h, w, C) and targets (B, classes), or a dict of
@@ -42,7 +40,7 @@ def as_dataset(
         return images, (dict(zip(labels, given, strict=True)) if source.columns else given[0])
 
     numbers = tf.data.Dataset.range(start_epoch * steps, (start_epoch + epochs) * steps)
-    dataset = numbers.map(read, num_parallel_calls=workers or os.cpu_count(), deterministic=True)
+    dataset = numbers.map(read, num_parallel_calls=workers or source.workers, deterministic=True)
     if repeats > 1:
         dataset = dataset.flat_map(lambda *pair: tf.data.Dataset.from_tensors(pair).repeat(repeats))
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(epochs * steps * repeats))

@@ -242,7 +242,7 @@ def _fit(
         end = EndOfEpoch(config, folder, source, tables["validation"], schedule.plateau, progress, ticks, stop)
         end.ask()
         objective.fit(
-            open_reader(batches, progress.epoch, config.epochs, processes or None),
+            open_reader(batches, progress.epoch, config.epochs),
             steps_per_epoch=steps,
             initial_epoch=progress.epoch,
             epochs=config.epochs,

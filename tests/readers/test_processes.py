@@ -25,7 +25,7 @@ def source(calls=CALLS, **keywords):
     return BatchSource(load(faces=60, seed=1).select("train"), 8, calls, crop=40, **keywords)
 
 
-def same(one, other):
+def assert_same(one, other):
     np.testing.assert_array_equal(one[0], other[0])
     np.testing.assert_array_equal(one[1], other[1])
 
@@ -34,9 +34,9 @@ def test_the_bytes_and_facts_are_those_of_the_source():
     own = source(repeats=2)
     places = [(epoch, step) for epoch in (0, 3) for step in range(own.steps)]
     with computed_by(2, own) as there, ThreadPoolExecutor(4) as pool:
-        assert (there.steps, there.repeats, there.image_shape) == (own.steps, 2, (40, 40, 1))
+        assert (there.steps, there.repeats, there.image_shape, there.workers) == (own.steps, 2, (40, 40, 1), 2)
         for place, found in zip(places, pool.map(lambda place: there.batch(*place), places), strict=True):
-            same(found, own.batch(*place))
+            assert_same(found, own.batch(*place))
     with computed_by(0, own) as here:
         assert here is own
 
@@ -44,7 +44,7 @@ def test_the_bytes_and_facts_are_those_of_the_source():
 def test_readers_take_it_and_columns_come_along():
     own = source(("flip()", "affine(rotation=20)"), columns=("index", "landmarks"))
     with computed_by(2, own) as there:
-        stream = list(open_reader(there, 1, 1, 2).as_numpy_iterator())
+        stream = list(open_reader(there, 1, 1).as_numpy_iterator())
         assert len(stream) == own.steps
         for step, (images, labels) in enumerate(stream):
             wanted_images, wanted = own.batch(1, step)
@@ -62,8 +62,9 @@ def test_faces_on_disk_are_read_where_they_are_needed(tmp_path):
         (tmp_path / "pixels",), ("",), np.zeros(len(table), np.int32), places.astype(np.int64), (48, 48, 1)
     )
     own = BatchSource(table.with_images(on_disk), 8, CALLS, crop=40)
+    assert own.table.images is on_disk
     with computed_by(1, own) as there:
-        same(there.batch(2, 1), BatchSource(table, 8, CALLS, crop=40).batch(2, 1))
+        assert_same(there.batch(2, 1), BatchSource(table, 8, CALLS, crop=40).batch(2, 1))
 
 
 def test_what_the_source_raises_is_raised_and_the_next_batch_comes(tmp_path):
@@ -79,7 +80,7 @@ def test_what_the_source_raises_is_raised_and_the_next_batch_comes(tmp_path):
             there.batch(0, 1)
         with pytest.raises(IndexError, match="Step 99"):
             there.batch(0, 99)
-        same(there.batch(0, 0), own.batch(0, 0))
+        assert_same(there.batch(0, 0), own.batch(0, 0))
 
 
 class Stubborn(Exception):
@@ -99,14 +100,14 @@ def test_an_error_that_cannot_be_sent_is_told(tmp_path):
 
 def test_a_dead_process_is_told():
     with computed_by(1, source()) as there:
-        os.kill(there._workers[0].pid, signal.SIGKILL)
+        os.kill(there._processes[0].pid, signal.SIGKILL)
         with pytest.raises(RuntimeError, match=r"died \(exit code -9\)"):
             there.batch(0, 0)
 
 
 def test_processes_end_with_the_block_and_with_the_process_that_asked():
     with computed_by(2, source()) as there:
-        workers = there._workers
+        workers = there._processes
         assert [worker.poll() for worker in workers] == [None, None]
     assert None not in [worker.poll() for worker in workers]
     program = (
