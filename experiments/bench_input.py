@@ -1,6 +1,6 @@
 """Is the input pipeline ever the bottleneck?
 
-  python experiments/bench_input.py             full-width VGG, 3 minutes on 2 quiet cores
+  python experiments/bench_input.py             full-width VGG, 1.5 to 3 minutes on 2 quiet cores
   python experiments/bench_input.py --quick     a narrow one, about 2 minutes; its share needs a quiet machine
 
 Measures (a) faces a second of the bare pipeline with the study's augmentation, threshold 5,000, and (b) how fast
@@ -8,8 +8,8 @@ training is when it is fed by that pipeline, as a share of the same training fed
 threshold 0.95. The two kinds of training alternate within one run, because other work on the machine comes and goes;
 the share is the median over the pairs. Exit code 1 when a threshold is missed.
 
-Measured on 2 quiet cores of an AMD EPYC (Zen 4, TensorFlow 2.21): (a) 31,087 faces a second, (b) median 0.997 over 3
-pairs of 0.994 to 1.023 at 85 images a second. A narrow network is no judge of the share on a busy machine: its pairs
+Measured on 2 quiet cores of an AMD EPYC (Zen 4, TensorFlow 2.21): (a) 32,062 faces a second, (b) median 0.996 over 3
+pairs of 0.992 to 1.053 at 78 images a second. A narrow network is no judge of the share on a busy machine: its pairs
 ranged from 0.68 to 1.85.
 """
 
