@@ -1,24 +1,27 @@
-"""Facial expression recognition in Keras: datasets, models, studies, explanations, serving."""
+"""Facial expression recognition in Keras: datasets, models, training, explanations, serving.
+
+Everything public is imported when it is first used: ``import fer_tf`` is fast and needs no TensorFlow.
+"""
+
+from fer_tf._lazy import attach
 
 __version__ = "0.1.0"
 
-# Imported when they are used, so that importing the package stays fast and needs no TensorFlow.
-_LAZY = {
-    "analyze": "fer_tf.recognition.api",
-    "heatmaps": "fer_tf.explain",
-    "load_model": "fer_tf.pretrained",
-}
-
-
-# Modules that can be called: an import of them would put them in a function's place anyhow.
-_CALLABLE = ("predict",)
-
-
-def __getattr__(name: str):
-    import importlib
-
-    if name in _CALLABLE:
-        return importlib.import_module(f"fer_tf.{name}")
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    "fer_tf.augment",
+    "fer_tf.datasets",
+    "fer_tf.evaluation",
+    "fer_tf.explain",
+    "fer_tf.explain:heatmaps",
+    "fer_tf.facetable:FaceTable",
+    "fer_tf.labels:LabelSet",
+    "fer_tf.layers",
+    "fer_tf.losses",
+    "fer_tf.metrics",
+    "fer_tf.models",
+    "fer_tf.predict",
+    "fer_tf.pretrained:load_model",
+    "fer_tf.recognition.api:analyze",
+    "fer_tf.training.optimizers",
+)
