@@ -91,20 +91,20 @@ def our_work(folder: Path) -> Work:
     import numpy as np
 
     import fer_tf
-    from fer_tf.recognition import api, pictures
-    from fer_tf.recognition.tracking import tracked
+    from fer_tf.inference import annotation, api
+    from fer_tf.inference.tracking import tracked
 
     photographs = [str(folder / f"photo{i:02d}.jpg") for i in range(64)]
     faces = np.load(folder / "faces.npy")
     fer_tf.predict(faces[:1])
-    reader = api._recogniser(api._key("default"), False)
+    reader = api.classifier(api._key("default"), False)
     network, network_tflite = _networks(reader, faces[:1])
 
     def annotate() -> int:
-        analyser = api._analyser(api._key("default"), None, "all", False)
-        with pictures.Annotator(folder / "drawn", {}, analyser.label_set) as writer:
+        pipeline = api._pipeline(api._key("default"), None, "all", False)
+        with annotation.Annotator(folder / "drawn", {}, pipeline.label_set) as writer:
             found = 0
-            for result in tracked(analyser.analyse([(folder / "720p.mp4", "720p.mp4")])):
+            for result in tracked(pipeline.analyze([(folder / "720p.mp4", "720p.mp4")])):
                 writer.add(result)
                 found += len(result.faces)
         return found

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from fer_tf.explain.faithfulness import Curves
     from fer_tf.facetable import FaceTable
-    from fer_tf.recognition.recogniser import Recogniser
+    from fer_tf.inference.classifier import ExpressionClassifier
 
 CONTROLS = ("random", "centre")
 
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def draw_faces(options: argparse.Namespace, recogniser: "Recogniser") -> "FaceTable":
+def draw_faces(options: argparse.Namespace, classifier: "ExpressionClassifier") -> "FaceTable":
     """Return test faces over the network's classes, drawn without repetition."""
     import numpy as np
 
@@ -60,7 +60,7 @@ def draw_faces(options: argparse.Namespace, recogniser: "Recogniser") -> "FaceTa
 
     if options.faces < 2:
         raise UserError(f"--faces {options.faces} gives no table. Expected at least 2.")
-    test = converted(datasets.load(options.dataset, options.data).select("test"), recogniser.label_set)
+    test = converted(datasets.load(options.dataset, options.data).select("test"), classifier.label_set)
     count = min(options.faces, len(test))
     return test.take(np.sort(np.random.default_rng(options.seed).choice(len(test), count, replace=False)))
 
@@ -72,15 +72,15 @@ def measure(options: argparse.Namespace) -> tuple["pd.DataFrame", dict[str, "Cur
 
     from fer_tf.explain.explainer import Explainer
     from fer_tf.explain.faithfulness import Faithfulness, centre_maps, random_maps
+    from fer_tf.inference.classifier import ExpressionClassifier
     from fer_tf.progress import bar
-    from fer_tf.recognition.recogniser import Recogniser
 
-    recogniser = Recogniser(options.model)
+    classifier = ExpressionClassifier(options.model)
     methods = [name.strip() for name in options.methods.split(",")]
-    explainers = {name: Explainer(recogniser.network, name, options.layer) for name in methods}
-    table = draw_faces(options, recogniser)
-    faces, truth = recogniser.prepare(table.images).numpy(), table.targets.argmax(axis=1)
-    judge, rng = Faithfulness(recogniser), np.random.default_rng(options.seed)
+    explainers = {name: Explainer(classifier.network, name, options.layer) for name in methods}
+    table = draw_faces(options, classifier)
+    faces, truth = classifier.prepare(table.images).numpy(), table.targets.argmax(axis=1)
+    judge, rng = Faithfulness(classifier), np.random.default_rng(options.seed)
     curves, rows = {}, []
     with bar(len(methods) + len(CONTROLS), "Explaining", "method") as ticks:
         for name in (*methods, *CONTROLS):

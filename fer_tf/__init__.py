@@ -22,6 +22,6 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.models",
     "fer_tf.predict",
     "fer_tf.pretrained:load_model",
-    "fer_tf.recognition.api:analyze",
+    "fer_tf.inference.api:analyze",
     "fer_tf.training.optimizers",
 )

@@ -58,36 +58,36 @@ def _run(options: argparse.Namespace) -> None:
     if options.version is not None and not options.dst:
         raise UserError("--version is for a server. Give DST as well, such as saved_models/faces.")
 
-    from fer_tf.recognition.recogniser import Recogniser
+    from fer_tf.inference.classifier import ExpressionClassifier
 
-    recogniser = Recogniser(options.model, flip=options.flip)
-    written = [*_server_files(options, recogniser), *_device_files(options, recogniser)]
+    classifier = ExpressionClassifier(options.model, flip=options.flip)
+    written = [*_server_files(options, classifier), *_device_files(options, classifier)]
     print("\n".join(f"wrote {path}" for path in written))
 
 
-def _server_files(options: argparse.Namespace, recogniser) -> list[Path]:
+def _server_files(options: argparse.Namespace, classifier) -> list[Path]:
     if not options.dst:
         return []
     from fer_tf.serving import configs, savedmodel, stubs
 
     given = {"detector": options.detector, "max_faces": options.max_faces, "max_pixels": options.max_pixels}
     given = {key: value for key, value in given.items() if value is not None}
-    version = savedmodel.export(recogniser, options.dst, options.version, **given)
+    version = savedmodel.export(classifier, options.dst, options.version, **given)
     if not stubs.installed():
         print("no warm-up requests: they need pip install 'fer-tf[serving]'")
     return [version, *(options.dst.parent / name for name in (configs.MODELS, configs.BATCHING, configs.GUIDE))]
 
 
-def _device_files(options: argparse.Namespace, recogniser) -> list[Path]:
+def _device_files(options: argparse.Namespace, classifier) -> list[Path]:
     written = []
     if options.tflite:
         from fer_tf.serving import litert
 
-        written.append(litert.write(recogniser, options.tflite, options.int8))
+        written.append(litert.write(classifier, options.tflite, options.int8))
     if options.onnx:
         from fer_tf.serving import onnxfile
 
-        written.append(onnxfile.write(recogniser, options.onnx))
+        written.append(onnxfile.write(classifier, options.onnx))
     return written
 
 

@@ -1,6 +1,6 @@
 """``python -m fer_tf.predict PATH…``: faces and their expressions in photographs, videos, or before a webcam.
 
-The module can be called: ``fer_tf.predict(faces)`` is ``fer_tf.recognition.api.predict``.
+The module can be called: ``fer_tf.predict(faces)`` is ``fer_tf.inference.api.predict``.
 """
 
 import argparse
@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING
 from fer_tf.errors import UserError, exit_on_user_error
 
 if TYPE_CHECKING:
-    from fer_tf.recognition.records import Analysed
-    from fer_tf.recognition.screen import Table
-    from fer_tf.recognition.sources import Found
-    from fer_tf.recognition.tables import Writer
+    from fer_tf.inference.output import Table, Writer
+    from fer_tf.inference.records import ImageResult
+    from fer_tf.inference.sources import Found
 
 DESCRIPTION = """Find the faces of photographs and videos and tell their expressions.
 
@@ -42,7 +41,7 @@ EXAMPLES = """examples:
 files:
   --csv       a row a face: source, frame, time, box, five points, label, probability, and a column a class
   --json      an object a face, with "distribution" by class: an array in a .json file, lines in a .jsonl file
-  --annotate  DIR/a/b_faces.jpg for a/b.jpg; b_faces.mp4, of the frames that were analysed, and b_timeline.png for b.mp4
+  --annotate  DIR/a/b_faces.jpg for a/b.jpg; b_faces.mp4, of the frames that were analyzed, and b_timeline.png for b.mp4
 Each is there whole or not at all, and replaces one of its name. Times are in seconds, boxes and points in pixels.
 
 Faces of a video are numbered by person, as far as boxes overlap from frame to frame ("track", counted from 0 in files).
@@ -97,8 +96,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Do what the arguments say; return the exit code."""
-    from fer_tf.recognition.screen import Table
-    from fer_tf.recognition.tracking import tracked
+    from fer_tf.inference.output import Table
+    from fer_tf.inference.tracking import tracked
 
     _check(options)
     notes: dict[str, str] = {}
@@ -152,10 +151,10 @@ def _camera(options: argparse.Namespace) -> int | None:
 
 
 def _find(options: argparse.Namespace, notes: dict[str, str]) -> "list[Found]":
-    from fer_tf.recognition import pictures, sources
+    from fer_tf.inference import annotation, sources
 
     if options.annotate:
-        pictures.check_folder(options.annotate, options.paths)
+        annotation.check_folder(options.annotate, options.paths)
     found = sources.find(options.paths, notes.__setitem__)
     if options.timeline and sum(map(_is_video, found)) != 1:
         raise UserError(
@@ -166,58 +165,63 @@ def _find(options: argparse.Namespace, notes: dict[str, str]) -> "list[Found]":
 
 def _writers(options: argparse.Namespace, found: "Sequence[Found]") -> "list[Writer]":
     from fer_tf import pretrained
+    from fer_tf.inference import annotation, output
     from fer_tf.models import facts
-    from fer_tf.recognition import pictures, tables
 
     known = facts.read_facts(pretrained.path_of(options.model))
     if known is None:
         raise UserError(f"{options.model} does not say which classes it has. Expected a file this package wrote.")
     writers = []
     if options.csv:
-        writers.append(tables.CsvWriter(options.csv, known.label_set))
+        writers.append(output.CsvWriter(options.csv, known.label_set))
     if options.json:
-        writers.append(tables.JsonWriter(options.json))
+        writers.append(output.JsonWriter(options.json))
     if options.skipped:
-        writers.append(tables.SkippedWriter(options.skipped))
+        writers.append(output.SkippedWriter(options.skipped))
     if options.annotate:
-        writers.append(pictures.Annotator(options.annotate, pictures.output_names(found), known.label_set))
+        writers.append(annotation.Annotator(options.annotate, annotation.output_names(found), known.label_set))
     if options.timeline:
-        writers.append(pictures.TimelineWriter(options.timeline, known.label_set))
+        writers.append(annotation.TimelineWriter(options.timeline, known.label_set))
     return writers
 
 
-def _results(options: argparse.Namespace, camera: int | None, found: "Sequence[Found]") -> "Iterator[Analysed]":
-    from fer_tf.recognition import webcam
+def _results(options: argparse.Namespace, camera: int | None, found: "Sequence[Found]") -> "Iterator[ImageResult]":
+    from fer_tf.inference import sources
 
-    pictures = None if camera is None else webcam.watch(camera)
-    from fer_tf.recognition.analyser import Analyser
-    from fer_tf.recognition.following import GAP
+    annotation = None if camera is None else sources.watch(camera)
+    from fer_tf.inference.pipeline import FacePipeline
+    from fer_tf.inference.tracking import GAP
 
     follow = GAP if options.follow is None else options.follow
-    analyser = Analyser(
+    pipeline = FacePipeline(
         options.model, options.detector, options.faces, options.flip, options.crop, follow, options.fast
     )
-    if pictures is None:
-        return analyser.analyse([(f.path, f.source) for f in found], options.every)
-    near = itertools.takewhile(lambda batch: batch[0].time <= (options.seconds or float("inf")), pictures)
-    return (result for batch in near for result in analyser.analyse_batch(batch))
+    if annotation is None:
+        return pipeline.analyze([(f.path, f.source) for f in found], options.every)
+    near = itertools.takewhile(lambda batch: batch[0].time <= (options.seconds or float("inf")), annotation)
+    return (result for batch in near for result in pipeline.analyze_batch(batch))
 
 
-def _skips(notes: dict[str, str]) -> "Iterator[Analysed]":
-    from fer_tf.recognition.records import Analysed
+def _skips(notes: dict[str, str]) -> "Iterator[ImageResult]":
+    from fer_tf.inference.records import ImageResult
 
-    return (Analysed(name, None, None, None, (), reason) for name, reason in notes.items())
+    return (ImageResult(name, None, None, None, (), reason) for name, reason in notes.items())
 
 
 def _write(
-    results: "Iterable[Analysed]", table: "Table", writers: "Sequence[Writer]", total: int, moving: bool, endless: bool
+    results: "Iterable[ImageResult]",
+    table: "Table",
+    writers: "Sequence[Writer]",
+    total: int,
+    moving: bool,
+    endless: bool,
 ) -> None:
     """Send each result to the screen and to the files."""
     from fer_tf.progress import bar
 
     # Beside a bar that is not seen, what makes room for the lines would be noise in a log.
     seen = sys.stderr.isatty()
-    with bar(None if moving else total, "Analysing", "image") as progress:
+    with bar(None if moving else total, "Analyzing", "image") as progress:
         try:
             for result in results:
                 for line in table.add(result):
@@ -241,7 +245,7 @@ class _CallableModule(types.ModuleType):
     """Lets ``fer_tf.predict`` be the function also after the module of that name was imported."""
 
     def __call__(self, *arguments, **keywords):
-        from fer_tf.recognition.api import predict
+        from fer_tf.inference.api import predict
 
         return predict(*arguments, **keywords)
 

@@ -41,8 +41,8 @@ def test_files_for_devices(moods, capsys):
 def test_the_options_reach_the_export(moods, capsys, monkeypatch):
     seen = {}
 
-    def exported(recogniser, folder, version, **given):
-        seen.update(given, flip=recogniser.flip, folder=folder, version=version)
+    def exported(classifier, folder, version, **given):
+        seen.update(given, flip=classifier.flip, folder=folder, version=version)
         return folder / "7"
 
     monkeypatch.setattr(savedmodel, "export", exported)

@@ -15,7 +15,7 @@ from PIL import Image
 
 import fer_tf
 from fer_tf import predict as command
-from fer_tf.recognition import analyser, webcam
+from fer_tf.inference import pipeline, sources
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).parent / "faces" / "drawn.py")
 drawn = importlib.util.module_from_spec(SPEC)
@@ -26,14 +26,14 @@ FACE = drawn.photograph((40, 30, 60))
 
 @pytest.fixture(scope="module")
 def loaded():
-    return analyser.Recogniser("default")
+    return pipeline.ExpressionClassifier("default")
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, loaded):
     """Take red squares for faces, and load the network once."""
-    monkeypatch.setattr(analyser, "build", lambda text: drawn.RedSquares())
-    monkeypatch.setattr(analyser, "Recogniser", lambda model, flip, fast: loaded)
+    monkeypatch.setattr(pipeline, "build", lambda text: drawn.RedSquares())
+    monkeypatch.setattr(pipeline, "ExpressionClassifier", lambda model, flip, fast: loaded)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_frames_of_odd_size_and_no_face_make_a_video_too(tmp_path):
     write_video(tmp_path / "v.mp4", [0, 0, 0])
     assert run(tmp_path / "v.mp4", "--timeline", tmp_path / "t.png") == 0
     assert Image.open(tmp_path / "t.png").size[0] > 800
-    from fer_tf.recognition.pictures import VideoWriter
+    from fer_tf.inference.annotation import VideoWriter
 
     with VideoWriter(tmp_path / "odd.mp4") as writer:
         for time in (0.0, 0.0, 0.5):
@@ -243,13 +243,13 @@ def test_copies_never_go_among_their_originals(src, capsys):
 
 def test_a_webcam_is_read_until_ctrl_c_or_a_time(tmp_path, capsys, monkeypatch):
     pytest.importorskip("av")
-    batches = [[webcam.Reading("webcam 0", i, drawn.photograph((20 + i, 30, 40)), time=i / 5)] for i in range(6)]
+    batches = [[sources.Reading("webcam 0", i, drawn.photograph((20 + i, 30, 40)), time=i / 5)] for i in range(6)]
 
     def until_ctrl_c(number):
         yield from batches
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(webcam, "watch", until_ctrl_c)
+    monkeypatch.setattr(sources, "watch", until_ctrl_c)
     assert (
         run("0", "--csv", tmp_path / "f.csv", "--timeline", tmp_path / "t.png", "--annotate", tmp_path / "drawn") == 0
     )
@@ -268,7 +268,7 @@ def test_interrupted_files_are_left_as_they_were(src, tmp_path, monkeypatch, cap
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(analyser.Analyser, "analyse_batch", interrupted)
+    monkeypatch.setattr(pipeline.FacePipeline, "analyze_batch", interrupted)
     assert run(src, "--csv", tmp_path / "f.csv", "--annotate", tmp_path / "drawn") == 130
     assert (tmp_path / "f.csv").read_text() == "old" and not list(tmp_path.rglob(".part-*"))
 
@@ -302,6 +302,8 @@ def test_the_command_alone_finds_the_astronaut(tmp_path):
 
 def test_flip_and_fast_reach_the_network(src, loaded, monkeypatch):
     asked = []
-    monkeypatch.setattr(analyser, "Recogniser", lambda model, flip, fast: asked.append((model, flip, fast)) or loaded)
+    monkeypatch.setattr(
+        pipeline, "ExpressionClassifier", lambda model, flip, fast: asked.append((model, flip, fast)) or loaded
+    )
     assert run(src, "--fast") == run(src, "--flip") == 0
     assert asked == [("default", False, True), ("default", True, False)]

@@ -16,7 +16,7 @@ TENSORFLOW_ROOMS = {
     "fer_tf.demo.analysis", "fer_tf.demo.results", "fer_tf.explain.eigencam", "fer_tf.explain.evidence",
     "fer_tf.explain.explainer", "fer_tf.explain.faithfulness", "fer_tf.explain.gradients", "fer_tf.explain.pictures",
     "fer_tf.explain.scorecam", "fer_tf.faces.cutting", "fer_tf.faces.extraction", "fer_tf.models.litert",
-    "fer_tf.readers.tfdata", "fer_tf.recognition.analyser", "fer_tf.recognition.recogniser", "fer_tf.serving.check",
+    "fer_tf.readers.tfdata", "fer_tf.inference.pipeline", "fer_tf.inference.classifier", "fer_tf.serving.check",
     "fer_tf.serving.decoding", "fer_tf.serving.headers", "fer_tf.serving.litert", "fer_tf.serving.onnxfile",
     "fer_tf.serving.orientation", "fer_tf.serving.savedmodel", "fer_tf.serving.session", "fer_tf.serving.signatures",
     "fer_tf.serving.warmup",
@@ -29,7 +29,7 @@ FLOORS = (
     {"_lazy", "errors", "callstring", "registry", "labels", "facetable", "atomic", "progress"},
     {"datasets", "augment", "models", "layers", "losses", "metrics"},
     {"readers", "evaluation", "training", "faces", "pretrained"},
-    {"privacy", "robustness", "reports", "sweeps", "recognition", "explain", "serving", "shards"},
+    {"privacy", "robustness", "reports", "sweeps", "inference", "explain", "serving", "shards"},
     {"demo", "gradcam", "export", "client", "predict"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -67,7 +67,7 @@ def job(name, tmp_path):
 
 
 def of_networks(name):
-    from fer_tf.recognition.recogniser import Recogniser
+    from fer_tf.inference.classifier import ExpressionClassifier
 
     if name.startswith("find"):
         from fer_tf.faces.extraction import RetinaFaceDetector
@@ -77,13 +77,13 @@ def of_networks(name):
     if name.startswith("explain"):
         from fer_tf.explain.explainer import Explainer
 
-        explainer = Explainer(Recogniser("default"))
+        explainer = Explainer(ExpressionClassifier("default"))
         return lambda: explainer.explain(FACES[:16])
     if name.startswith("score"):
         network = models.build("vgg(width=0.125)", num_classes=7, image_shape=(40, 40, 1))
         return lambda: evaluation.logits(network, FACES[:128])
-    recogniser = Recogniser("default")
-    return lambda: recogniser.predict(FACES[:64])
+    classifier = ExpressionClassifier("default")
+    return lambda: classifier.predict(FACES[:64])
 
 
 def processor_time():

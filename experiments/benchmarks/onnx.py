@@ -12,20 +12,20 @@ def prepare(folder: Path, settings: dict[str, Any]) -> None:
     """Write the network as ONNX, and faces."""
     import numpy as np
 
-    from fer_tf.recognition.recogniser import Recogniser
+    from fer_tf.inference.classifier import ExpressionClassifier
     from fer_tf.serving import litert, onnxfile
 
-    recogniser = Recogniser("default")
-    onnxfile.write(recogniser, folder / "network.onnx")
-    drawn = litert.example(recogniser)
+    classifier = ExpressionClassifier("default")
+    onnxfile.write(classifier, folder / "network.onnx")
+    drawn = litert.example(classifier)
     np.save(folder / "faces.npy", np.resize(drawn, (max(REPEATS), *drawn.shape[1:])).round().astype(np.uint8))
 
 
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
     """Return ``batch 1`` and ``batch 64``."""
-    from fer_tf.recognition.recogniser import Recogniser
+    from fer_tf.inference.classifier import ExpressionClassifier
 
-    return _work(folder, Recogniser("default").predict)
+    return _work(folder, ExpressionClassifier("default").predict)
 
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:

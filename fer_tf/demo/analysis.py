@@ -14,10 +14,10 @@ from fer_tf.errors import DataError
 from fer_tf.explain import METHODS
 from fer_tf.explain.pictures import Options, PictureExplainer
 from fer_tf.faces import photographs
-from fer_tf.recognition.analyser import Analyser
-from fer_tf.recognition.records import Face
-from fer_tf.recognition.timeline import Timeline
-from fer_tf.recognition.tracking import tracked
+from fer_tf.inference.annotation import Timeline
+from fer_tf.inference.pipeline import FacePipeline
+from fer_tf.inference.records import Face
+from fer_tf.inference.tracking import tracked
 from fer_tf.reports.explanations import FaceView
 
 # Of a photograph, the best-detected; Score-CAM takes a second for so many.
@@ -86,7 +86,7 @@ class Workshop:
         """
         self.models, self.max_pixels, self.max_frames, self.seconds = models, max_pixels, max_frames, seconds
         self._explainers: dict[tuple[str, str], PictureExplainer] = {}
-        self._analysers: dict[str, Analyser] = {}
+        self._pipelines: dict[str, FacePipeline] = {}
         self._loading = threading.Lock()
         first = next(iter(models))
         self._detector = PictureExplainer(Options(models[first], detector=DETECTOR)).detector
@@ -97,7 +97,7 @@ class Workshop:
         with self._loading:
             if (model, method) not in self._explainers:
                 known = next((e for (name, _), e in self._explainers.items() if name == model), None)
-                network = known.recogniser.network if known else None
+                network = known.classifier.network if known else None
                 options = Options(self.models[model], method, faces="all", crop=False)
                 made = PictureExplainer(options, network)
                 # One detector for all.
@@ -105,13 +105,13 @@ class Workshop:
                 self._explainers[model, method] = made
             return self._explainers[model, method]
 
-    def analyser(self, model: str) -> Analyser:
+    def pipeline(self, model: str) -> FacePipeline:
         """Return what reads videos, made at the first call."""
-        network = self.explainer(model, next(iter(METHODS))).recogniser.network
+        network = self.explainer(model, next(iter(METHODS))).classifier.network
         with self._loading:
-            if model not in self._analysers:
-                self._analysers[model] = Analyser(network, self._detector)
-            return self._analysers[model]
+            if model not in self._pipelines:
+                self._pipelines[model] = FacePipeline(network, self._detector)
+            return self._pipelines[model]
 
     def warm_up(self) -> None:
         """Compile what the first photograph needs."""
@@ -158,11 +158,11 @@ class Workshop:
             DataError: no video, or too large; without the path in it.
         """
         _check_video(path)
-        analyser = self.analyser(model)
-        timeline, best, frames, seconds, note = Timeline(analyser.label_set), None, 0, 0.0, ""
+        pipeline = self.pipeline(model)
+        timeline, best, frames, seconds, note = Timeline(pipeline.label_set), None, 0, 0.0, ""
         end = time.monotonic() + self.seconds
         # Whatever its name is: videos are told by their suffix.
-        found = tracked(analyser.analyse([(Path(path), "upload.mp4")], every), smooth)
+        found = tracked(pipeline.analyze([(Path(path), "upload.mp4")], every), smooth)
         for result in found:
             if result.picture is None:
                 note = result.reason

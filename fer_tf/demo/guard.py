@@ -181,7 +181,7 @@ class Guard:
         except (ValueError, RecursionError):
             return await _answer(send, 400, "Not JSON.")
         if not all(isinstance(path, str) and self._uploads.has(path) for path in named):
-            return await _answer(send, 400, "Only uploaded files can be analysed.")
+            return await _answer(send, 400, "Only uploaded files can be analyzed.")
         if not all(self._uploads.exists(path) for path in named):
             return await _answer(send, 410, GONE)
         sent = False

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from fer_tf.demo.analysis import MOST_FACES, Film, Photograph
-from fer_tf.recognition import timeline
-from fer_tf.recognition.drawing import annotated, colours
-from fer_tf.recognition.records import SHARE_DIGITS, Face
+from fer_tf.inference import annotation
+from fer_tf.inference.drawing import annotated, colours
+from fer_tf.inference.records import SHARE_DIGITS, Face
 from fer_tf.reports.explanations import FaceView, overlay
 
 # Longer side in pixels of the pictures that are shown.
@@ -126,7 +126,7 @@ def _shown(picture: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list
 
 
 def _timeline(found: Film) -> str:
-    figure, file = timeline.draw(found.timeline), io.BytesIO()
+    figure, file = annotation.draw(found.timeline), io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI)
     alt = "distributions over time, one row a face; the means are in the tables below"
     return f'<div class="fer-wide" tabindex="0" role="group" aria-label="timeline">{_tag(file, "png", alt, "")}</div>'

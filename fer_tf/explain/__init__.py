@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fer_tf.explain.explainer import Explainer
-    from fer_tf.recognition.recogniser import Recogniser
+    from fer_tf.inference.classifier import ExpressionClassifier
 
 __all__ = ["METHODS", "heatmaps"]
 
@@ -44,7 +44,7 @@ METHODS.add(
 
 
 def heatmaps(
-    network: "keras.Model | Recogniser",
+    network: "keras.Model | ExpressionClassifier",
     faces: "np.ndarray",
     method: str = "gradcam",
     classes: str | int | Sequence[str | int] | None = None,
@@ -58,16 +58,16 @@ def heatmaps(
     raw maps and the logits too; the functions of the last four networks are kept compiled.
 
     Args:
-        network: a ``Recogniser``, or a network.
-        faces: pixels 0 to 255. For a ``Recogniser`` (N, h, w, 1 or 3) of any size, which it prepares; for a network
-            (N, H, W, channels) of its own input shape.
+        network: an ``ExpressionClassifier``, or a network.
+        faces: pixels 0 to 255. For an ``ExpressionClassifier`` (N, h, w, 1 or 3) of any size, which it prepares; for
+            a network (N, H, W, channels) of its own input shape.
         method: a name of ``METHODS``.
         classes: what to explain: a class by name or number, or one a face; ``None``: each face's most probable class.
         layer: name of the layer whose output is weighed; ``None``: the network's ``facts.gradcam_layer``.
 
     Returns:
-        float32 (N, H, W) in [0, 1] at the network's input size: of a ``Recogniser``'s face the central square that the
-        network sees.
+        float32 (N, H, W) in [0, 1] at the network's input size: of an ``ExpressionClassifier``'s face the
+        central square that the network sees.
 
     Raises:
         UserError: an unknown method, class or layer, or faces of another shape.
@@ -76,7 +76,7 @@ def heatmaps(
 
 
 @functools.lru_cache(maxsize=4)
-def _explainer(network: "keras.Model | Recogniser", method: str, layer: str | None) -> "Explainer":
+def _explainer(network: "keras.Model | ExpressionClassifier", method: str, layer: str | None) -> "Explainer":
     from fer_tf.explain.explainer import Explainer
 
     return Explainer(network, method, layer)

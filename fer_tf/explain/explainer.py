@@ -11,9 +11,9 @@ import tensorflow as tf
 from fer_tf.errors import UserError
 from fer_tf.explain import METHODS, layers
 from fer_tf.explain.evidence import Evidence, normalised
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.labels import SYNONYMS, LabelSet
 from fer_tf.models import logits_of
-from fer_tf.recognition.recogniser import Recogniser
 
 BATCH = 64
 # In place of a class's number: the most probable one.
@@ -40,11 +40,11 @@ class Explanation:
 class Explainer(tf.Module):
     """A network, a method and a layer, as one compiled function."""
 
-    def __init__(self, network: keras.Model | Recogniser, method: str = "gradcam", layer: str | None = None):
+    def __init__(self, network: keras.Model | ExpressionClassifier, method: str = "gradcam", layer: str | None = None):
         """Set up the function; nothing is compiled before the first call.
 
         Args:
-            network: a ``Recogniser`` (its ``flip`` and temperature have no part in the maps), or a network.
+            network: an ``ExpressionClassifier`` (its ``flip`` and temperature have no part in the maps), or a network.
             method: a name of ``fer_tf.explain.METHODS``.
             layer: name of the layer whose output is weighed, at any depth; ``None``: ``facts.gradcam_layer``.
 
@@ -52,8 +52,8 @@ class Explainer(tf.Module):
             UserError: an unknown method or layer.
         """
         super().__init__(name="explainer")
-        self.recogniser = network if isinstance(network, Recogniser) else None
-        self.network = self.recogniser.network if self.recogniser else network
+        self.classifier = network if isinstance(network, ExpressionClassifier) else None
+        self.network = self.classifier.network if self.classifier else network
         self.method = METHODS[method]
         self.layer = layers.choose(self.network, layer).name
         self._both = layers.with_activations(self.network, layers.choose(self.network, layer))
@@ -78,7 +78,7 @@ class Explainer(tf.Module):
         return Explanation(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def _batch(self, faces: np.ndarray | tf.Tensor, classes: np.ndarray) -> list[np.ndarray]:
-        prepared = self.recogniser.prepare(faces) if self.recogniser else tf.cast(faces, tf.float32)
+        prepared = self.classifier.prepare(faces) if self.classifier else tf.cast(faces, tf.float32)
         expected = self.network.input_shape
         if any(e not in (None, n) for e, n in zip(expected, prepared.shape, strict=True)):
             raise UserError(f"Faces are {prepared.shape[1:]}, the network takes {expected[1:]}.")

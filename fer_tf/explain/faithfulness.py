@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from fer_tf.errors import UserError
 from fer_tf.explain.evidence import normalised
-from fer_tf.recognition.recogniser import Recogniser
+from fer_tf.inference.classifier import ExpressionClassifier
 
 BATCH = 128
 # A blurred face is the mean of so many squares along each side, joined smoothly.
@@ -39,11 +39,11 @@ class Faithfulness(tf.Module):
         RISE, arXiv 1806.07421; a face's mean takes the place of its black, which is a level like others in a face.
     """
 
-    def __init__(self, recogniser: Recogniser, steps: int = 16):
+    def __init__(self, classifier: ExpressionClassifier, steps: int = 16):
         """Set up the function; nothing is compiled before the first call.
 
         Args:
-            recogniser: the network.
+            classifier: the network.
             steps: in how many steps all pixels are replaced.
 
         Raises:
@@ -52,13 +52,13 @@ class Faithfulness(tf.Module):
         super().__init__(name="faithfulness")
         if steps < 1:
             raise UserError(f"steps={steps}. Expected at least 1.")
-        self.recogniser, self.steps = recogniser, steps
+        self.classifier, self.steps = classifier, steps
 
     def measure(self, prepared: np.ndarray, heat: np.ndarray, classes: np.ndarray, rng: np.random.Generator) -> Curves:
         """Return the curves of faces.
 
         Args:
-            prepared: float32 (N, H, W, channels), as ``Recogniser.prepare`` returns them.
+            prepared: float32 (N, H, W, channels), as ``ExpressionClassifier.prepare`` returns them.
             heat: float (N, H, W); pixels of equal heat are taken in random order.
             classes: int (N,), the explained classes.
             rng: draws that order.
@@ -75,7 +75,7 @@ class Faithfulness(tf.Module):
 
     @functools.cached_property
     def _compiled(self) -> tf.types.experimental.GenericFunction:
-        height, width, channels = self.recogniser.input_shape
+        height, width, channels = self.classifier.input_shape
         signature = [tf.TensorSpec((None, height, width, channels)), tf.TensorSpec((None, height, width), tf.int32),
                      tf.TensorSpec((None,), tf.int32)]  # fmt: skip
         return tf.function(self._curves, input_signature=signature, autograph=False)
@@ -87,7 +87,7 @@ class Faithfulness(tf.Module):
         counts = tf.cast(tf.round(tf.range(self.steps + 1, dtype=tf.float32) / self.steps * size), tf.int32)
 
         def probability(images: tf.Tensor) -> tf.Tensor:
-            return tf.gather(tf.nn.softmax(self.recogniser.logits(images)), classes, batch_dims=1)
+            return tf.gather(tf.nn.softmax(self.classifier.logits(images)), classes, batch_dims=1)
 
         def both(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             first = (rank < count)[..., None]

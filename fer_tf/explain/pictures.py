@@ -17,7 +17,7 @@ from fer_tf.faces import photographs
 from fer_tf.faces.crops import NO_FACE, WHICH, choose
 from fer_tf.faces.cutting import crop_faces
 from fer_tf.faces.detectors import Detector, build
-from fer_tf.recognition.recogniser import Recogniser
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.reports.explanations import FaceView
 
 # Side in pixels of the faces in figures; the network sees them smaller.
@@ -83,9 +83,9 @@ class PictureExplainer:
         self.options = options = options or Options()
         if options.faces not in WHICH:
             raise UserError(f"faces={options.faces!r} is unknown. Expected {', '.join(WHICH)}.")
-        self.recogniser = Recogniser(network or options.model)
-        self.explainer = Explainer(self.recogniser, options.method, options.layer)
-        self.classes = self.recogniser.label_set.classes
+        self.classifier = ExpressionClassifier(network or options.model)
+        self.explainer = Explainer(self.classifier, options.method, options.layer)
+        self.classes = self.classifier.label_set.classes
         if options.explained is not None:
             self.explainer.number(options.explained)
         self.detector = (detector or build(options.detector)) if options.crop else None
@@ -104,7 +104,7 @@ class PictureExplainer:
         if not len(faces):
             return []
         found = self.explainer.explain(faces, self.options.explained)
-        probabilities = tf.nn.softmax(found.logits / self.recogniser.facts.temperature).numpy()
+        probabilities = tf.nn.softmax(found.logits / self.classifier.facts.temperature).numpy()
         by_class = self.explainer.method.facts["by_class"]
         return [
             FaceView(view, heat, row, self.classes[number] if by_class else "", box, name)
@@ -123,12 +123,12 @@ class PictureExplainer:
             yield Outcome(source, photograph, faces, "" if faces else NO_FACE)
 
     def _cut(self, photograph: np.ndarray) -> tuple[Sequence, np.ndarray, np.ndarray]:
-        """Return the boxes of faces, the faces as the recogniser takes them, and what the network sees of them."""
+        """Return the boxes of faces, the faces as the classifier takes them, and what the network sees of them."""
         found = choose(self.detector.detect([photograph])[0], self.options.faces, photograph.shape)
         if not len(found):
             return [], np.empty(0), np.empty(0)
         frames = geometry.face_frames(found.boxes, found.landmarks)
-        side = self.recogniser.facts.face_size
+        side = self.classifier.facts.face_size
         seen = frames * np.array([1, 1, self._seen(), 1], np.float32)
         boxes = [tuple(map(float, box)) for box in found.boxes]
         return boxes, crop_faces(photograph, frames, side), crop_faces(photograph, seen, VIEW)
@@ -143,4 +143,4 @@ class PictureExplainer:
 
     def _seen(self) -> float:
         """Return how much of a face's side the network sees."""
-        return self.recogniser.input_shape[0] / self.recogniser.facts.face_size
+        return self.classifier.input_shape[0] / self.classifier.facts.face_size

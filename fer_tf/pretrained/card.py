@@ -63,7 +63,7 @@ def _summary(record: dict[str, Any]) -> str:
                 ("multiply-accumulates a face", f"{network['macs']:,}"),
                 ("file", f"{record['file']['name']}, {record['file']['bytes'] / 1e6:.2f} MB"),
                 ("one face, compiled", f"{network['milliseconds']:.2f} ms{_on(network['hardware'])}"),
-                ("temperature", f"{network['temperature']:.4f}, in the file; `Recogniser` divides by it"),
+                ("temperature", f"{network['temperature']:.4f}, in the file; `ExpressionClassifier` divides by it"),
             ],
         )
     )

@@ -4,7 +4,7 @@ USE = (
     "Research on facial expression recognition, teaching, prototypes, and as a baseline or a start for training on "
     "your own faces. It names the expression that people would see in a photograph, which is not what the person in it "
     "feels. Feed it faces framed as FER2013 frames them: `python -m fer_tf.faces crop` cuts them out of photographs, "
-    "`fer_tf.recognition.recogniser.Recogniser` gives probabilities, and `fer_tf.load_model` the network."
+    "`fer_tf.inference.classifier.ExpressionClassifier` gives probabilities, and `fer_tf.load_model` the network."
 )
 MISUSE = (
     "To decide or advise on people: hiring, schools, credit, policing, border control, health, lie detection, "

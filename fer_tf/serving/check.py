@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from fer_tf import datasets
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.models import logits_of
-from fer_tf.recognition.recogniser import Recogniser
 from fer_tf.serving.session import Outputs, served
 from fer_tf.serving.signatures import ENCODED_FACES, FACES, PHOTOGRAPHS, Signatures
 
@@ -24,11 +24,11 @@ BACKGROUND = (127, 117, 104)
 Samples = Mapping[str, Mapping[str, np.ndarray]]
 
 
-def samples(recogniser: Recogniser, count: int = 3) -> dict[str, dict[str, np.ndarray]]:
+def samples(classifier: ExpressionClassifier, count: int = 3) -> dict[str, dict[str, np.ndarray]]:
     """Make inputs for each signature from drawn faces.
 
     Args:
-        recogniser: whose size the faces have.
+        classifier: whose size the faces have.
         count: N, how many.
 
     Returns:
@@ -36,7 +36,7 @@ def samples(recogniser: Recogniser, count: int = 3) -> dict[str, dict[str, np.nd
     """
     drawn = datasets.load(f"synthetic(faces={max(60, count)})").images[:count]
     gray = [Image.fromarray(face[..., 0]) for face in drawn]
-    side = recogniser.facts.face_size
+    side = classifier.facts.face_size
     faces = np.stack([np.asarray(face.resize((side, side)).convert("RGB")) for face in gray])
     return {
         ENCODED_FACES: {"image_bytes": _encoded(Image.fromarray(face) for face in faces)},
@@ -74,7 +74,7 @@ def expected(signatures: Signatures, given: Samples) -> dict[str, Outputs]:
 
 
 def _of_faces(signatures: Signatures, faces: np.ndarray | list[np.ndarray]) -> Outputs:
-    found = np.concatenate([_probabilities(signatures.recogniser, face[None]) for face in faces])
+    found = np.concatenate([_probabilities(signatures.classifier, face[None]) for face in faces])
     number = found.argmax(axis=1)
     classes = np.array([name.encode() for name in signatures.classes], object)
     return {
@@ -103,12 +103,12 @@ def _of_photographs(signatures: Signatures, photographs: list[np.ndarray]) -> Ou
     return {**{key: np.stack([row[key] for row in rows]) for key in rows[0]}, "classes": classes}
 
 
-def _probabilities(recogniser: Recogniser, faces: np.ndarray) -> np.ndarray:
+def _probabilities(classifier: ExpressionClassifier, faces: np.ndarray) -> np.ndarray:
     """Return the softmax of what the Keras model itself gives, in double precision."""
-    prepared = recogniser.prepare(faces)
-    views = [prepared, prepared[:, :, ::-1]] if recogniser.flip else [prepared]
-    found = [keras.ops.convert_to_numpy(logits_of(recogniser.network(v, training=False))) for v in views]
-    logits = np.mean(found, axis=0, dtype=np.float64) / recogniser.facts.temperature
+    prepared = classifier.prepare(faces)
+    views = [prepared, prepared[:, :, ::-1]] if classifier.flip else [prepared]
+    found = [keras.ops.convert_to_numpy(logits_of(classifier.network(v, training=False))) for v in views]
+    logits = np.mean(found, axis=0, dtype=np.float64) / classifier.facts.temperature
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
 

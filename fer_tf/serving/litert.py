@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from fer_tf import atomic, datasets
 from fer_tf.errors import UserError
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.models import litert
-from fer_tf.recognition.recogniser import Recogniser
 from fer_tf.serving.check import TOLERANCE
 from fer_tf.serving.signatures import Function
 
@@ -17,23 +17,23 @@ LABELS = "labels.txt"
 CALIBRATION_FACES = 300
 
 
-def face_function(recogniser: Recogniser) -> Function:
+def face_function(classifier: ExpressionClassifier) -> Function:
     """Return the graph function from ``faces``, float32 (N, S, S, channels) in 0 to 255, to ``probabilities`` (N, C);
     S is the network's face size."""
-    side, channels = recogniser.facts.face_size, recogniser.input_shape[-1]
+    side, channels = classifier.facts.face_size, classifier.input_shape[-1]
     spec = tf.TensorSpec((None, side, side, channels), tf.float32, name="faces")
 
     def probabilities(faces: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": tf.nn.softmax(recogniser.logits(recogniser.central(faces)))}
+        return {"probabilities": tf.nn.softmax(classifier.logits(classifier.central(faces)))}
 
     return tf.function(probabilities, input_signature=[spec], autograph=False)
 
 
-def write(recogniser: Recogniser, path: Path | str, int8: bool = False) -> Path:
+def write(classifier: ExpressionClassifier, path: Path | str, int8: bool = False) -> Path:
     """Write a network as a LiteRT file; the names of the classes are ``labels.txt`` in it (``unzip`` shows it).
 
     Args:
-        recogniser: the network.
+        classifier: the network.
         path: of the file.
         int8: weights and activations of 8 bits, calibrated on drawn faces: a quarter of the size. Input and output
             stay float32.
@@ -48,22 +48,22 @@ def write(recogniser: Recogniser, path: Path | str, int8: bool = False) -> Path:
     path = Path(path)
     if path.suffix != ".tflite":
         raise UserError(f"{path}: expected a name that ends in .tflite.")
-    content = convert(recogniser, int8)
+    content = convert(classifier, int8)
     if not int8:
-        check(recogniser, run(content, example(recogniser)))
+        check(classifier, run(content, example(classifier)))
     with atomic.replacing(path) as part:
         part.write_bytes(content)
         # Readers of the format stop where the network ends; the standard's labels are an archive after it.
         with zipfile.ZipFile(part, "a") as archive:
-            archive.writestr(zipfile.ZipInfo(LABELS), "\n".join(recogniser.label_set.classes) + "\n")
+            archive.writestr(zipfile.ZipInfo(LABELS), "\n".join(classifier.label_set.classes) + "\n")
     return path
 
 
-def convert(recogniser: Recogniser, int8: bool = False) -> bytes:
+def convert(classifier: ExpressionClassifier, int8: bool = False) -> bytes:
     """Return the content of a LiteRT file."""
-    converter = litert.converter(face_function(recogniser), recogniser.network.variables, eight_bit=int8)
+    converter = litert.converter(face_function(classifier), classifier.network.variables, eight_bit=int8)
     if int8:
-        faces = _drawn(recogniser, CALIBRATION_FACES)
+        faces = _drawn(classifier, CALIBRATION_FACES)
         converter.representative_dataset = lambda: ({"faces": face[None]} for face in faces)
     return litert.convert(converter)
 
@@ -73,23 +73,23 @@ def run(content: bytes, faces: np.ndarray) -> np.ndarray:
     return litert.Runner(content)({"faces": faces})["probabilities"]
 
 
-def example(recogniser: Recogniser) -> np.ndarray:
+def example(classifier: ExpressionClassifier) -> np.ndarray:
     """Return faces to try a file on: drawn ones, and noise; float32 (N, S, S, channels)."""
-    drawn = _drawn(recogniser, 5)
+    drawn = _drawn(classifier, 5)
     noise = np.random.default_rng(0).integers(0, 256, drawn.shape).astype(np.float32)
     return np.concatenate([drawn, noise])
 
 
-def check(recogniser: Recogniser, found: np.ndarray) -> None:
+def check(classifier: ExpressionClassifier, found: np.ndarray) -> None:
     """Raise a ``RuntimeError`` unless a file's probabilities for ``example`` are those of Keras."""
-    difference = float(np.abs(found - recogniser.probabilities(example(recogniser)).numpy()).max())
+    difference = float(np.abs(found - classifier.probabilities(example(classifier)).numpy()).max())
     if not difference <= TOLERANCE:
         raise RuntimeError(f"The written file does not give what Keras gives (difference {difference}).")
 
 
-def _drawn(recogniser: Recogniser, count: int) -> np.ndarray:
+def _drawn(classifier: ExpressionClassifier, count: int) -> np.ndarray:
     """Return drawn faces as the file takes them."""
     images = datasets.load(f"synthetic(faces={max(60, count)})").images[:count]
-    side, channels = recogniser.facts.face_size, recogniser.input_shape[-1]
+    side, channels = classifier.facts.face_size, classifier.input_shape[-1]
     faces = tf.clip_by_value(tf.image.resize(images, (side, side), antialias=True), 0.0, 255.0).numpy()
     return np.repeat(faces, channels, axis=-1) if faces.shape[-1] != channels else faces

@@ -8,17 +8,17 @@ import numpy as np
 
 from fer_tf import atomic
 from fer_tf.errors import UserError
-from fer_tf.recognition.recogniser import Recogniser
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.serving import litert
 
 OPSET = 17
 
 
-def write(recogniser: Recogniser, path: Path | str) -> Path:
+def write(classifier: ExpressionClassifier, path: Path | str) -> Path:
     """Write a network as an ONNX file; its property ``labels`` is a JSON list of the classes.
 
     Args:
-        recogniser: the network.
+        classifier: the network.
         path: of the file.
 
     Returns:
@@ -31,14 +31,14 @@ def write(recogniser: Recogniser, path: Path | str) -> Path:
     path = Path(path)
     if path.suffix != ".onnx":
         raise UserError(f"{path}: expected a name that ends in .onnx.")
-    content = convert(recogniser)
-    litert.check(recogniser, run(content, litert.example(recogniser)))
+    content = convert(classifier)
+    litert.check(classifier, run(content, litert.example(classifier)))
     with atomic.replacing(path) as part:
         part.write_bytes(content)
     return path
 
 
-def convert(recogniser: Recogniser) -> bytes:
+def convert(classifier: ExpressionClassifier) -> bytes:
     """Return the content of an ONNX file.
 
     Raises:
@@ -51,9 +51,9 @@ def convert(recogniser: Recogniser) -> bytes:
     except ImportError as error:
         raise UserError(f"ONNX needs {error.name}: pip install 'fer-tf[export]'.") from None
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    function = litert.face_function(recogniser)
+    function = litert.face_function(classifier)
     model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
-    onnx.helper.set_model_props(model, {"labels": json.dumps(recogniser.label_set.classes, ensure_ascii=False)})
+    onnx.helper.set_model_props(model, {"labels": json.dumps(classifier.label_set.classes, ensure_ascii=False)})
     onnx.checker.check_model(model)
     return model.SerializeToString()
 

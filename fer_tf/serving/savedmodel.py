@@ -6,8 +6,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from fer_tf import atomic
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.progress import bar
-from fer_tf.recognition.recogniser import Recogniser
 from fer_tf.serving import check, configs, stubs, versions, warmup
 from fer_tf.serving.signatures import Signatures
 
@@ -15,7 +15,7 @@ LABELS = "labels.txt"
 
 
 def export(
-    model: "Recogniser | str | Path" = "default",
+    model: "ExpressionClassifier | str | Path" = "default",
     folder: Path | str = "saved_models/faces",
     version: int | None = None,
     **options,
@@ -27,7 +27,7 @@ def export(
     ``models.config`` and ``batching.config`` are brought up to date.
 
     Args:
-        model: a recogniser, a shipped name, or the path of a ``.keras`` file.
+        model: a classifier, a shipped name, or the path of a ``.keras`` file.
         folder: of the model; its name is what clients ask for.
         version: number of the version; ``None`` for the next.
         **options: ``detector``, ``max_faces`` and ``max_pixels``, as ``Signatures`` takes them.
@@ -41,8 +41,8 @@ def export(
     """
     folder = Path(folder)
     with versions.new_version(folder, version) as (part, final), bar(3, "export", "step") as progress:
-        recogniser = model if isinstance(model, Recogniser) else Recogniser(model)
-        signatures, samples = Signatures(recogniser, **options), check.samples(recogniser)
+        classifier = model if isinstance(model, ExpressionClassifier) else ExpressionClassifier(model)
+        signatures, samples = Signatures(classifier, **options), check.samples(classifier)
         progress.update()
         write(signatures, part)
         if stubs.installed():

@@ -11,7 +11,7 @@ import tensorflow as tf
 from fer_tf.errors import UserError
 from fer_tf.faces import detectors
 from fer_tf.faces.extraction import FaceExtractor, RetinaFaceDetector
-from fer_tf.recognition.recogniser import Recogniser
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.serving.decoding import MAX_PIXELS, decode_batch, decode_or_blank
 
 Tensors = dict[str, tf.Tensor]
@@ -28,7 +28,7 @@ class Signatures:
 
     def __init__(
         self,
-        recogniser: Recogniser,
+        classifier: ExpressionClassifier,
         detector: str = "retinaface",
         max_faces: int = MAX_FACES,
         max_pixels: int = MAX_PIXELS,
@@ -36,7 +36,7 @@ class Signatures:
         """Set up the functions; nothing is traced yet.
 
         Args:
-            recogniser: the network.
+            classifier: the network.
             detector: call string of RetinaFace, such as ``"retinaface(threshold=0.8, size=1024)"``.
             max_faces: M, of one photograph, the best ones.
             max_pixels: of a picture; larger ones are flagged as bad, unread.
@@ -49,14 +49,14 @@ class Signatures:
         found = detectors.build(detector)
         if not isinstance(found, RetinaFaceDetector):
             raise UserError(f"Detector {detector!r} does not run inside a TensorFlow graph. Expected retinaface.")
-        self.recogniser, self.max_pixels = recogniser, max_pixels
-        self.extractor = FaceExtractor(recogniser.facts.face_size, max_faces, detector=found)
-        self.classes = list(recogniser.label_set.classes)
+        self.classifier, self.max_pixels = classifier, max_pixels
+        self.extractor = FaceExtractor(classifier.facts.face_size, max_faces, detector=found)
+        self.classes = list(classifier.label_set.classes)
 
     def variables(self) -> list[tf.Variable]:
         """Return the raw variables of both networks: those that a version-1 session, as the server's, restores."""
         # Keras' own variables export a copy that no session fills, and would be stored beside these a second time.
-        return [*(v.value for v in self.recogniser.network.variables), *self.extractor.detector.variables]
+        return [*(v.value for v in self.classifier.network.variables), *self.extractor.detector.variables]
 
     def functions(self) -> Mapping[str, Function]:
         """Return the functions by the names of their signatures."""
@@ -80,11 +80,11 @@ class Signatures:
             ``classes`` string (N, C), the names of the columns, the same in each row; ``valid`` bool (N,). Where the
             bytes are no picture, ``valid`` is false, ``probabilities`` are zeros, ``label`` is empty, ``label_id`` -1.
         """
-        shape = self.recogniser.input_shape
+        shape = self.classifier.input_shape
         prepared, valid = decode_batch(
-            image_bytes, lambda p: self.recogniser.prepare(p[None])[0], shape, self.max_pixels
+            image_bytes, lambda p: self.classifier.prepare(p[None])[0], shape, self.max_pixels
         )
-        return self._named(self._of_some(prepared, valid, self.recogniser.logits), valid)
+        return self._named(self._of_some(prepared, valid, self.classifier.logits), valid)
 
     def faces(self, faces: tf.Tensor) -> Tensors:
         """Recognise faces that are decoded already.
@@ -124,7 +124,7 @@ class Signatures:
         found = tf.map_fn(
             self._found, image_bytes, fn_output_signature=self._found_signature(), parallel_iterations=AT_ONCE
         )
-        places, side, classes = self.extractor.max_faces, self.recogniser.facts.face_size, len(self.classes)
+        places, side, classes = self.extractor.max_faces, self.classifier.facts.face_size, len(self.classes)
         there = tf.reshape(tf.sequence_mask(found["count"], places), [-1])
         faces = tf.reshape(found.pop("faces"), (-1, side, side, 3))
         named = self._named(self._of_some(faces, there, self._logits_of_pixels), there)
@@ -155,7 +155,7 @@ class Signatures:
         }
 
     def _logits_of_pixels(self, faces: tf.Tensor) -> tf.Tensor:
-        return self.recogniser.logits(self.recogniser.prepare(faces))
+        return self.classifier.logits(self.classifier.prepare(faces))
 
     def _of_some(self, faces: tf.Tensor, there: tf.Tensor, logits: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
         """Return probabilities (N, C) of the faces that are there, zeros for the others."""

@@ -15,7 +15,7 @@ from fer_tf.shards.plan import Block, ShardOptions, Task
 from fer_tf.shards.writing import Record, write_shard
 
 if TYPE_CHECKING:
-    from fer_tf.recognition.recogniser import Recogniser
+    from fer_tf.inference.classifier import ExpressionClassifier
 
 BATCH = 64
 
@@ -79,10 +79,10 @@ class Reader:
         Raises:
             UserError: no such network, or one whose last features cannot be had.
         """
-        from fer_tf.recognition.recogniser import Recogniser
+        from fer_tf.inference.classifier import ExpressionClassifier
 
-        self.recogniser = Recogniser(options.model)
-        self.inner = _with_features(self.recogniser) if options.features else None
+        self.classifier = ExpressionClassifier(options.model)
+        self.inner = _with_features(self.classifier) if options.features else None
 
     def read(self, records: Iterable[Record]) -> Iterator[Record]:
         """Yield the records, those with a face with ``probabilities`` and, where asked for, ``features``."""
@@ -102,24 +102,24 @@ class Reader:
 
     def _answers(self, faces: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         if self.inner is None:
-            yield from ({"probabilities": row} for row in self.recogniser.predict(faces))
+            yield from ({"probabilities": row} for row in self.classifier.predict(faces))
             return
         from fer_tf.metrics.softmax import log_softmax
 
-        prepared = self.recogniser.prepare(faces.astype(np.float32))
+        prepared = self.classifier.prepare(faces.astype(np.float32))
         features, logits = (np.asarray(x) for x in self.inner.predict_on_batch(prepared))
-        probabilities = np.exp(log_softmax(logits / self.recogniser.facts.temperature)).astype(np.float32)
+        probabilities = np.exp(log_softmax(logits / self.classifier.facts.temperature)).astype(np.float32)
         for row, inside in zip(probabilities, features, strict=True):
             yield {"probabilities": row, "features": inside.ravel()}
 
 
-def _with_features(recogniser: "Recogniser") -> Any:
+def _with_features(classifier: "ExpressionClassifier") -> Any:
     """Return a model from prepared faces to what the layer ``logits`` gets, and the logits."""
     import keras
 
     from fer_tf.models import logits_of
 
-    network = recogniser.network
+    network = classifier.network
     if "logits" not in [layer.name for layer in network.layers]:
         raise UserError(
             f"Network {network.name!r} has no layer 'logits', before which its features would be. Give one that sees "

@@ -11,8 +11,8 @@ from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
 
 from fer_tf import callstring, explain, models
 from fer_tf.explain.explainer import Explainer
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.models import logits_of
-from fer_tf.recognition.recogniser import Recogniser
 
 FAST = {"vgg13", "resnet10"}
 ROWS = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in models.MODELS]
@@ -100,9 +100,9 @@ def test_maps_behind_layers_without_gradient_are_those_of_finite_differences():
 
 @pytest.mark.parametrize("method", REFERENCES)
 def test_the_shipped_network_s_maps_are_those_of_tf_keras_vis(method):
-    recogniser = Recogniser()
-    faces = recogniser.prepare(pixels(8)).numpy()
-    found = Explainer(recogniser.network, method).explain(faces)
-    maps = reference(method, recogniser.network, recogniser.facts.gradcam_layer, faces, found.classes)
+    classifier = ExpressionClassifier()
+    faces = classifier.prepare(pixels(8)).numpy()
+    found = Explainer(classifier.network, method).explain(faces)
+    maps = reference(method, classifier.network, classifier.facts.gradcam_layer, faces, found.classes)
     assert maps.max() > 0
     assert_same(found.raw, maps, method)

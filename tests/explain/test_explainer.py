@@ -10,8 +10,8 @@ from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.explain import heatmaps
 from fer_tf.explain.explainer import Explainer, class_index
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.labels import FER2013, FERPLUS, LabelSet
-from fer_tf.recognition.recogniser import Recogniser
 
 SIDES = LabelSet("sides", ("left", "right", "happy"))
 
@@ -203,16 +203,16 @@ def test_training_on_changes_the_maps_that_follow(network):
     np.testing.assert_allclose(explainer.explain(pixels(2), 0).raw, 2 * before, rtol=1e-5)
 
 
-def test_a_recogniser_s_faces_are_prepared(network):
-    recogniser = Recogniser(network)
+def test_a_classifier_s_faces_are_prepared(network):
+    classifier = ExpressionClassifier(network)
     faces = np.random.default_rng(1).integers(0, 256, (2, 40, 40, 3), dtype=np.uint8)
-    prepared = recogniser.prepare(faces).numpy()
+    prepared = classifier.prepare(faces).numpy()
     assert prepared.shape == (2, 14, 12, 1)
-    np.testing.assert_array_equal(heatmaps(recogniser, faces), heatmaps(network, prepared))
+    np.testing.assert_array_equal(heatmaps(classifier, faces), heatmaps(network, prepared))
 
 
 def test_the_shipped_network_is_explained_in_one_line():
     faces = np.random.default_rng(1).integers(0, 256, (2, 48, 48, 1), dtype=np.uint8)
-    recogniser = Recogniser()
-    heat = fer_tf.heatmaps(recogniser, faces, classes="happy")
-    assert heat.shape == (2, *recogniser.input_shape[:2]) and heat.max() <= 1
+    classifier = ExpressionClassifier()
+    heat = fer_tf.heatmaps(classifier, faces, classes="happy")
+    assert heat.shape == (2, *classifier.input_shape[:2]) and heat.max() <= 1

@@ -7,8 +7,8 @@ import pytest
 from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.explain.faithfulness import Faithfulness, centre_maps, random_maps
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.labels import LabelSet
-from fer_tf.recognition.recogniser import Recogniser
 
 
 def corner_judge():
@@ -19,7 +19,7 @@ def corner_judge():
     network = keras.Model(images, logits(keras.layers.GlobalAveragePooling2D()(quarter)))
     logits.set_weights([np.array([[0, 0.05]], np.float32)])
     network.facts = models.Facts(LabelSet("brightness", ("dark", "bright")), 8)
-    return Recogniser(network)
+    return ExpressionClassifier(network)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.explain.pictures import VIEW, Options, PictureExplainer
 from fer_tf.faces.detectors import Detections
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.labels import LabelSet
-from fer_tf.recognition.recogniser import Recogniser
 
 PORTRAIT = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
 SIDES = LabelSet("sides", ("left", "right"))
@@ -90,7 +90,7 @@ def test_distributions_are_those_that_predict_gives():
     picture = np.asarray(Image.open(PORTRAIT).convert("RGB"))
     network = sides()
     (view,) = explainer(crop=False).explain(picture)
-    np.testing.assert_allclose(view.probabilities, Recogniser(network).predict(picture[None])[0], rtol=1e-5)
+    np.testing.assert_allclose(view.probabilities, ExpressionClassifier(network).predict(picture[None])[0], rtol=1e-5)
 
 
 def test_a_wrong_choice_of_faces_is_named():
@@ -100,9 +100,9 @@ def test_a_wrong_choice_of_faces_is_named():
 
 @pytest.mark.slow
 def test_a_photograph_s_distribution_is_that_of_analyze():
-    from fer_tf.recognition.analyser import Analyser
+    from fer_tf.inference.pipeline import FacePipeline
 
     (view,) = PictureExplainer().explain(np.asarray(Image.open(PORTRAIT).convert("RGB")))
-    (result,) = Analyser(faces="largest").analyse([(PORTRAIT, "hopper")])
+    (result,) = FacePipeline(faces="largest").analyze([(PORTRAIT, "hopper")])
     np.testing.assert_allclose(view.box, result.faces[0].box)
     np.testing.assert_allclose(view.probabilities, list(result.faces[0].distribution.values()), atol=1e-5)

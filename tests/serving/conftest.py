@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_tf.recognition.recogniser import Recogniser
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.serving import savedmodel
 from fer_tf.serving.session import served
 
@@ -19,14 +19,14 @@ encoded, network = small.encoded, small.network
 
 
 @pytest.fixture(scope="session")
-def recogniser():
-    return Recogniser(network())
+def classifier():
+    return ExpressionClassifier(network())
 
 
 @pytest.fixture(scope="session")
-def version(recogniser, tmp_path_factory):
+def version(classifier, tmp_path_factory):
     """The folder of an exported version."""
-    return savedmodel.export(recogniser, tmp_path_factory.mktemp("saved_models") / "moods", max_faces=3)
+    return savedmodel.export(classifier, tmp_path_factory.mktemp("saved_models") / "moods", max_faces=3)
 
 
 @pytest.fixture(scope="session")

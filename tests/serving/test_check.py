@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from fer_tf.errors import UserError
-from fer_tf.recognition.recogniser import Recogniser
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.serving import check, savedmodel
 from fer_tf.serving.signatures import FACES, Signatures
 
@@ -24,17 +24,17 @@ class FacesOnly(Signatures):
         return {FACES: super().functions()[FACES]}
 
     def variables(self):
-        return [v.value for v in self.recogniser.network.variables]
+        return [v.value for v in self.classifier.network.variables]
 
 
 @pytest.fixture(scope="module")
-def signatures(recogniser):
-    return FacesOnly(recogniser)
+def signatures(classifier):
+    return FacesOnly(classifier)
 
 
 @pytest.fixture(scope="module")
-def samples(recogniser):
-    return {FACES: check.samples(recogniser)[FACES]}
+def samples(classifier):
+    return {FACES: check.samples(classifier)[FACES]}
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +55,17 @@ def test_raw_variables_pass_and_are_stored_once(written, signatures, samples):
 def test_a_module_that_holds_keras_is_caught(signatures, samples, tmp_path):
     """What loads in Python and answers no request of the server, with its weights stored twice."""
     module = tf.Module()
-    module.network = signatures.recogniser.network
+    module.network = signatures.classifier.network
     tf.saved_model.save(module, str(tmp_path), signatures=signatures.functions())
     faces = samples[FACES]["faces"]
     again = tf.saved_model.load(str(tmp_path)).signatures[FACES](faces=tf.constant(faces))
-    np.testing.assert_allclose(again["probabilities"], signatures.recogniser.predict(faces), atol=1e-5)
+    np.testing.assert_allclose(again["probabilities"], signatures.classifier.predict(faces), atol=1e-5)
     with pytest.raises(tf.errors.FailedPreconditionError, match="Could not find variable"):
         check.check(tmp_path, signatures, samples)
 
 
 def test_other_weights_are_caught(written, samples):
-    other = FacesOnly(Recogniser(small.network(seed=4)))
+    other = FacesOnly(ExpressionClassifier(small.network(seed=4)))
     with pytest.raises(RuntimeError, match="predict_faces: probabilities is not what Keras gives"):
         check.check(written, other, samples)
 
@@ -87,14 +87,14 @@ def test_outputs_are_compared_one_by_one():
             check.compare("x", {**wanted, **changed}, wanted)
 
 
-def test_a_version_that_fails_its_check_is_not_put_into_place(recogniser, tmp_path, monkeypatch):
+def test_a_version_that_fails_its_check_is_not_put_into_place(classifier, tmp_path, monkeypatch):
     def fails(*_):
         raise RuntimeError("not what Keras gives")
 
     monkeypatch.setattr(check, "check", fails)
     monkeypatch.setattr(savedmodel, "write", lambda signatures, folder: (folder / "saved_model.pb").touch())
     with pytest.raises(RuntimeError, match="not what Keras"):
-        savedmodel.export(recogniser, tmp_path / "moods")
+        savedmodel.export(classifier, tmp_path / "moods")
     assert [p.name for p in (tmp_path / "moods").iterdir()] == [".lock"] and not (tmp_path / "models.config").exists()
 
 
@@ -107,7 +107,7 @@ def test_a_version_that_fails_its_check_is_not_put_into_place(recogniser, tmp_pa
         ({"max_pixels": 0}, "max_pixels=0"),
     ],
 )
-def test_wrong_options_leave_nothing(recogniser, tmp_path, options, message):
+def test_wrong_options_leave_nothing(classifier, tmp_path, options, message):
     with pytest.raises(UserError, match=message):
-        savedmodel.export(recogniser, tmp_path / "moods", **options)
+        savedmodel.export(classifier, tmp_path / "moods", **options)
     assert not [p for p in (tmp_path / "moods").iterdir() if p.name != ".lock"]

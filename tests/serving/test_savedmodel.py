@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from tensorflow.core.protobuf import saved_model_pb2
 
-from fer_tf.recognition.recogniser import Recogniser
+from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.serving import check, savedmodel, warmup
 from fer_tf.serving.signatures import ENCODED_FACES, FACES, PHOTOGRAPHS, Signatures
 
@@ -76,16 +76,16 @@ def test_nothing_in_the_graph_needs_python_or_a_compiler(graph):
     assert sys.prefix.encode() not in graph.SerializeToString()
 
 
-def test_the_weights_are_stored_once(version, recogniser):
-    weights = sum(v.numpy().nbytes for v in Signatures(recogniser).variables())
-    own = sum(np.prod(v.shape) * 4 for v in recogniser.network.variables)
+def test_the_weights_are_stored_once(version, classifier):
+    weights = sum(v.numpy().nbytes for v in Signatures(classifier).variables())
+    own = sum(np.prod(v.shape) * 4 for v in classifier.network.variables)
     stored = sum(p.stat().st_size for p in (version / "variables").glob("variables.data*"))
     assert own < weights and weights <= stored <= 1.1 * weights
 
 
-def test_every_signature_equals_keras_in_a_version_1_session(run, recogniser):
-    given = check.samples(recogniser, 5)
-    wanted = check.expected(Signatures(recogniser, max_faces=3), given)
+def test_every_signature_equals_keras_in_a_version_1_session(run, classifier):
+    given = check.samples(classifier, 5)
+    wanted = check.expected(Signatures(classifier, max_faces=3), given)
     assert (wanted[PHOTOGRAPHS]["count"] >= 1).sum() >= 4
     for name, inputs in given.items():
         found = run(name, inputs)
@@ -99,7 +99,7 @@ def test_every_signature_equals_keras_in_a_version_1_session(run, recogniser):
     assert np.ptp(wanted[FACES]["probabilities"], axis=0).max() > 0.01
 
 
-def test_bad_rows_are_flagged_and_the_others_answered(run, recogniser, good, bad):
+def test_bad_rows_are_flagged_and_the_others_answered(run, classifier, good, bad):
     files = [good["jpeg"], *bad.values(), good["gray bmp"], good["moving gif"], good["webp"]]
     found = run(ENCODED_FACES, {"image_bytes": strings(*files)})
     kept = [0, len(files) - 3, len(files) - 2, len(files) - 1]
@@ -114,8 +114,8 @@ def test_bad_rows_are_flagged_and_the_others_answered(run, recogniser, good, bad
         assert found["label"][i] == CLASSES[found["probabilities"][i].argmax()] == CLASSES[found["label_id"][i]]
 
 
-def test_bad_photographs_are_flagged_and_the_others_analysed(run, recogniser, portrait, bad):
-    drawn = check.samples(recogniser)[PHOTOGRAPHS]["image_bytes"][0]
+def test_bad_photographs_are_flagged_and_the_others_analysed(run, classifier, portrait, bad):
+    drawn = check.samples(classifier)[PHOTOGRAPHS]["image_bytes"][0]
     found = run(PHOTOGRAPHS, {"image_bytes": strings(bad["empty"], portrait, bad["cut jpeg"], drawn)})
     assert found["valid"].tolist() == [False, True, False, True] and found["count"].tolist() == [0, 1, 0, 1]
     assert found["size"].tolist() == [[0, 0], [600, 512], [0, 0], [320, 320]]
@@ -137,25 +137,25 @@ def test_all_bad_or_no_rows_at_all(run, bad):
     assert run(FACES, {"faces": np.zeros((0, 9, 9, 3), np.uint8)})["probabilities"].shape == (0, 4)
 
 
-def test_faces_of_any_size_gray_or_coloured(run, recogniser):
+def test_faces_of_any_size_gray_or_coloured(run, classifier):
     rng = np.random.default_rng(2)
     for shape in ((2, 32, 32, 1), (3, 32, 32, 3), (1, 200, 150, 3), (2, 5, 7, 1), (1, 1, 1, 1)):
         faces = rng.integers(0, 256, shape).astype(np.uint8)
         found = run(FACES, {"faces": faces})
-        np.testing.assert_allclose(found["probabilities"], recogniser.predict(faces), atol=1e-5)
+        np.testing.assert_allclose(found["probabilities"], classifier.predict(faces), atol=1e-5)
         assert found["valid"].all() and len(found["valid"]) == len(faces)
     for shape in ((1, 8, 8, 2), (1, 8, 8, 4), (1, 0, 8, 3)):
         with pytest.raises(tf.errors.InvalidArgumentError, match="faces"):
             run(FACES, {"faces": np.zeros(shape, np.uint8)})
 
 
-def test_large_faces_are_shrunk_smoothly(run, recogniser):
+def test_large_faces_are_shrunk_smoothly(run, classifier):
     """Without antialiasing, thin lines would become large faults."""
     rng = np.random.default_rng(0)
     large = Image.fromarray(rng.integers(0, 256, (320, 320)).astype(np.uint8))
     small = large.resize((32, 32), Image.Resampling.BILINEAR)
     found = run(ENCODED_FACES, {"image_bytes": strings(encoded(large, "PNG"), encoded(small, "PNG"))})["probabilities"]
-    prepared = [recogniser.prepare(np.asarray(p)[None, ..., None]).numpy() for p in (large, small)]
+    prepared = [classifier.prepare(np.asarray(p)[None, ..., None]).numpy() for p in (large, small)]
     assert np.abs(prepared[0] - prepared[1]).mean() < 0.6
     np.testing.assert_allclose(found[0], found[1], atol=0.02)
 
@@ -215,6 +215,6 @@ def test_it_loads_with_plain_tensorflow(version, run, portrait, tmp_path):
 
 
 def test_the_shipped_network_in_colour_and_mirrored(tmp_path):
-    shipped = savedmodel.export(Recogniser("default", flip=True), tmp_path / "faces", version=7)
+    shipped = savedmodel.export(ExpressionClassifier("default", flip=True), tmp_path / "faces", version=7)
     assert shipped == tmp_path / "faces" / "7"
-    assert savedmodel.export(Recogniser(network(channels=3)), tmp_path / "faces").name == "8"
+    assert savedmodel.export(ExpressionClassifier(network(channels=3)), tmp_path / "faces").name == "8"

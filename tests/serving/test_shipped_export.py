@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fer_tf.recognition.recogniser import Recogniser
+from fer_tf.inference.classifier import ExpressionClassifier
 
 ROOT = Path(__file__).parents[2] / "saved_models"
 
@@ -14,13 +14,13 @@ ROOT = Path(__file__).parents[2] / "saved_models"
 @pytest.mark.slow
 def test_the_shipped_export_answers_as_the_shipped_network():
     newest = max((ROOT / "faces").glob("[0-9]*"), key=lambda p: int(p.name))
-    recogniser = Recogniser()
+    classifier = ExpressionClassifier()
     faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1)).astype(np.uint8)
     loaded = tf.saved_model.load(newest)
     found = loaded.signatures["predict_faces"](faces=tf.constant(faces))
-    np.testing.assert_allclose(found["probabilities"], recogniser.predict(faces), atol=1e-5)
+    np.testing.assert_allclose(found["probabilities"], classifier.predict(faces), atol=1e-5)
     labels = (newest / "assets" / "labels.txt").read_text().split()
-    assert tuple(labels) == recogniser.label_set.classes
+    assert tuple(labels) == classifier.label_set.classes
 
 
 def test_every_exported_model_has_its_line_in_the_servers_configuration():

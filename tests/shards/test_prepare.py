@@ -319,7 +319,7 @@ def test_settings_may_change_until_a_shard_is_there(faces, tmp_path):
 @pytest.mark.slow
 def test_the_shipped_network_s_answers_are_those_of_predict(tmp_path):
     from fer_tf import datasets
-    from fer_tf.recognition.recogniser import Recogniser
+    from fer_tf.inference.classifier import ExpressionClassifier
 
     table = datasets.load("synthetic(faces=70)")
     for name, image in zip(table.ids, table.images, strict=True):
@@ -328,14 +328,14 @@ def test_the_shipped_network_s_answers_are_those_of_predict(tmp_path):
     prepare(tmp_path / "faces", tmp_path / "out", options)
     found = [r["probabilities"] for r in records(tmp_path / "out")]
     order = np.argsort([f"a/{name}.png" for name in table.ids])
-    np.testing.assert_allclose(np.stack(found), Recogniser("default").predict(table.images)[order], atol=1e-5)
+    np.testing.assert_allclose(np.stack(found), ExpressionClassifier("default").predict(table.images)[order], atol=1e-5)
     both = ShardOptions(size=48, faces="whole", model="default", features=True, shard_images=66)
     prepare(tmp_path / "faces", tmp_path / "both", both)
     columns = np.load(tmp_path / "both" / "shard-00000.npz")
     np.testing.assert_allclose(columns["probabilities"], np.stack(found)[:66], atol=1e-4)
     # The head on the features gives the distribution back.
-    recogniser = Recogniser("default")
-    kernel, bias = (np.asarray(w) for w in recogniser.network.get_layer("logits").get_weights())
-    logits = (columns["features"] @ kernel + bias) / recogniser.facts.temperature
+    classifier = ExpressionClassifier("default")
+    kernel, bias = (np.asarray(w) for w in classifier.network.get_layer("logits").get_weights())
+    logits = (columns["features"] @ kernel + bias) / classifier.facts.temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), columns["probabilities"], atol=1e-5)

@@ -72,7 +72,7 @@ class Face:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Analysed:
+class ImageResult:
     """What was found in one photograph or frame, or why it could not be read.
 
     Attributes:

@@ -15,16 +15,15 @@ import numpy as np
 from fer_tf.errors import DataError, UserError
 from fer_tf.faces import photographs, reading
 from fer_tf.faces.reading import Reading
-from fer_tf.recognition import sources
-from fer_tf.recognition.following import GAP
-from fer_tf.recognition.records import Analysed, Face, Prediction
-from fer_tf.recognition.tracking import tracked
+from fer_tf.inference import sources
+from fer_tf.inference.records import Face, ImageResult, Prediction
+from fer_tf.inference.tracking import GAP, tracked
 
 if TYPE_CHECKING:
     import keras
 
-    from fer_tf.recognition.analyser import Analyser
-    from fer_tf.recognition.recogniser import Recogniser
+    from fer_tf.inference.classifier import ExpressionClassifier
+    from fer_tf.inference.pipeline import FacePipeline
 
 # Networks that are kept; more models than this in turn are loaded again and again.
 KEPT = 4
@@ -72,12 +71,12 @@ def analyze(
     if not isinstance(every, int) or every < 1:
         raise UserError(f"every={every!r} is out of range. Expected 1 or more.")
     given = [images] if isinstance(images, Input) else list(images)
-    using = _analyser(_key(model), detector, faces, flip, follow, fast)
+    using = _pipeline(_key(model), detector, faces, flip, follow, fast)
     readings = list(_read_now(given)) if len(given) == 1 and _is_one_picture(given[0]) else None
     if readings is not None:
-        results: Iterable[Analysed] = using.analyse_batch(readings)
+        results: Iterable[ImageResult] = using.analyze_batch(readings)
     else:
-        results = using.analyse_batches(_batches(given, every))
+        results = using.analyze_batches(_batches(given, every))
     found, reasons = [], []
     for result in tracked(results, smooth):
         found += result.faces
@@ -111,7 +110,7 @@ def predict(
         UserError: arrays of another shape, or values outside 0 to 255.
         DataError: a file cannot be read.
     """
-    using = _recogniser(_key(model), flip, fast)
+    using = _classifier(_key(model), flip, fast)
     if isinstance(images, str | Path):
         raise UserError(f"predict takes several faces, got {str(images)!r}. Give a list: [{str(images)!r}].")
     if not isinstance(images, np.ndarray):
@@ -170,24 +169,24 @@ def _key(model: "keras.Model | Path | str") -> "tuple[keras.Model | str, int]":
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _recogniser(key: "tuple[keras.Model | str, int]", flip: bool, fast: bool = False) -> "Recogniser":
-    from fer_tf.recognition.recogniser import Recogniser
+def _classifier(key: "tuple[keras.Model | str, int]", flip: bool, fast: bool = False) -> "ExpressionClassifier":
+    from fer_tf.inference.classifier import ExpressionClassifier
 
-    return Recogniser(key[0], flip, fast)
+    return ExpressionClassifier(key[0], flip, fast)
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _analyser(
+def _pipeline(
     key: "tuple[keras.Model | str, int]",
     detector: str | None,
     faces: str,
     flip: bool,
     follow: float = GAP,
     fast: bool = False,
-) -> "Analyser":
-    from fer_tf.recognition.analyser import Analyser
+) -> "FacePipeline":
+    from fer_tf.inference.pipeline import FacePipeline
 
-    return Analyser(key[0], detector, faces, flip, follow=follow, fast=fast)
+    return FacePipeline(key[0], detector, faces, flip, follow=follow, fast=fast)
 
 
 def _warn(name: str, reason: str) -> None:

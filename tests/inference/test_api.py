@@ -13,7 +13,7 @@ from PIL import Image
 
 import fer_tf
 from fer_tf.errors import DataError, UserError
-from fer_tf.recognition import api
+from fer_tf.inference import api
 
 
 @pytest.fixture(scope="module")
@@ -98,16 +98,16 @@ def test_predict_takes_arrays_and_files(astronaut, tmp_path):
 def test_networks_are_loaded_once_and_a_changed_file_again(astronaut, tmp_path):
     from fer_tf import models, pretrained
 
-    assert api._analyser(api._key("default"), None, "all", False) is api._analyser(
+    assert api._pipeline(api._key("default"), None, "all", False) is api._pipeline(
         api._key("default"), None, "all", False
     )
     network = pretrained.load_model()
     path = tmp_path / "m.keras"
     models.save(network, path, network.facts)
-    first = api._recogniser(api._key(path), False)
-    assert api._recogniser(api._key(str(path)), False) is first
+    first = api._classifier(api._key(path), False)
+    assert api._classifier(api._key(str(path)), False) is first
     os.utime(path, ns=(1, 1))
-    assert api._recogniser(api._key(path), False) is not first
+    assert api._classifier(api._key(path), False) is not first
 
 
 def in_a_new_process(code):
@@ -131,7 +131,7 @@ def test_predict_is_a_function_and_a_module_whatever_was_imported(imports):
     assert callable(fer_tf.predict)
     import fer_tf.predict
     assert callable(fer_tf.predict) and callable(fer_tf.predict.main)
-    from fer_tf.recognition import api
+    from fer_tf.inference import api
     api.predict = lambda *a, **k: (a, k)
     assert fer_tf.predict([1], flip=True) == (([1],), {{"flip": True}})
     """

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from fer_tf.errors import UserError
+from fer_tf.inference.output import CsvWriter, JsonWriter, SkippedWriter, Table
+from fer_tf.inference.records import Face, ImageResult
 from fer_tf.labels import LabelSet
-from fer_tf.recognition.records import Analysed, Face
-from fer_tf.recognition.screen import Table
-from fer_tf.recognition.tables import CsvWriter, JsonWriter, SkippedWriter
 
 TWO = LabelSet("two", ("happy", "sad"))
 POINTS = np.arange(10, dtype=np.float32).reshape(5, 2)
@@ -20,7 +19,7 @@ def face(source="a.jpg", frame=None, time=None, index=0, points=POINTS, track=No
 
 
 def result(source="a.jpg", *faces, frame=None, time=None, reason=""):
-    return Analysed(source, frame, time, None if reason else np.zeros((1, 1, 3), np.uint8), faces, reason)
+    return ImageResult(source, frame, time, None if reason else np.zeros((1, 1, 3), np.uint8), faces, reason)
 
 
 RESULTS = [

@@ -15,14 +15,14 @@ from fer_tf.faces.crops import WHICH, choose
 from fer_tf.faces.cutting import crop_faces
 from fer_tf.faces.detectors import Detections, Detector, build
 from fer_tf.faces.reading import Reading
-from fer_tf.recognition.following import GAP, check_gap, detected
-from fer_tf.recognition.recogniser import BATCH, Recogniser
-from fer_tf.recognition.records import Analysed, Face
+from fer_tf.inference.classifier import BATCH, ExpressionClassifier
+from fer_tf.inference.records import Face, ImageResult
+from fer_tf.inference.tracking import GAP, check_gap, detected
 
 DETECTOR = "retinaface"
 
 
-class Analyser:
+class FacePipeline:
     """A detector and a network at work on pictures, a batch at a time; what is in memory does not grow."""
 
     def __init__(
@@ -38,14 +38,14 @@ class Analyser:
         """Load the networks; they are compiled at the first picture.
 
         Args:
-            model: as ``Recogniser`` takes it.
+            model: as ``ExpressionClassifier`` takes it.
             detector: a detector, or a call string such as ``"retinaface(size=1024)"``; ``None`` for RetinaFace.
             faces: which of a picture: ``all``, ``largest``, or the most ``central``.
             flip: average over a face and its mirror: slightly better, twice the network's time.
             crop: find faces; else each picture is one face, framed as FER2013 frames them.
             follow: seconds of a video within which the detector looks at one frame, and faces between two looks are
-                followed (``fer_tf.recognition.following``); 0 looks at every frame.
-            fast: weights of 8 bits, as ``Recogniser`` takes it, and in RetinaFace unless a detector is given.
+                followed (``fer_tf.inference.tracking``); 0 looks at every frame.
+            fast: weights of 8 bits, as ``ExpressionClassifier`` takes it, and in RetinaFace unless a detector is given.
 
         Raises:
             UserError: an unknown name, a value out of range, or a model that cannot be used.
@@ -53,16 +53,16 @@ class Analyser:
         if faces not in WHICH:
             raise UserError(f"faces={faces!r} is unknown. Expected {', '.join(WHICH)}.")
         self.faces, self.crop, self.follow = faces, crop, check_gap(follow)
-        self.recogniser = Recogniser(model, flip, fast)
-        self.label_set = self.recogniser.label_set
+        self.classifier = ExpressionClassifier(model, flip, fast)
+        self.label_set = self.classifier.label_set
         if crop:
             own = f"{DETECTOR}(fast=True)" if fast else DETECTOR
             self.detector = build(detector or own) if detector is None or isinstance(detector, str) else detector
             concurrent = getattr(self.detector, "concurrent", False)
             self._turn = contextlib.nullcontext() if concurrent else threading.Lock()
 
-    def analyse(self, sources: Iterable[tuple[Path, str]], every: int = 1) -> Iterator[Analysed]:
-        """Analyse photographs and videos as they are read, in order.
+    def analyze(self, sources: Iterable[tuple[Path, str]], every: int = 1) -> Iterator[ImageResult]:
+        """Analyze photographs and videos as they are read, in order.
 
         Args:
             sources: files and what to call them; videos are told by their suffix and need the extra ``video``.
@@ -72,15 +72,15 @@ class Analyser:
             One result a photograph and a frame, also where there is no face; one with a reason for what cannot be
             read. The end of a damaged video is a result of its own.
         """
-        return self.analyse_batches(reading.batches(sources, every))
+        return self.analyze_batches(reading.batches(sources, every))
 
-    def analyse_batches(self, batches: Iterable[list[Reading]]) -> Iterator[Analysed]:
-        """Analyse what was read elsewhere; two batches are worked on at once."""
-        for _, found in reading.two_at_a_time(self.analyse_batch, batches):
+    def analyze_batches(self, batches: Iterable[list[Reading]]) -> Iterator[ImageResult]:
+        """Analyze what was read elsewhere; two batches are worked on at once."""
+        for _, found in reading.two_at_a_time(self.analyze_batch, batches):
             yield from found
 
-    def analyse_batch(self, batch: Sequence[Reading]) -> list[Analysed]:
-        """Analyse pictures at once: their faces share the network's batches.
+    def analyze_batch(self, batch: Sequence[Reading]) -> list[ImageResult]:
+        """Analyze pictures at once: their faces share the network's batches.
 
         Args:
             batch: pictures, each of its own size, or reasons; what has neither, the end of a video, is left out.
@@ -89,7 +89,7 @@ class Analyser:
         rows = self._rows(read) if read else []
         faces = {id(r): self._records(r, *row) for r, row in zip(read, rows, strict=True)}
         return [
-            Analysed(r.source, r.video_frame, r.time, r.picture, faces.get(id(r), ()), r.reason)
+            ImageResult(r.source, r.video_frame, r.time, r.picture, faces.get(id(r), ()), r.reason)
             for r in batch
             if r.picture is not None or r.reason
         ]
@@ -98,7 +98,7 @@ class Analyser:
         """Return each picture's faces and their distributions (F, C)."""
         pictures = [r.picture for r in read]
         if not self.crop:
-            return list(zip(map(_whole, pictures), self.recogniser.predict(pictures)[:, None], strict=True))
+            return list(zip(map(_whole, pictures), self.classifier.predict(pictures)[:, None], strict=True))
         with self._turn:
             found = detected(read, self.detector.detect, self.follow)
         found = [choose(f, self.faces, p.shape) for f, p in zip(found, pictures, strict=True)]
@@ -108,15 +108,15 @@ class Analyser:
 
     def _recognised(self, pictures: Sequence[np.ndarray], frames: Sequence[np.ndarray]) -> np.ndarray:
         """Cut faces out and return their distributions (F, C); not all faces of a crowd are in memory at once."""
-        size, waiting, found = self.recogniser.facts.face_size, [], []
+        size, waiting, found = self.classifier.facts.face_size, [], []
         for picture, squares in zip(pictures, frames, strict=True):
             for start in range(0, len(squares), BATCH):
                 waiting.append(crop_faces(picture, squares[start : start + BATCH], size))
                 if sum(map(len, waiting)) >= BATCH:
-                    found.append(self.recogniser.predict(np.concatenate(waiting)))
+                    found.append(self.classifier.predict(np.concatenate(waiting)))
                     waiting = []
         if waiting:
-            found.append(self.recogniser.predict(np.concatenate(waiting)))
+            found.append(self.classifier.predict(np.concatenate(waiting)))
         return np.concatenate(found) if found else np.empty((0, len(self.label_set)), np.float32)
 
     def _records(self, read: Reading, found: Detections, probabilities: np.ndarray) -> tuple[Face, ...]:

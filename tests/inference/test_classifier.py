@@ -11,9 +11,9 @@ from PIL import Image
 import fer_tf
 from fer_tf import datasets, evaluation, models, pretrained
 from fer_tf.errors import UserError
+from fer_tf.inference.classifier import ExpressionClassifier, luma
 from fer_tf.labels import LabelSet
 from fer_tf.models import litert
-from fer_tf.recognition.recogniser import Recogniser, luma
 
 SIDES = LabelSet("sides", ("left", "right"))
 
@@ -31,7 +31,7 @@ def halves(channels=1, side=4, face=6, temperature=1.0):
 
 @pytest.fixture(scope="module")
 def shipped():
-    return Recogniser()
+    return ExpressionClassifier()
 
 
 @pytest.fixture
@@ -47,24 +47,26 @@ def sigmoid(x):
 
 
 def test_the_central_square_is_seen_and_nothing_else(face):
-    found = Recogniser(halves()).predict(face[None])
+    found = ExpressionClassifier(halves()).predict(face[None])
     np.testing.assert_allclose(found, [[1 - sigmoid(1), sigmoid(1)]], rtol=1e-6)
 
 
 def test_the_temperature_divides_the_logits(face):
-    found = Recogniser(halves(temperature=2.0)).predict(face[None])
+    found = ExpressionClassifier(halves(temperature=2.0)).predict(face[None])
     np.testing.assert_allclose(found[0, 1], sigmoid(0.5), rtol=1e-6)
 
 
 def test_with_flip_the_logits_of_the_mirror_are_averaged(face):
-    np.testing.assert_allclose(Recogniser(halves(), flip=True).predict(face[None]), [[0.5, 0.5]], rtol=1e-6)
+    np.testing.assert_allclose(ExpressionClassifier(halves(), flip=True).predict(face[None]), [[0.5, 0.5]], rtol=1e-6)
 
 
 def test_colour_becomes_gray_by_luma_and_gray_becomes_three_channels(face):
     red = np.zeros((1, 6, 6, 3), np.uint8)
     red[:, :, 3:, 0] = 100  # luma 0.299 · 100 = 29.9, a whole level: 30
-    np.testing.assert_allclose(Recogniser(halves()).predict(red)[0, 1], sigmoid(3.0), rtol=1e-6)
-    np.testing.assert_allclose(Recogniser(halves(channels=3)).predict(face[None])[0, 1], sigmoid(1), rtol=1e-6)
+    np.testing.assert_allclose(ExpressionClassifier(halves()).predict(red)[0, 1], sigmoid(3.0), rtol=1e-6)
+    np.testing.assert_allclose(
+        ExpressionClassifier(halves(channels=3)).predict(face[None])[0, 1], sigmoid(1), rtol=1e-6
+    )
 
 
 def test_gray_levels_are_the_same_bits_in_arrays_and_in_a_graph():
@@ -81,7 +83,7 @@ def test_faces_that_fit_are_seen_as_those_that_are_scaled(shipped):
     for colours in (faces, faces[..., :1]):
         expected = shipped.prepare(tf.constant(colours)).numpy()
         np.testing.assert_array_equal(shipped._fitting(colours), expected)
-    three = Recogniser(halves(channels=3))
+    three = ExpressionClassifier(halves(channels=3))
     gray = np.arange(36, dtype=np.uint8).reshape(1, 6, 6, 1)
     np.testing.assert_array_equal(three._fitting(gray), three.prepare(tf.constant(gray)).numpy())
 
@@ -102,7 +104,7 @@ def test_the_shipped_network_gives_what_evaluation_scores(shipped):
 
 
 def test_lists_of_several_sizes_keep_their_order(face):
-    reader = Recogniser(halves())
+    reader = ExpressionClassifier(halves())
     flipped, colour = face[:, ::-1], np.repeat(face[:, :, None], 3, axis=2)
     twice = np.repeat(np.repeat(face, 2, axis=0), 2, axis=1)
     found = reader.predict([face, colour, flipped, twice, face])
@@ -113,7 +115,7 @@ def test_lists_of_several_sizes_keep_their_order(face):
 
 
 def test_one_trace_serves_all_numbers_and_sizes():
-    reader = Recogniser(halves())
+    reader = ExpressionClassifier(halves())
     for n, side in ((1, 6), (3, 6), (65, 9), (2, 300)):
         assert reader.predict(np.zeros((n, side, side), np.uint8)).shape == (n, 2)
     assert reader._of_gray.experimental_get_tracing_count() == 1
@@ -133,17 +135,17 @@ def test_one_trace_serves_all_numbers_and_sizes():
 )
 def test_other_arrays_are_refused(faces, message):
     with pytest.raises(UserError, match=message):
-        Recogniser(halves()).predict(faces)
+        ExpressionClassifier(halves()).predict(faces)
 
 
 def test_models_come_by_name_by_path_or_as_they_are(tmp_path):
     with pytest.raises(UserError, match=r"No model 'nonsense'\. Expected one of default, .*\.keras"):
-        Recogniser("nonsense")
+        ExpressionClassifier("nonsense")
     network = halves()
     del network.facts
     with pytest.raises(UserError, match="does not say which classes"):
-        Recogniser(network)
-    assert fer_tf.load_model().count_params() == Recogniser("default").network.count_params()
+        ExpressionClassifier(network)
+    assert fer_tf.load_model().count_params() == ExpressionClassifier("default").network.count_params()
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = fer_tf.nonsense
 
@@ -151,7 +153,7 @@ def test_models_come_by_name_by_path_or_as_they_are(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("flip", [False, True])
 def test_a_networks_file_gives_through_litert_what_tensorflow_gives(flip):
-    of_file, held = Recogniser("default", flip), Recogniser(fer_tf.load_model("default"), flip)
+    of_file, held = ExpressionClassifier("default", flip), ExpressionClassifier(fer_tf.load_model("default"), flip)
     assert of_file._litert is not None and held._litert is None
     faces = np.random.default_rng(0).integers(0, 256, (70, 50, 60, 3)).astype(np.uint8)
     expected = held.predict(faces)
@@ -162,19 +164,19 @@ def test_a_networks_file_gives_through_litert_what_tensorflow_gives(flip):
 @pytest.mark.slow
 def test_fast_weights_of_8_bits_say_nearly_the_same(shipped):
     faces = datasets.load("synthetic(faces=210)").images
-    exact, fast = shipped.predict(faces), Recogniser("default", fast=True).predict(faces)
+    exact, fast = shipped.predict(faces), ExpressionClassifier("default", fast=True).predict(faces)
     off = np.abs(fast - exact)
     assert 0 < off.max() < 0.1 and np.median(off.max(axis=1)) < 0.01
     assert (fast.argmax(axis=1) == exact.argmax(axis=1)).mean() > 0.97
     # A row does not depend on the others of its batch.
-    np.testing.assert_allclose(Recogniser("default", fast=True).predict(faces[7:8]), fast[7:8], atol=1e-6)
+    np.testing.assert_allclose(ExpressionClassifier("default", fast=True).predict(faces[7:8]), fast[7:8], atol=1e-6)
     sure = fer_tf.predict(faces[:5], fast=True)
     np.testing.assert_array_equal(sure.probabilities, fast[:5])
 
 
 def test_fast_is_refused_where_it_cannot_be(face, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"fast=True is for shipped names and \.keras files"):
-        Recogniser(halves(), fast=True)
+        ExpressionClassifier(halves(), fast=True)
 
     def refuse(_):
         raise ValueError("LiteRT does not take this network.")
@@ -182,7 +184,7 @@ def test_fast_is_refused_where_it_cannot_be(face, tmp_path, monkeypatch):
     monkeypatch.setenv("FER_TF_CACHE", str(tmp_path))
     monkeypatch.setattr(litert, "convert", refuse)
     with pytest.raises(UserError, match=r"fast=True: LiteRT does not take this network\. Leave it out"):
-        Recogniser("default", fast=True).predict(face[None])
+        ExpressionClassifier("default", fast=True).predict(face[None])
 
 
 @pytest.mark.slow
@@ -192,19 +194,19 @@ def test_a_conversion_is_kept_until_the_file_is_another(face, tmp_path, monkeypa
     monkeypatch.setattr(litert, "convert", lambda prepared: counted.append(1) or convert(prepared))
     path = tmp_path / "network.keras"
     shutil.copy(pretrained.path_of("default"), path)
-    first = Recogniser(path).predict(face[None])
-    np.testing.assert_array_equal(Recogniser("default").predict(face[None]), first)
+    first = ExpressionClassifier(path).predict(face[None])
+    np.testing.assert_array_equal(ExpressionClassifier("default").predict(face[None]), first)
     assert len(counted) == 1
-    Recogniser(path, flip=True).predict(face[None])
-    Recogniser(path, fast=True).predict(face[None])
+    ExpressionClassifier(path, flip=True).predict(face[None])
+    ExpressionClassifier(path, fast=True).predict(face[None])
     assert len(counted) == 3
     shutil.copy(pretrained.path_of("fer2013"), path)
-    assert Recogniser(path).predict(face[None]).shape[1] == 7 and len(counted) == 4
+    assert ExpressionClassifier(path).predict(face[None]).shape[1] == 7 and len(counted) == 4
 
 
 def test_a_network_in_the_callers_hands_may_be_trained_on(face):
     network = fer_tf.load_model("default")
-    reader = Recogniser(network)
+    reader = ExpressionClassifier(network)
     before = reader.predict(face[None])
     for variable in network.trainable_variables:
         variable.assign(variable * 0)
@@ -217,6 +219,6 @@ def test_a_network_that_litert_does_not_take_stays_with_tensorflow(shipped, face
 
     monkeypatch.setenv("FER_TF_CACHE", str(tmp_path))
     monkeypatch.setattr(litert, "convert", refuse)
-    reader = Recogniser("default")
+    reader = ExpressionClassifier("default")
     np.testing.assert_allclose(reader.predict(face[None]), shipped.predict(face[None]), atol=2e-6)
     assert reader._litert is None

@@ -10,9 +10,9 @@ import pytest
 from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.faces import photographs, reading
+from fer_tf.inference.classifier import ExpressionClassifier
+from fer_tf.inference.pipeline import FacePipeline
 from fer_tf.labels import LabelSet
-from fer_tf.recognition.analyser import Analyser
-from fer_tf.recognition.recogniser import Recogniser
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).parents[1] / "faces" / "drawn.py")
 drawn = importlib.util.module_from_spec(SPEC)
@@ -35,13 +35,13 @@ def network():
     return shades()
 
 
-def analyser(network, **options):
-    return Analyser(network, options.pop("detector", None) or drawn.RedSquares(), **options)
+def pipeline(network, **options):
+    return FacePipeline(network, options.pop("detector", None) or drawn.RedSquares(), **options)
 
 
-def in_folder(analyser, folder, every=1):
+def in_folder(pipeline, folder, every=1):
     found = photographs.find(folder, suffixes=(*photographs.SUFFIXES, *photographs.VIDEO_SUFFIXES))
-    return list(analyser.analyse(found, every))
+    return list(pipeline.analyze(found, every))
 
 
 def flat(results):
@@ -58,12 +58,12 @@ def folder(tmp_path_factory):
 
 
 def test_batches_over_photographs_equal_one_by_one_and_keep_the_order(network, folder):
-    using = analyser(network)
+    using = pipeline(network)
     together = in_folder(using, folder)
     assert [r.source for r in together] == sorted(p.name for p in folder.iterdir())
     assert [len(r.faces) for r in together] == [i % 3 for i in range(21)]
     alone = [
-        using.analyse_batch([reading.Reading(r.source, None, photographs.read(folder / r.source))])[0] for r in together
+        using.analyze_batch([reading.Reading(r.source, None, photographs.read(folder / r.source))])[0] for r in together
     ]
     for one, other in zip(flat(together), flat(alone), strict=True):
         np.testing.assert_allclose(one.pop("distribution")["bright"], other.pop("distribution")["bright"], atol=2e-6)
@@ -71,12 +71,14 @@ def test_batches_over_photographs_equal_one_by_one_and_keep_the_order(network, f
     assert [f["index"] for f in flat(together)][:4] == [0, 0, 1, 0]
 
 
-def test_a_face_has_what_the_recogniser_says_of_its_pixels(network, tmp_path):
+def test_a_face_has_what_the_classifier_says_of_its_pixels(network, tmp_path):
     drawn.save(tmp_path / "x.png", drawn.photograph((40, 30, 64)))
     detector = drawn.RedSquares(landmarks=False)
-    ((face,),) = [r.faces for r in in_folder(analyser(network, detector=detector), tmp_path)]
+    ((face,),) = [r.faces for r in in_folder(pipeline(network, detector=detector), tmp_path)]
     # Without landmarks the face is its box: red 250,20,20 above 200,20,20, gray by luma 89 and 74 (half the rows each).
-    expected = Recogniser(network).predict(np.repeat([[89] * 8, [74] * 8], 4, axis=0)[None].astype(np.uint8))[0]
+    expected = ExpressionClassifier(network).predict(np.repeat([[89] * 8, [74] * 8], 4, axis=0)[None].astype(np.uint8))[
+        0
+    ]
     assert face.box == (40, 30, 104, 94) and face.landmarks is None and face.label == "dark"
     assert list(face.distribution) == ["dark", "bright"]
     np.testing.assert_allclose(list(face.distribution.values()), expected, atol=0.02)
@@ -87,46 +89,46 @@ def test_faces_of_a_crowd_are_recognised_in_parts(network):
     places = [(8 + 20 * x, 8 + 20 * y, 12) for y in range(10) for x in range(15)]
     picture = drawn.photograph(*places, width=320, height=220)
     sizes = []
-    using = analyser(network)
-    predict = using.recogniser.predict
-    using.recogniser.predict = lambda faces: sizes.append(len(faces)) or predict(faces)
-    (result,) = using.analyse_batch([reading.Reading("crowd", None, picture)])
+    using = pipeline(network)
+    predict = using.classifier.predict
+    using.classifier.predict = lambda faces: sizes.append(len(faces)) or predict(faces)
+    (result,) = using.analyze_batch([reading.Reading("crowd", None, picture)])
     assert len(result.faces) == 150 and sizes == [64, 64, 22]
 
 
 def test_which_faces(network):
     picture = reading.Reading("x", None, drawn.photograph((10, 20, 30), (70, 20, 50)))
-    boxes = {w: [f.box[0] for f in analyser(network, faces=w).analyse_batch([picture])[0].faces]
+    boxes = {w: [f.box[0] for f in pipeline(network, faces=w).analyze_batch([picture])[0].faces]
              for w in ("all", "largest", "central")}  # fmt: skip
     assert boxes == {"all": [10, 70], "largest": [70], "central": [70]}
     with pytest.raises(UserError, match="faces='biggest' is unknown"):
-        analyser(network, faces="biggest")
+        pipeline(network, faces="biggest")
 
 
 def test_without_cropping_pictures_are_faces(network, folder):
-    results = in_folder(Analyser(network, crop=False), folder)
+    results = in_folder(FacePipeline(network, crop=False), folder)
     assert [len(r.faces) for r in results] == [1] * 21
     face = results[1].faces[0]
     assert face.box == (0, 0, 176, 120) and face.score is None and face.landmarks is None
-    expected = Recogniser(network).predict([photographs.read(folder / "01.png")])[0]
+    expected = ExpressionClassifier(network).predict([photographs.read(folder / "01.png")])[0]
     np.testing.assert_allclose(list(face.distribution.values()), expected, rtol=1e-6)
 
 
 def test_a_video_has_frames_and_times_and_reading_it_is_lazy(network, tmp_path):
     write_video(tmp_path / "v.mp4", [16, 24, 0, 40, 48, 56])
-    results = in_folder(analyser(network), tmp_path)
+    results = in_folder(pipeline(network), tmp_path)
     assert [(r.frame, round(r.time, 2), len(r.faces)) for r in results] == [
         (0, 0.0, 1), (1, 0.1, 1), (2, 0.2, 0), (3, 0.3, 1), (4, 0.4, 1), (5, 0.5, 1),
     ]  # fmt: skip
     assert [(f["frame"], f["time"]) for f in flat(results)] == [(0, 0), (1, 0.1), (3, 0.3), (4, 0.4), (5, 0.5)]
-    assert [r.frame for r in in_folder(analyser(network), tmp_path, every=2)] == [0, 2, 4]
+    assert [r.frame for r in in_folder(pipeline(network), tmp_path, every=2)] == [0, 2, 4]
 
 
 def test_faces_of_a_fast_video_are_followed_between_looks(network, tmp_path):
     write_video(tmp_path / "v.mp4", range(10, 34, 2), rate=25)
     boxes = {}
     for follow in (0.0, 0.16):
-        using, looked = analyser(network, follow=follow), []
+        using, looked = pipeline(network, follow=follow), []
         detect = using.detector.detect
         using.detector.detect = lambda pictures, d=detect, seen=looked: seen.append(len(pictures)) or d(pictures)
         results = in_folder(using, tmp_path)
@@ -141,7 +143,7 @@ def test_faces_of_a_fast_video_are_followed_between_looks(network, tmp_path):
 def test_pictures_in_memory_do_not_grow_with_the_video(network, tmp_path):
     write_video(tmp_path / "v.mp4", range(10, 110))
     read, most = 0, 0
-    using, frames = analyser(network), photographs.frames
+    using, frames = pipeline(network), photographs.frames
 
     def counted(*arguments):
         nonlocal read
@@ -151,7 +153,7 @@ def test_pictures_in_memory_do_not_grow_with_the_video(network, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(photographs, "frames", counted)
-        for number, _ in enumerate(using.analyse([(tmp_path / "v.mp4", "v.mp4")])):
+        for number, _ in enumerate(using.analyze([(tmp_path / "v.mp4", "v.mp4")])):
             most = max(most, read - number)
     assert read == 100 and most <= reading.AHEAD + 3 * reading.BATCH + 1
 
@@ -160,7 +162,7 @@ def test_a_damaged_video_gives_its_frames_and_a_reason(network, tmp_path):
     write_video(tmp_path / "v.mp4", range(10, 40))
     data = (tmp_path / "v.mp4").read_bytes()
     (tmp_path / "v.mp4").write_bytes(data[: len(data) * 2 // 3])
-    *frames, end = in_folder(analyser(network), tmp_path)
+    *frames, end = in_folder(pipeline(network), tmp_path)
     assert len(frames) > 5 and all(len(r.faces) == 1 for r in frames)
     assert end.picture is None and end.frame is None and end.reason.startswith("damaged video (")
 
@@ -176,7 +178,7 @@ def test_a_detector_for_one_thread_is_asked_by_one_at_a_time(network, folder):
             self.inside -= 1
             return found
 
-    assert len(flat(in_folder(analyser(network, detector=Alone()), folder))) == 21
+    assert len(flat(in_folder(pipeline(network, detector=Alone()), folder))) == 21
 
 
 def write_video(path, positions, rate=10):
@@ -192,7 +194,7 @@ def write_video(path, positions, rate=10):
 
 def test_fast_asks_for_the_fast_detector_unless_one_is_given(monkeypatch):
     asked = []
-    monkeypatch.setattr("fer_tf.recognition.analyser.build", lambda text: asked.append(text) or drawn.RedSquares())
+    monkeypatch.setattr("fer_tf.inference.pipeline.build", lambda text: asked.append(text) or drawn.RedSquares())
     for fast, detector in ((True, None), (False, None), (True, "hog")):
-        assert Analyser("default", detector, fast=fast).recogniser.fast is fast
+        assert FacePipeline("default", detector, fast=fast).classifier.fast is fast
     assert asked == ["retinaface(fast=True)", "retinaface", "hog"]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from fer_tf import labels
-from fer_tf.recognition.drawing import annotated, colours
-from fer_tf.recognition.records import Face
+from fer_tf.inference.drawing import annotated, colours
+from fer_tf.inference.records import Face
 
 GRAY = np.full((480, 640, 3), 128, np.uint8)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fer_tf.recognition.records import Face
+from fer_tf.inference.records import Face
 
 # A colour a class, by its spelling in conversions (fer_tf.labels.SYNONYMS); Okabe and Ito's and two that go with them.
 CLASS_COLOURS = {

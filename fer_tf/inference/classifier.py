@@ -25,7 +25,7 @@ BATCH = 64
 LITERT = "litert-1"
 
 
-class Recogniser(tf.Module):
+class ExpressionClassifier(tf.Module):
     """A network with what is before it (size, gray, centre crop) and after it (temperature, softmax).
 
     The methods on tensors run in a graph; ``predict`` is for arrays.
@@ -43,7 +43,7 @@ class Recogniser(tf.Module):
         Raises:
             UserError: no such model, one without facts, or ``fast`` with a network in memory.
         """
-        super().__init__(name="recogniser")
+        super().__init__(name="classifier")
         self._shared = isinstance(model, keras.Model)
         if fast and self._shared:
             raise UserError("fast=True is for shipped names and .keras files: a network in memory may be trained on.")

@@ -1,6 +1,5 @@
-"""A camera made of a list of pictures; no machine of the tests has one."""
-
 import itertools
+import os
 import sys
 import threading
 
@@ -9,7 +8,78 @@ import pytest
 
 from fer_tf.errors import UserError
 from fer_tf.faces import photographs
-from fer_tf.recognition import webcam
+from fer_tf.inference import sources
+from fer_tf.inference.annotation import check_folder, output_names
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+
+
+def test_files_and_folders_are_found_once_in_order(tmp_path):
+    touch(tmp_path, "b/y.jpg", "b/c/x.png", "a.jpg", "v.mp4", "notes.txt")
+    notes = {}
+    given = [
+        tmp_path / "b" / "y.jpg",
+        tmp_path / "b",
+        tmp_path / "v.mp4",
+        tmp_path / "gone.jpg",
+        tmp_path / "notes.txt",
+    ]
+    found = sources.find(given, notes.__setitem__)
+    assert [(f.relative, f.source) for f in found] == [
+        ("y.jpg", str(tmp_path / "b" / "y.jpg")),
+        ("c/x.png", str(tmp_path / "b" / "c" / "x.png")),
+        ("v.mp4", str(tmp_path / "v.mp4")),
+    ]
+    assert notes[str(tmp_path / "gone.jpg")] == "no such file or folder."
+    assert notes[str(tmp_path / "notes.txt")].startswith("no picture by its suffix")
+
+
+def test_nothing_to_read_names_the_first_path(tmp_path):
+    with pytest.raises(UserError, match="one: no such file or folder"):
+        sources.find([tmp_path / "one", tmp_path / "two"], lambda *_: None)
+
+
+def test_without_the_extra_videos_are_left_out_or_refused(tmp_path, monkeypatch):
+    touch(tmp_path, "x.jpg", "v.mp4")
+
+    def missing():
+        raise UserError("Videos need PyAV.")
+
+    monkeypatch.setattr(photographs, "import_av", missing)
+    notes = {}
+    assert [f.relative for f in sources.find([tmp_path], notes.__setitem__)] == ["x.jpg"]
+    assert notes == {str(tmp_path / "v.mp4"): "Videos need PyAV."}
+    with pytest.raises(UserError, match="need PyAV"):
+        sources.find([tmp_path / "v.mp4"], notes.__setitem__)
+
+
+def test_annotated_copies_have_names_of_their_own(tmp_path):
+    touch(tmp_path, "p/a.jpg", "p/A.png", "p/s/a.jpg", "q/a.jpg")
+    names = output_names(sources.find([tmp_path / "p", tmp_path / "q" / "a.jpg"], lambda *_: None))
+    assert {os.path.relpath(k, tmp_path): v for k, v in names.items()} == {
+        "p/A.png": "A_faces", "p/a.jpg": "a_faces~2", "p/s/a.jpg": "s/a_faces", "q/a.jpg": "a_faces~3",
+    }  # fmt: skip
+
+
+def test_copies_go_nowhere_that_is_read(tmp_path):
+    touch(tmp_path, "p/a.jpg")
+    check_folder(tmp_path / "out", [tmp_path / "p"])
+    check_folder(tmp_path / "p", [tmp_path / "p" / "a.jpg"])
+    with pytest.raises(UserError, match="is inside"):
+        check_folder(tmp_path / "p" / "out", [tmp_path / "p"])
+    with pytest.raises(UserError, match="is no folder"):
+        check_folder(tmp_path / "p" / "a.jpg", [tmp_path / "q"])
+
+
+def test_names_that_file_systems_would_refuse_are_cut():
+    long = "a/" + "ü" * 120
+    found = [sources.Found(None, str(i), f"{long}{i}.jpg") for i in range(2)]
+    names = list(output_names(found).values())
+    assert len(set(names)) == 2 and all(n.startswith("a/ü") and len(n.encode()) < 210 for n in names)
 
 
 class Camera:
@@ -49,7 +119,7 @@ def plugged(monkeypatch):
 def test_the_newest_picture_comes_and_the_camera_is_let_go(plugged):
     gate = threading.Event()
     camera = plugged(Camera([10, 20, 30, 40], gate))
-    batches = webcam.watch(2)
+    batches = sources.watch(2)
     (first,) = next(batches)
     assert (first.source, first.video_frame, first.time) == ("webcam 2", 0, 0.0) and first.picture[0, 0, 0] == 10
     assert camera.asked == ("/dev/video2", "v4l2")
@@ -65,7 +135,7 @@ def test_the_newest_picture_comes_and_the_camera_is_let_go(plugged):
 def test_a_camera_that_gives_nothing_or_is_not_there(plugged, monkeypatch):
     plugged(Camera([]))
     with pytest.raises(UserError, match="Webcam 0 gives no picture"):
-        webcam.watch(0)
+        sources.watch(0)
 
     def absent(name, format):
         raise FileNotFoundError(2, "No such file or directory", name)
@@ -73,7 +143,7 @@ def test_a_camera_that_gives_nothing_or_is_not_there(plugged, monkeypatch):
     plugged(absent)
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(UserError, match=r"No webcam 7: .*No such file.*/dev/video7.*; OpenCV is not installed"):
-        webcam.watch(7)
+        sources.watch(7)
 
 
 def test_opencv_is_asked_where_av_cannot(monkeypatch):
@@ -95,7 +165,7 @@ def test_opencv_is_asked_where_av_cannot(monkeypatch):
 
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setitem(sys.modules, "cv2", type("cv2", (), {"VideoCapture": Capture}))
-    readings = [batch[0] for batch in webcam.watch(1)]
+    readings = [batch[0] for batch in sources.watch(1)]
     assert readings[0].picture[0, 0].tolist() == [3, 2, 1] and Capture.released
     with pytest.raises(UserError, match=r"No webcam 0: PyAV opens webcams on Linux and macOS only\.; OpenCV finds no"):
-        webcam.watch(0)
+        sources.watch(0)

@@ -1,0 +1,1 @@
+"""Find faces in photographs and videos and recognize their expressions."""

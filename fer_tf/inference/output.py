@@ -1,0 +1,226 @@
+"""Faces as files of rows, written while they come: CSV, JSON, and what was skipped."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+from fer_tf import atomic
+from fer_tf.errors import UserError
+from fer_tf.faces.crop_folder import POINT_COLUMNS, SKIPPED_COLUMNS
+from fer_tf.inference.records import PIXEL_DIGITS, SECOND_DIGITS, SHARE_DIGITS, Face, ImageResult
+from fer_tf.labels import LabelSet
+
+FACE_COLUMNS = (
+    "source", "frame", "time", "index", "track", "score", "x0", "y0", "x1", "y1", *POINT_COLUMNS,
+    "label", "probability",
+)  # fmt: skip
+JSON_SUFFIXES = (".json", ".jsonl")
+# Escaped, since a table with names that are no UTF-8 could not be read by others; JSON reads it as the same name.
+WRITING = {"mode": "w", "newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
+
+
+class Writer(Protocol):
+    """What takes results as they come, inside a ``with`` block; its file is there when the block has ended well."""
+
+    files: list[Path]
+
+    def __enter__(self) -> "Writer": ...
+
+    def __exit__(self, *error: Any) -> None: ...
+
+    def add(self, result: ImageResult) -> None:
+        """Take one picture's faces."""
+        ...
+
+
+class _FileWriter:
+    """One text file that replaces another of its name at the end."""
+
+    def __init__(self, path: Path):
+        self.path, self.files = Path(path), [Path(path)]
+        if self.path.is_dir():
+            raise UserError(f"{path} is a folder. Expected the name of a file.")
+
+    def __enter__(self) -> "_FileWriter":
+        with ExitStack() as stack:
+            self._file = stack.enter_context(stack.enter_context(atomic.replacing(self.path)).open(**WRITING))
+            self.begin()
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> bool | None:
+        if error[0] is None:
+            self.end()
+        return self._open.__exit__(*error)
+
+    def begin(self) -> None:
+        """Write what comes first."""
+
+    def end(self) -> None:
+        """Write what comes last."""
+
+
+class CsvWriter(_FileWriter):
+    """A row a face: ``FACE_COLUMNS`` and a column a class."""
+
+    def __init__(self, path: Path, label_set: LabelSet):
+        super().__init__(path)
+        self._classes = label_set.classes
+
+    def begin(self) -> None:
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._writer.writerow([*FACE_COLUMNS, *self._classes])
+
+    def add(self, result: ImageResult) -> None:
+        self._writer.writerows(map(_row, result.faces))
+
+
+class JsonWriter(_FileWriter):
+    """An object a face, as ``Face.to_json`` gives it: an array in a ``.json`` file, lines in a ``.jsonl`` file."""
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        if self.path.suffix.lower() not in JSON_SUFFIXES:
+            raise UserError(f"{path}: no JSON by its suffix. Expected .json (an array) or .jsonl (a line a face).")
+        self._lines, self._count = self.path.suffix.lower() == ".jsonl", 0
+
+    def begin(self) -> None:
+        self._file.write("" if self._lines else "[")
+
+    def add(self, result: ImageResult) -> None:
+        for face in result.faces:
+            text = json.dumps(face.to_json(), ensure_ascii=False, allow_nan=False)
+            before = "" if self._lines else ",\n" if self._count else "\n"
+            self._file.write(f"{before}{text}" + ("\n" if self._lines else ""))
+            self._count += 1
+
+    def end(self) -> None:
+        self._file.write("" if self._lines else "\n]\n")
+
+
+class SkippedWriter(_FileWriter):
+    """A row for each picture that could not be read or shows no face."""
+
+    def begin(self) -> None:
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._writer.writerow(SKIPPED_COLUMNS)
+
+    def add(self, result: ImageResult) -> None:
+        reason = result.reason or ("" if result.faces else "no face found.")
+        if reason:
+            self._writer.writerow([result.source, _blank(result.frame), reason])
+
+
+def _row(face: Face) -> list[Any]:
+    points = [""] * len(POINT_COLUMNS)
+    if face.landmarks is not None:
+        points = [round(float(v), PIXEL_DIGITS) for v in face.landmarks.ravel()]
+    time = "" if face.time is None else round(face.time, SECOND_DIGITS)
+    score = "" if face.score is None else round(face.score, SHARE_DIGITS)
+    shares = [round(p, SHARE_DIGITS) for p in face.distribution.values()]
+    return [
+        face.source, _blank(face.frame), time, face.index, _blank(face.track), score,
+        *(round(v, PIXEL_DIGITS) for v in face.box), *points, face.label, max(shares), *shares,
+    ]  # fmt: skip
+
+
+def _blank(value: Any) -> Any:
+    return "" if value is None else value
+
+
+# Lines of faces, and of what was skipped, after which they are only counted.
+LINES = 40
+LONGEST_NAME = 32
+
+
+class Table:
+    """Turns results into lines and counts them; keeps none."""
+
+    def __init__(self, names: Sequence[str], moving: bool, lines: int = LINES):
+        """Set the columns' widths.
+
+        Args:
+            names: sources that are to come; longer ones are cut in their middle.
+            moving: whether there are videos, which have frames and times.
+            lines: how many faces are shown.
+        """
+        self._width = min(LONGEST_NAME, max([len("source"), *(len(_printable(n)) for n in names)]))
+        self._moving, self._most = moving, lines
+        self.labels: Counter[str] = Counter()
+        self.faces = self.pictures = self.empty = self.skipped = 0
+        self.first_reason = ""
+
+    def header(self) -> str:
+        """Return the line above the first face."""
+        frame = f"{'frame':>7} {'time':>8} {'who':>4} " if self._moving else f"{'face':>5} "
+        return f"{'source':{self._width}} {frame}{'x,y w×h':>20} {'score':>5}  expression"
+
+    def add(self, result: ImageResult) -> Iterator[str]:
+        """Count one picture's result and yield its lines."""
+        if result.reason:
+            self.skipped += 1
+            self.first_reason = self.first_reason or f"{result.source}: {result.reason}"
+            if self.skipped <= LINES:
+                yield f"{self._name(result.source)} skipped: {_printable(result.reason)}"
+            return
+        self.pictures += 1
+        if not result.faces:
+            self.empty += 1
+            # Of a video they are many, and counted only.
+            if result.frame is None and self.empty <= LINES:
+                yield f"{self._name(result.source)} no face found"
+        for face in result.faces:
+            self.faces += 1
+            self.labels[face.label] += 1
+            if self.faces == 1 and self._most:
+                yield self.header()
+            if self.faces <= self._most:
+                yield self._line(face)
+
+    def summary(self) -> Iterator[str]:
+        """Yield what there was in all."""
+        hidden = self.faces - self._most
+        if hidden > 0 and self._most:
+            yield f"… and {counted(hidden, 'more face')} (--lines shows more, --csv and --json write all)"
+        noun = "frame" if self._moving else "picture"
+        text = f"{counted(self.faces, 'face')} in {counted(self.pictures, noun)}"
+        if self.labels:
+            text += ": " + ", ".join(f"{name} {count:,}" for name, count in self.labels.most_common())
+        text += f"; no face in {self.empty:,}" if self.empty else ""
+        yield text + (f"; {self.skipped:,} skipped" if self.skipped else "")
+
+    def _line(self, face: Face) -> str:
+        x0, y0, x1, y1 = face.box
+        where = f"{x0:.0f},{y0:.0f} {x1 - x0:.0f}×{y1 - y0:.0f}"
+        if self._moving:
+            frame = "" if face.frame is None else f"{face.frame:,}"
+            time = "" if face.time is None else f"{face.time:.2f} s"
+            who = face.index if face.track is None else face.track + 1
+            place = f"{frame:>7} {time:>8} {who:>4} "
+        else:
+            place = f"{face.index + 1:>5} "
+        score = "" if face.score is None else f"{face.score:.2f}"
+        best = sorted(face.distribution.items(), key=lambda pair: -pair[1])[:3]
+        shares = "  ".join(f"{name} {100 * p:.0f} %" for name, p in best)
+        return f"{self._name(face.source)} {place}{where:>20} {score:>5}  {shares}"
+
+    def _name(self, source: str) -> str:
+        text = _printable(source)
+        if len(text) > self._width:
+            # The end of a path says more than its beginning.
+            text = text[: self._width // 4] + "…" + text[len(text) - (self._width - self._width // 4 - 1) :]
+        return f"{text:{self._width}}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``"1 face"``, ``"1,234 faces"``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _printable(text: str) -> str:
+    """Escape what would move a terminal's cursor or cannot be encoded."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
