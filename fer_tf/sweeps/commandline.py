@@ -14,7 +14,7 @@ from fer_tf import atomic, callstring
 from fer_tf.datasets import DATASETS
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.sweeps import scaling
-from fer_tf.training.config import RunConfig
+from fer_tf.training.config import PRECISIONS, RunConfig
 
 if TYPE_CHECKING:
     from fer_tf.sweeps.runner import Executor, Result, TableCache
@@ -74,6 +74,9 @@ def parser(study: Study) -> argparse.ArgumentParser:
     run("--batch-size", type=_positive(int), default=64, help="default %(default)s")
     run("--seeds", type=_seeds, default=(0,), metavar="N,N,…", help="one run a seed (default 0)")
     run("--view", default="center", help="how test faces are shown: center, flip or ten_crop (default %(default)s)")
+    run("--precision", choices=PRECISIONS, default="auto",
+        help="what training computes in; auto: bfloat16 where the processor has it (avx512_bf16, amx_bf16) and on "
+        "graphics cards, else float32; weights, evaluation and files are float32 (default %(default)s)")  # fmt: skip
     run("--jit", action="store_true", help="compile with XLA: slower start, faster steps; for runs of many minutes")
     what = group("what to do")
     what("--only", action="append", metavar="PATTERN", help="only runs whose name matches, e.g. 'adam*'; repeatable")
@@ -210,6 +213,7 @@ def shared_settings(options: argparse.Namespace) -> dict:
         "batch_size": options.batch_size,
         "view": options.view,
         "jit_compile": options.jit,
+        "precision": options.precision,
     }
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from fer_tf import atomic, callstring, evaluation, models
 from fer_tf.facetable import FaceTable
 from fer_tf.readers.batches import BatchSource
-from fer_tf.training import averaging, checkpoint
+from fer_tf.training import averaging, checkpoint, compute
 from fer_tf.training.config import RunConfig
 from fer_tf.training.schedules import Plateau
 
@@ -141,7 +141,11 @@ class EndOfEpoch(keras.callbacks.Callback):
                 raise RunStopped(reason)
 
     def _validate(self, network: keras.Model, optimizer: keras.optimizers.Optimizer, epoch: int) -> dict[str, Any]:
-        with averaging.averaged_weights(network, optimizer), self._batch_norm(network, optimizer, epoch):
+        with (
+            compute.as_built(network),
+            averaging.averaged_weights(network, optimizer),
+            self._batch_norm(network, optimizer, epoch),
+        ):
             logits = evaluation.logits(network, self.validation.images, crop=self.config.crop)
             if not np.isfinite(logits).all():
                 raise RunFailed(f"validation logits are not finite after epoch {epoch + 1}")

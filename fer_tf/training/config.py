@@ -19,9 +19,11 @@ RANGES = {
     "label_noise": (0, 1),
 }  # fmt: skip
 KEPT = ("best", "last")
+PRECISIONS = ("float32", "bfloat16", "auto")
 # Settings that came later: at their defaults they stay out of the digest, so that older runs keep their folders.
 LATER = {
     "objective": "classification", "landmarks": None, "label_noise": 0.0, "start": None, "cover": None, "keep": "best",
+    "precision": "float32",
 }  # fmt: skip
 
 
@@ -60,6 +62,8 @@ class RunConfig:
         keep: which epoch's network the run leaves: the ``best`` on validation, or the ``last`` (to study what networks
             learn by heart, for which an early choice is a remedy of its own).
         jit_compile: compile the step with XLA; slower to start, faster to run from a few thousand steps on.
+        precision: what training computes in, ``float32``, ``bfloat16``, or ``auto``, see
+            ``fer_tf.training.compute.resolve_precision``. Weights, losses, evaluation and files are float32 always.
 
     Raises:
         UserError: an unknown name or keyword, or a number out of range.
@@ -99,6 +103,7 @@ class RunConfig:
     view: str = "center"
     keep: str = "best"
     jit_compile: bool = False
+    precision: str = "float32"
 
     def __post_init__(self):
         object.__setattr__(self, "augment", tuple(self.augment))
@@ -112,6 +117,8 @@ class RunConfig:
             raise UserError(f"Unknown view {self.view!r}. Available: {', '.join(VIEWS)}.")
         if self.keep not in KEPT:
             raise UserError(f"Unknown keep {self.keep!r}. Available: {', '.join(KEPT)}.")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"Unknown precision {self.precision!r}. Available: {', '.join(PRECISIONS)}.")
         self._resolve_names()
 
     def _resolve_names(self) -> None:

@@ -22,7 +22,7 @@ from fer_tf.progress import bar
 from fer_tf.readers import open_reader
 from fer_tf.readers.batches import BatchSource
 from fer_tf.readers.processes import computed_by
-from fer_tf.training import checkpoint, objectives, optimizers, parallel, schedules, sharpness
+from fer_tf.training import checkpoint, compute, objectives, optimizers, parallel, schedules, sharpness
 from fer_tf.training.callbacks import CHECKPOINT, HISTORY, EndOfEpoch, RunFailed, RunStopped, StopRule, model_of
 from fer_tf.training.config import RunConfig
 from fer_tf.training.tables import Tables, load_tables
@@ -45,7 +45,7 @@ def execute(
 
     A finished run is returned as it was. An interrupted one goes on after its last whole epoch and ends, on CPU, with
     the bytes of a run that was never interrupted. Other data, another network to start from or to
-    learn from, another Keras or backend make it start over.
+    learn from, another Keras, backend or precision make it start over.
 
     Args:
         config: the run.
@@ -73,8 +73,10 @@ def execute(
     here["validation_digest"] = tables["validation"].digest()
     if config.networks:
         here["networks_digest"] = _digest_of(config.networks)
-    known = read_json(folder / ENVIRONMENT) or {}
-    if any(known.get(key) != here.get(key) for key in ("data_digest", "networks_digest", "keras", "backend")):
+    here["precision"] = compute.resolve_precision(config.precision)
+    known = {"precision": "float32", **(read_json(folder / ENVIRONMENT) or {})}
+    same = ("data_digest", "networks_digest", "keras", "backend", "precision")
+    if any(known.get(key) != here.get(key) for key in same):
         _clear(folder, METRICS, FAILURE, STOPPED, CHECKPOINT, HISTORY)
     atomic.remove_leftovers(folder)
     finished = read_json(folder / METRICS)
@@ -217,6 +219,7 @@ def _fit(
     processes: int,
 ) -> checkpoint.Progress:  # fmt: skip
     network = build_network(config, tables)
+    compute.speed_up(network, compute.resolve_precision(config.precision))
     source = _source(config, tables)
     schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
     optimizer = _build_optimizer(config, schedule.learning_rate, config.epochs * source.steps)

@@ -33,6 +33,7 @@ CONFIG = RunConfig(name="a")
         ({"cover": "cover(train='veiled')"}, "Unknown part 'veiled'"),
         ({"cover": "mask"}, "Unknown cover 'mask'. Available: cover"),
         ({"keep": "first"}, "Unknown keep 'first'. Available: best, last"),
+        ({"precision": "float16"}, "Unknown precision 'float16'. Available: float32, bfloat16, auto"),
         ({"view": "twenty_crop"}, "Unknown view 'twenty_crop'. Available: center, flip, ten_crop"),
     ],
 )
@@ -57,6 +58,7 @@ def test_the_folder_changes_with_every_setting_but_not_with_the_name_alone():
 
 def test_a_start_is_part_of_the_run_and_old_runs_keep_their_folders():
     assert CONFIG.digest() == "81f1af05"
+    assert len({replace(CONFIG, precision=p).digest() for p in ("float32", "bfloat16", "auto")}) == 3
     started = replace(CONFIG, start="a.keras")
     assert started.digest() != CONFIG.digest()
     taught = replace(started, objective="distillation(teachers=('b.keras', 'c.keras'))")

@@ -12,7 +12,7 @@ from fer_tf import datasets, models
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
-from fer_tf.training import callbacks, run
+from fer_tf.training import callbacks, compute, run
 from fer_tf.training.callbacks import RunFailed
 from fer_tf.training.config import RunConfig
 from fer_tf.training.tables import load_tables
@@ -145,12 +145,13 @@ def test_a_finished_run_is_not_run_again(finished, monkeypatch):
             {"averaging": "ema(decay=0.9)", "l2": 1e-3, "augment": ("affine(rotation=10)", "mixup()")},
             marks=pytest.mark.slow,
         ),
+        {"precision": "bfloat16"},
         pytest.param({"sharpness": 0.05, "schedule": "one_cycle"}, marks=pytest.mark.slow),
         pytest.param(
             {"optimizer": "schedule_free_adamw", "learning_rate": 0.01, "jit_compile": True}, marks=pytest.mark.slow
         ),
     ],
-    ids=["plain", "plateau", "ema", "sam", "schedule-free-jit"],
+    ids=["plain", "plateau", "ema", "bfloat16", "sam", "schedule-free-jit"],
 )
 def test_a_continued_run_ends_as_an_uninterrupted_one(change, tmp_path, monkeypatch):
     config = replace(CONFIG, **change)
@@ -202,6 +203,29 @@ def test_plateau_watches_accuracy_or_the_loss(tmp_path, monkeypatch):
     config = replace(CONFIG, schedule="plateau(factor=0.5, patience=0, mode='min')", learning_rate=0.08, epochs=3)
     execute(config, tmp_path)  # a rising loss is worse: the rate falls after the second epoch
     np.testing.assert_allclose(pd.read_csv(tmp_path / "history.csv")["learning_rate"], [0.08, 0.08, 0.04], rtol=1e-6)
+
+
+def test_precision_is_recorded_and_never_mixed(tmp_path, monkeypatch):
+    config = replace(CONFIG, precision="auto", epochs=2)
+    monkeypatch.setattr(compute, "resolve_precision", lambda _: "bfloat16")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_after(1, patch)
+        execute(config, tmp_path / "moved")
+    assert run.read_json(tmp_path / "moved" / run.ENVIRONMENT)["precision"] == "bfloat16"
+    monkeypatch.setattr(compute, "resolve_precision", lambda _: "float32")
+    execute(config, tmp_path / "moved")
+    assert run.read_json(tmp_path / "moved" / run.ENVIRONMENT)["precision"] == "float32"
+    execute(replace(config, precision="float32"), tmp_path / "whole")
+    assert_ended_alike(tmp_path / "moved", tmp_path / "whole")
+
+
+def test_runs_from_before_precision_was_a_setting_are_finished(finished, tmp_path):
+    for path in finished[0].iterdir():
+        shutil.copy(path, tmp_path)
+    recorded = run.read_json(tmp_path / run.ENVIRONMENT)
+    del recorded["precision"]
+    (tmp_path / run.ENVIRONMENT).write_text(json.dumps(recorded))
+    assert execute(CONFIG, tmp_path) == finished[1]
 
 
 @pytest.mark.slow

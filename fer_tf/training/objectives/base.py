@@ -52,8 +52,9 @@ class Objective(keras.Model):
         self.built = True
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Return the network's output, and the tensors that the loss reads."""
-        return self.inner(images, training=training)
+        """Return the network's output, and the tensors that the loss reads, in float32 whatever the precision."""
+        outputs = self.inner(images, training=training)
+        return keras.tree.map_structure(lambda x: ops.cast(x, "float32"), outputs)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True

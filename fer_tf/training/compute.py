@@ -1,0 +1,162 @@
+"""How a network computes while it trains: in which precision, and with batch-norms of one operation.
+
+Files and evaluation see the network as it was built: float32, and plain ``keras.layers.BatchNormalization``. A run
+gives its network the faster form with ``speed_up``, and takes it back for a while with ``as_built``.
+"""
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+
+# Flags of a processor that multiplies bfloat16 by itself, as Linux names them.
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+def resolve_precision(precision: str) -> str:
+    """Return what a run computes in here: ``float32`` or ``bfloat16``.
+
+    Args:
+        precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on a graphics card and on a processor that computes
+            in it, float32 elsewhere.
+
+    Example:
+
+    >>> resolve_precision("bfloat16")
+    'bfloat16'
+    """
+    if precision != "auto":
+        return precision
+    return "bfloat16" if _has_gpu() or BFLOAT16_FLAGS & _processor_flags() else "float32"
+
+
+def speed_up(network: keras.Model, precision: str) -> None:
+    """Let a network compute its training steps faster. Call it right after the network was built.
+
+    In ``bfloat16`` its layers compute in it, but for those that were built in float32 by name, such as the logits; the
+    weights and the batch-norm statistics stay float32. On TensorFlow, batch-norms become one operation in training.
+
+    Args:
+        network: built under the same Keras dtype policy as holds now.
+        precision: ``float32`` or ``bfloat16``.
+
+    Example:
+
+    >>> from fer_tf import models
+    >>> network = models.build("vgg(width=0.05, depth=1)", num_classes=7, image_shape=(44, 44, 1))
+    >>> speed_up(network, "bfloat16")
+    >>> [network.get_layer(name).compute_dtype for name in ("block1_conv1", "logits")]
+    ['bfloat16', 'float32']
+    """
+    # A layer that was given a dtype has a policy of its own; the others share the one of Keras.
+    shared = keras.config.dtype_policy()
+    for layer in network._flatten_layers(include_self=False):
+        if precision == "bfloat16" and layer.dtype_policy is shared and not isinstance(layer, keras.Model):
+            layer.dtype_policy = "mixed_bfloat16"
+        if keras.backend.backend() == "tensorflow" and type(layer) is keras.layers.BatchNormalization:
+            layer.__class__ = FusedBatchNormalization
+
+
+@contextlib.contextmanager
+def as_built(network: keras.Model) -> Iterator[None]:
+    """Take back ``speed_up`` inside the context: evaluate and save there.
+
+    Example:
+
+    >>> from fer_tf import models
+    >>> network = models.build("vgg(width=0.05, depth=1)", num_classes=7, image_shape=(44, 44, 1))
+    >>> speed_up(network, "bfloat16")
+    >>> with as_built(network):
+    ...     network.get_layer("block1_conv1").compute_dtype
+    'float32'
+    """
+    layers = network._flatten_layers(include_self=False)
+    mixed = [layer for layer in layers if layer.dtype_policy.name == "mixed_bfloat16"]
+    fused = [layer for layer in layers if type(layer) is FusedBatchNormalization]
+    try:
+        for layer in mixed:
+            layer.dtype_policy = "float32"
+        for layer in fused:
+            layer.__class__ = keras.layers.BatchNormalization
+        yield
+    finally:
+        for layer in mixed:
+            layer.dtype_policy = "mixed_bfloat16"
+        for layer in fused:
+            layer.__class__ = FusedBatchNormalization
+
+
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Batch-norm whose training step on TensorFlow is one operation in place of a dozen.
+
+    Outputs, gradients and moving statistics are those of the Keras layer within rounding. What the operation cannot
+    do is left to the Keras layer: inference, frozen layers, masks, moments over several devices, renormalization, and
+    inputs that are not maps (N, H, W, C) in float32 or bfloat16.
+
+    Example:
+
+    >>> layer = FusedBatchNormalization()
+    >>> maps = layer(keras.ops.reshape(keras.ops.arange(8.0), (1, 2, 2, 2)), training=True)
+    >>> print(keras.ops.convert_to_numpy(keras.ops.sum(maps, axis=(0, 1, 2))))
+    [0. 0.]
+    """
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalize maps (N, H, W, C) by the moments of the batch in training, by the moving ones otherwise."""
+        if not (training and self.trainable and self._can_fuse(inputs, mask)):
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        channels = inputs.shape[-1]
+        # Not `tf.nn.fused_batch_norm`, which raises an epsilon of 1e-5 to 1.001e-5.
+        outputs = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels),
+            offset=tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels),
+            mean=[],
+            variance=[],
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        count = tf.cast(tf.size(inputs) // channels, tf.float32)
+        # The operation's variance is Σ(x − mean)² / (n − 1), 0 for one value; Keras keeps Σ(x − mean)² / n.
+        biased = outputs.batch_variance * ((count - 1) / count)
+        for moving, new in ((self.moving_mean, outputs.batch_mean), (self.moving_variance, biased)):
+            moving.assign(moving * self.momentum + new * (1.0 - self.momentum))
+        return outputs.y
+
+    def _can_fuse(self, inputs: Any, mask: Any) -> bool:
+        import tensorflow as tf
+
+        maps = len(inputs.shape) == 4 and self.axis in (-1, 3) and inputs.shape[-1] is not None
+        kinds = self.variable_dtype == "float32" and self.compute_dtype == inputs.dtype.name in ("float32", "bfloat16")
+        alone = not self.synchronized and tf.distribute.get_strategy().num_replicas_in_sync == 1
+        return maps and kinds and alone and mask is None and not self.renorm
+
+
+@functools.cache
+def _processor_flags() -> frozenset[str]:
+    """Return what the first processor can do, in Linux' words; nothing on other systems."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return frozenset(flags.partition(":")[2].split())
+
+
+def _has_gpu() -> bool:
+    """Tell whether Keras computes on a graphics card."""
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    if backend == "jax":
+        return any(name.startswith(("gpu", "cuda", "rocm")) for name in keras.distribution.list_devices())
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
