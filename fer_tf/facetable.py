@@ -1,4 +1,4 @@
-"""The one table that every dataset adapter returns and every reader, audit and plot takes."""
+"""Hold faces and their label distributions in one table, which all datasets return."""
 
 import hashlib
 import logging
@@ -17,9 +17,9 @@ SPLITS = ("train", "validation", "test")
 
 @runtime_checkable
 class ImagesOnDisk(Protocol):
-    """Images that are read when rows are asked for (``fer_tf.datasets.streamed``).
+    """Interface of images that stay on disk until rows of them are indexed (``fer_tf.datasets.streamed``).
 
-    ``images[rows]`` gives pixels, as with an array; these do not:
+    ``images[rows]`` returns pixels, as with an array; the methods below do not read any.
     """
 
     shape: tuple[int, ...]
@@ -45,28 +45,41 @@ class ImagesOnDisk(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FaceTable:
-    """Faces with label distributions.
+    """Hold N faces with their label distributions, splits and optional annotations.
 
     Attributes:
-        images: uint8 (N, H, W, C), an array or ``ImagesOnDisk``; or ``None`` when there are ``paths``.
-        paths: str (N,), or ``None``; exactly one of ``images`` and ``paths`` is given.
-        targets: float32 (N, classes); each row sums to 1.
-        label_set: the meaning of the columns of ``targets``.
-        split: str (N,), each one of ``train``, ``validation``, ``test``.
-        ids: str (N,), unique; what a face is called in its source.
-        votes: float (N, V) or ``None``; the taggers' raw counts.
-        landmarks: float32 (N, K, 2) or ``None``; x, y in pixels of the image, (0, 0) being the corner of its first
-            pixel; NaN where missing.
-        boxes: float32 (N, 4) or ``None``; x0, y0, x1, y1 in pixels.
-        valence_arousal: float32 (N, 2) or ``None``; NaN where missing.
-        subject: str (N,) or ``None``; who is on the picture.
-        draw_targets: each time a training face is drawn, its target becomes a one-hot row drawn from its
-            distribution (FER+ probability mode, arXiv 1608.01041).
-        skipped: what the adapter left out: with ``skip_bad`` one line a bad row, and one line with a count for faces
-            that the dataset itself marks as unusable.
+        images: uint8 array (N, H, W, C) or ``ImagesOnDisk``; ``None`` if ``paths`` is given.
+        paths: str array (N,); ``None`` if ``images`` is given.
+        targets: float32 array (N, classes); each row is a distribution and sums to 1.
+        label_set: Names of the columns of ``targets``.
+        split: str array (N,) of ``"train"``, ``"validation"`` and ``"test"``.
+        ids: str array (N,) of unique names of the faces in their source.
+        votes: float array (N, V) with the annotators' raw counts, or ``None``.
+        landmarks: float32 array (N, K, 2) of x, y in pixels, or ``None``; (0, 0) is the corner of the first pixel. A
+            missing point is NaN.
+        boxes: float32 array (N, 4) of x0, y0, x1, y1 in pixels, or ``None``.
+        valence_arousal: float32 array (N, 2), or ``None``; a missing value is NaN.
+        subject: str array (N,) naming the person in the image, or ``None``.
+        draw_targets: Whether each epoch draws a one-hot target from a face's distribution (FER+ probability mode,
+            arXiv 1608.01041).
+        skipped: One line for each bad row that ``skip_bad`` left out, and one line with the number of faces that the
+            dataset itself marks as unusable.
 
     Raises:
-        DataError: columns of different length, rows that are no distribution, unknown splits, repeated ids.
+        DataError: Columns differ in length, a row is not a distribution, a split is unknown, or an id occurs twice.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import FaceTable, LabelSet
+        >>> faces = FaceTable(
+        ...     images=np.zeros((2, 48, 48, 1), np.uint8),
+        ...     targets=np.array([[1, 0], [0.3, 0.7]], np.float32),
+        ...     label_set=LabelSet("two", ("happy", "sad")),
+        ...     split=np.array(["train", "test"]),
+        ...     ids=np.array(["a", "b"]),
+        ... )
+        >>> len(faces.select("train")), faces.labels
+        (1, array([0, 1]))
     """
 
     targets: np.ndarray

@@ -1,4 +1,4 @@
-"""Named label sets, and conversions between them by name. A label is a distribution over one of these sets."""
+"""Define label sets and convert label distributions between them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,18 @@ from fer_tf.errors import UserError, unknown_name
 
 @dataclass(frozen=True)
 class LabelSet:
-    """An ordered set of class names; the order is that of the columns of ``targets``."""
+    """Name and order the classes of a dataset, which are the columns of ``targets``.
+
+    Attributes:
+        name: Name of the label set.
+        classes: Class names; no name occurs twice.
+
+    Example:
+        >>> from fer_tf import LabelSet
+        >>> labels = LabelSet("two", ("happy", "sad"))
+        >>> len(labels), labels.index("sad")
+        (2, 1)
+    """
 
     name: str
     classes: tuple[str, ...]

@@ -225,7 +225,7 @@ def test_nothing_that_can_be_read_ends_with_two(tmp_path, capsys):
         (["--follow", "-1"], "--follow -1.0 is no time"),
         (["--seconds", "5"], "--seconds is for webcams"),
         (["--model", "nothing"], "No model 'nothing'"),
-        (["--json", "faces.txt"], "faces.txt: no JSON by its suffix"),
+        (["--json", "faces.txt"], "faces.txt: unknown suffix"),
         (["--timeline", "t.png"], "--timeline is of one video, found 0"),
         (["0"], "'0' is a webcam. Give it alone."),
     ],

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fer_tf.demo.analysis import MOST_FACES, Film, Photograph
 from fer_tf.inference import annotation
-from fer_tf.inference.drawing import annotated, colours
+from fer_tf.inference.drawing import annotate, colors
 from fer_tf.inference.records import SHARE_DIGITS, Face
 from fer_tf.reports.explanations import FaceView, overlay
 
@@ -100,10 +100,10 @@ def _card(number: int, face: Face, view: FaceView, method: str) -> str:
 
 def _bars(distribution: Mapping[str, float]) -> str:
     """Return a table, whose numbers are read where the bars are not seen."""
-    best, colour = max(distribution, key=distribution.get), colours(list(distribution))
+    best, color = max(distribution, key=distribution.get), colors(list(distribution))
     rows = [
         f'<tr{" class=fer-best" if name == best else ""}><th scope="row">{escape(name)}</th>'
-        f'<td class="fer-bar"><span style="width:{100 * share:.1f}%;background:{colour[name]}"></span></td>'
+        f'<td class="fer-bar"><span style="width:{100 * share:.1f}%;background:{color[name]}"></span></td>'
         f"<td>{100 * share:.1f} %</td></tr>"
         for name, share in distribution.items()
     ]
@@ -111,7 +111,7 @@ def _bars(distribution: Mapping[str, float]) -> str:
 
 
 def _picture(picture: np.ndarray, faces: Sequence[Face], alt: str) -> str:
-    return _image(annotated(*_shown(picture, faces)), alt, "fer-picture")
+    return _image(annotate(*_shown(picture, faces)), alt, "fer-picture")
 
 
 def _shown(picture: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
@@ -126,7 +126,7 @@ def _shown(picture: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list
 
 
 def _timeline(found: Film) -> str:
-    figure, file = annotation.draw(found.timeline), io.BytesIO()
+    figure, file = annotation.draw_timeline(found.timeline), io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI)
     alt = "distributions over time, one row a face; the means are in the tables below"
     return f'<div class="fer-wide" tabindex="0" role="group" aria-label="timeline">{_tag(file, "png", alt, "")}</div>'

@@ -1,4 +1,4 @@
-"""How the expressions of a video go: distributions over time, in bins whose number is bounded."""
+"""Write annotated copies of photographs and videos, and timelines of videos."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,29 +13,29 @@ from PIL import Image
 from fer_tf import atomic
 from fer_tf.errors import UserError
 from fer_tf.faces import naming, photographs
-from fer_tf.inference.drawing import annotated, colours
+from fer_tf.inference.drawing import annotate, colors
 from fer_tf.inference.records import Face, ImageResult
 from fer_tf.inference.sources import Found
 from fer_tf.labels import LabelSet
 
 BINS = 1024
 PEOPLE = 4
-# People of whom a crowd's timeline keeps count; those seen least are forgotten first.
+# Number of people whose bins are kept; those who were seen least are dropped first.
 KEPT = 64
 FIRST_WIDTH = 0.02
 INK = "#24292f"
 
 
 class Timeline:
-    """Mean distributions by person and time. A bin's width doubles whenever the video outgrows ``BINS`` of them."""
+    """Collect mean distributions per person and time bin; bins double in width when there are more than ``BINS``."""
 
     def __init__(self, label_set: LabelSet):
         self.label_set, self.width, self._end = label_set, FIRST_WIDTH, 0.0
-        # By person: bin → sum of distributions and, last, how many they are.
+        # By person: bin → sum of distributions, followed by their count.
         self._bins: dict[int, dict[int, np.ndarray]] = {}
 
     def add(self, faces: Iterable[Face]) -> None:
-        """Count the faces of a frame; those of photographs have no time and are left out."""
+        """Add the faces of a video frame; faces of photographs have no time and are ignored."""
         for face in faces:
             if face.time is not None:
                 self._end = max(self._end, face.time)
@@ -49,10 +49,11 @@ class Timeline:
             self._bins = {track: self._bins[track] for track in self._most_seen(KEPT)}
 
     def people(self, most: int = PEOPLE) -> list[tuple[int, np.ndarray, np.ndarray]]:
-        """Return who was seen most, in the order of their numbers.
+        """Return the series of the people who were seen most, in the order of their track numbers.
 
         Returns:
-            For each the number, the times (T,) of its bins' middles in seconds, and mean distributions (T, C).
+            For each person the track number, the centers (T,) of the time bins in seconds, and the mean distributions
+            (T, C).
         """
         return [(track, *self._series(track)) for track in sorted(self._most_seen(most))]
 
@@ -78,26 +79,26 @@ class Timeline:
             self._bins[track] = merged
 
 
-def draw(timeline: Timeline, title: str = "", gap: float = 1.0) -> Figure:
-    """Draw stacked distributions over time, a row a person.
+def draw_timeline(timeline: Timeline, title: str = "", gap: float = 1.0) -> Figure:
+    """Plot each person's distribution over time as stacked areas.
 
     Args:
-        timeline: what was seen.
-        title: what of.
-        gap: seconds without a face that are left white.
+        timeline: The distributions to plot.
+        title: Title of the figure.
+        gap: Seconds without a face that leave a white gap.
 
     Returns:
-        A figure that belongs to no window.
+        A matplotlib figure, which belongs to no window.
     """
     people = timeline.people()
     rows = max(1, len(people))
     figure = Figure(figsize=(10, 1.2 + 1.9 * rows), layout="constrained")
     all_axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
-    colour = colours(timeline.label_set.classes)
+    color = colors(timeline.label_set.classes)
     for axes, (track, times, shares) in zip(all_axes, people, strict=False):
         for start, end in _runs(times, max(gap, 2.5 * timeline.width)):
             x, y = _widened(times[start:end], shares[start:end], timeline.width)
-            axes.stackplot(x, 100 * y.T, colors=list(colour.values()), lw=0)
+            axes.stackplot(x, 100 * y.T, colors=list(color.values()), lw=0)
         axes.set_ylabel(f"face {track + 1}\n%")
     for axes in all_axes:
         axes.set(ylim=(0, 100), yticks=(0, 50, 100))
@@ -108,14 +109,14 @@ def draw(timeline: Timeline, title: str = "", gap: float = 1.0) -> Figure:
     hidden = len(timeline) - len(people)
     more = f" ({hidden} more {'face' if hidden == 1 else 'faces'} seen for less time)" if hidden > 0 else ""
     all_axes[0].set_title(title + more, fontsize=10, loc="left")
-    _legend(figure, colour)
+    _legend(figure, color)
     return figure
 
 
-def _legend(figure: Figure, colour: dict[str, str]) -> None:
+def _legend(figure: Figure, color: dict[str, str]) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(color=c, label=name) for name, c in colour.items()]
+    handles = [Patch(color=c, label=name) for name, c in color.items()]
     figure.legend(handles=handles[::-1], loc="outside right upper", frameon=False, fontsize=9)
 
 
@@ -134,16 +135,16 @@ def _widened(times: np.ndarray, shares: np.ndarray, width: float) -> tuple[Seque
 
 
 QUALITY = 92
-# Of a video's clock; the widest that MPEG-4's second part can write is below 65,536.
+# Clock ticks a second; MPEG-4 part 2 needs fewer than 65,536.
 TICKS = 10_000
-# H.264 plays in browsers; a PyAV that was built without it has the other one.
+# H.264 plays in browsers; a PyAV build without it has MPEG-4.
 CODECS = (("libx264", {"crf": "20", "preset": "veryfast"}), ("mpeg4", {"q": "3"}))
 
 
 def output_names(found: Sequence[Found]) -> dict[str, str]:
-    """Name the annotated copy of each source below the output folder, without suffix.
+    """Choose the output name of each source's annotated copy, without suffix.
 
-    ``a/b.jpg`` becomes ``a/b_faces``; a name that is taken gets ``~2`` and so on, whatever the case of its letters.
+    ``a/b.jpg`` becomes ``a/b_faces``. A name that is taken, ignoring case, gets ``~2`` and so on.
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
@@ -158,19 +159,19 @@ def output_names(found: Sequence[Found]) -> dict[str, str]:
 
 
 def check_folder(folder: Path, inputs: Sequence[Path | str]) -> None:
-    """Raise a ``UserError`` where annotated copies would come to lie among what is read, or a file is in the way."""
+    """Raise a ``UserError`` if annotated copies would be written among the inputs, or if ``folder`` is a file."""
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is no folder. Expected a folder for annotated copies.")
+        raise UserError(f"{folder} is not a folder. Expected a folder for the annotated copies.")
     for path in map(Path, inputs):
         if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
-            raise UserError(f"{folder} is inside {path}: its pictures would be read again. Give a folder outside.")
+            raise UserError(f"{folder} is inside {path}: its images would be read again. Give a folder outside.")
 
 
 class Annotator:
-    """Writes an annotated copy of each picture, and a timeline beside each video's."""
+    """Write an annotated copy of each image and video, and a timeline beside each video."""
 
     def __init__(self, folder: Path, names: Mapping[str, str], label_set: LabelSet):
-        """Write below ``folder``; ``names`` are those of ``output_names``, others go by their source."""
+        """Write into ``folder`` under the names from ``output_names``; other sources use their own name."""
         self.files: list[Path] = []
         self._folder, self._names, self._labels = folder, names, label_set
         self._video: tuple[str, VideoWriter, Timeline] | None = None
@@ -182,7 +183,7 @@ class Annotator:
         self._close(*error)
 
     def add(self, result: ImageResult) -> None:
-        """Draw one picture's faces; what could not be read gives no copy."""
+        """Draw the faces of one result; an image that was not read gives no copy."""
         if self._video and self._video[0] != result.source:
             self._close(None, None, None)
         if result.picture is None:
@@ -191,13 +192,13 @@ class Annotator:
         if result.frame is None:
             file = path.with_name(path.name + ".jpg")
             with atomic.replacing(file) as part:
-                Image.fromarray(annotated(result.picture, result.faces)).save(part, quality=QUALITY, subsampling=0)
+                Image.fromarray(annotate(result.picture, result.faces)).save(part, quality=QUALITY, subsampling=0)
             self.files.append(file)
             return
         if not self._video:
             writer = VideoWriter(path.with_name(path.name + ".mp4")).__enter__()
             self._video = result.source, writer, Timeline(self._labels)
-        self._video[1].add(annotated(result.picture, result.faces, enlarge=False), result.time)
+        self._video[1].add(annotate(result.picture, result.faces, enlarge=False), result.time)
         self._video[2].add(result.faces)
 
     def _close(self, *error: Any) -> None:
@@ -212,12 +213,12 @@ class Annotator:
 
 
 class TimelineWriter:
-    """Writes the timeline of one video."""
+    """Write the timeline of one video."""
 
     def __init__(self, path: Path, label_set: LabelSet):
-        """Write into ``path``, whose suffix is one that matplotlib writes."""
+        """Write into ``path``, a .png, .svg or .pdf file."""
         if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-            raise UserError(f"{path}: no figure by its suffix. Expected .png, .svg or .pdf.")
+            raise UserError(f"{path} does not end in a figure's suffix. Expected .png, .svg or .pdf.")
         self.path, self.files, self._line, self._source = path, [path], Timeline(label_set), ""
 
     def __enter__(self) -> "TimelineWriter":
@@ -228,17 +229,17 @@ class TimelineWriter:
             save_timeline(self.path, self._line, self._source)
 
     def add(self, result: ImageResult) -> None:
-        """Count a frame's faces; photographs are passed over."""
+        """Add the faces of a frame; photographs are ignored."""
         if result.time is not None:
             self._source = result.source
             self._line.add(result.faces)
 
 
 class VideoWriter:
-    """An MP4 file whose frames keep their times; it is there when the ``with`` block has ended well."""
+    """Write an MP4 file with the original frame times; the file appears when the ``with`` block ends without error."""
 
     def __init__(self, path: Path):
-        """Write into ``path``; the first frame sets the size, even numbers being needed."""
+        """Write into ``path``; the first frame sets the size, rounded down to even numbers."""
         self.path, self._container, self._last = path, None, -1
 
     def __enter__(self) -> "VideoWriter":
@@ -256,14 +257,14 @@ class VideoWriter:
         return self._open.__exit__(*error)
 
     def add(self, picture: np.ndarray, time: float) -> None:
-        """Write a frame, uint8 (H, W, 3), that is shown at ``time`` in seconds."""
+        """Write a frame, uint8 (H, W, 3), to be shown at ``time`` in seconds."""
         if not self._container:
             self._begin(*picture.shape[:2])
         picture = np.ascontiguousarray(picture[: self._stream.height, : self._stream.width])
         frame = self._av.VideoFrame.from_ndarray(picture, format="rgb24")
         if (frame.height, frame.width) != (self._stream.height, self._stream.width):
             frame = frame.reformat(width=self._stream.width, height=self._stream.height)
-        # Times that do not grow are found in damaged files, and no container takes them.
+        # Damaged files have times that do not increase, and no container accepts them.
         self._last = max(self._last + 1, round(time * TICKS))
         frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
         self._container.mux(self._stream.encode(frame))
@@ -279,6 +280,6 @@ class VideoWriter:
 
 
 def save_timeline(path: Path, line: Timeline, source: str) -> None:
-    """Draw a timeline into a file."""
+    """Plot a timeline and save it to ``path``."""
     with atomic.replacing(path) as part:
-        draw(line, source).savefig(part, dpi=120)
+        draw_timeline(line, source).savefig(part, dpi=120)

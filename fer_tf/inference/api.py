@@ -1,6 +1,7 @@
-"""The two calls of everyday use: ``fer_tf.analyze`` for photographs and videos, ``fer_tf.predict`` for cut-out faces.
+"""Analyze photographs and videos, or predict expressions of cropped faces.
 
-Networks are loaded and compiled at the first call and kept, so that either may be called in a loop.
+``fer_tf.analyze`` and ``fer_tf.predict`` load and compile a network at the first call and keep it, so that both may be
+called in a loop.
 """
 
 import functools
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fer_tf.inference.classifier import ExpressionClassifier
     from fer_tf.inference.pipeline import FacePipeline
 
-# Networks that are kept; more models than this in turn are loaded again and again.
+# Number of networks that stay in memory; whoever alternates between more of them loads them again and again.
 KEPT = 4
 Input = Path | str | np.ndarray
 
@@ -42,31 +43,38 @@ def analyze(
     follow: float = GAP,
     fast: bool = False,
 ) -> list[Face]:
-    """Find faces and recognise their expressions.
+    """Find the faces of photographs and videos and recognize their expressions.
 
     Args:
-        images: a photograph, a video (extra ``video``), a folder of both, pixels as RGB uint8 (H, W, 3) or gray (H, W),
-            or several of these.
-        model: a shipped name, the path of a ``.keras`` file, or a network with facts.
-        detector: call string, such as ``"retinaface(size=1024)"`` for small faces in large photographs.
-        faces: which of a picture: ``all``, ``largest`` or ``central``.
-        flip: average over a face and its mirror: slightly better, twice the network's time.
-        every: take every n-th frame of a video.
-        smooth: time constant in seconds by which a video's distributions are smoothed; 0 leaves them as they are.
-        follow: seconds of a video in which the detector looks at one frame; between two looks faces go in straight
-            lines. 0 looks at every frame.
-        fast: compute with weights of 8 bits: faces are found in three quarters of the time, and recognised in less
-            than half; boxes move by a fraction of a pixel, probabilities by 0.001 in the median and 0.06 at most. For
-            shipped names and files.
+        images: One image or a list of images. An image is the path of a photograph, of a video (extra ``video``) or of
+            a folder of both, or an array of pixels: uint8, RGB of shape (H, W, 3) or gray of shape (H, W).
+        model: Name of a shipped model, path of a ``.keras`` file, or a Keras model with metadata.
+        detector: Call string of a face detector, such as ``"retinaface(size=1024)"``, which finds smaller faces in
+            large photographs. ``None`` means ``"retinaface"``.
+        faces: Which faces of an image to return: ``"all"``, ``"largest"`` or ``"central"``.
+        flip: Average the predictions for the face and its mirror image. Slightly more accurate; the network takes
+            twice the time.
+        every: Analyze every n-th frame of a video only.
+        smooth: Time constant, in seconds, of exponential smoothing over the frames of a video. 0 means no smoothing.
+        follow: Interval, in seconds, at which the detector runs in a video. Between two detections, boxes are
+            interpolated linearly. 0 runs the detector on every frame.
+        fast: Compute with 8-bit weights. Detection takes three quarters and recognition less than half of the time;
+            probabilities change by 0.001 in the median and by 0.06 at most. Not for a model in memory.
 
     Returns:
-        The faces in the order of the images, in each the best-detected first; an array's ``source`` is its number. A
-        picture without a face adds none. What cannot be read is logged as a warning and left out, unless it is all
-        that was given.
+        A list of ``Face``, in the order of the images and, within an image, by falling detection score. The
+        ``source`` of a face is the path, or, for arrays, the index in the list. An image without a face adds nothing.
+        A file that cannot be read is logged as a warning and left out, unless it is the only input.
 
     Raises:
-        UserError: nothing to read, or an option that cannot be.
-        DataError: the one file that was given cannot be read.
+        UserError: There is nothing to read, or an option has an invalid value.
+        DataError: The only file that was given cannot be read.
+
+    Example:
+        >>> import numpy as np
+        >>> import fer_tf
+        >>> fer_tf.analyze(np.full((120, 160, 3), 128, np.uint8))  # a plain gray image has no face
+        []
     """
     if not isinstance(every, int) or every < 1:
         raise UserError(f"every={every!r} is out of range. Expected 1 or more.")
@@ -96,19 +104,28 @@ def predict(
     flip: bool = False,
     fast: bool = False,
 ) -> Prediction:
-    """Recognise the expressions of faces that are already cut out, framed as FER2013 frames them.
+    """Recognize the expressions of faces that are already cropped as in FER2013.
 
     Args:
-        images: pixels 0 to 255, (N, h, w), (N, h, w, 1) or (N, h, w, 3); or a list of such faces without the N, which
-            may differ in size, or of picture files.
-        model, flip, fast: as in ``analyze``.
+        images: An array of pixels from 0 to 255, of shape (N, h, w), (N, h, w, 1) or (N, h, w, 3); or a list of faces,
+            each an array without the N or the path of an image file. The faces of a list may differ in size.
+        model: As in ``analyze``.
+        flip: As in ``analyze``.
+        fast: As in ``analyze``.
 
     Returns:
-        ``probabilities`` (N, C), ``labels`` and ``label_set``.
+        A ``Prediction`` with ``probabilities`` of shape (N, C), ``labels`` (N names) and ``label_set``.
 
     Raises:
-        UserError: arrays of another shape, or values outside 0 to 255.
-        DataError: a file cannot be read.
+        UserError: An array has another shape, or values outside 0 to 255.
+        DataError: A file cannot be read.
+
+    Example:
+        >>> import numpy as np
+        >>> import fer_tf
+        >>> prediction = fer_tf.predict(np.zeros((2, 48, 48), np.uint8))
+        >>> prediction.probabilities.shape
+        (2, 8)
     """
     using = _classifier(_key(model), flip, fast)
     if isinstance(images, str | Path):
@@ -132,7 +149,7 @@ def _is_one_picture(image: Input) -> bool:
 
 
 def _read_now(images: Iterable[Input], start: int = 0) -> Iterator[Reading]:
-    """Read pictures here and now: for one, threads cost more than they gain."""
+    """Read images in this thread: for a single image, threads cost more than they gain."""
     for number, image in enumerate(images, start=start):
         if isinstance(image, np.ndarray):
             yield Reading(str(number), None, _colour(image))
@@ -161,7 +178,7 @@ def _colour(image: np.ndarray) -> np.ndarray:
 
 
 def _key(model: "keras.Model | Path | str") -> "tuple[keras.Model | str, int]":
-    """Return what a kept network is known by: a file that was written anew is another one."""
+    """Return the cache key of a model; a file that was written again gets a new key."""
     if not isinstance(model, str | Path):
         return model, 0
     path = Path(model)

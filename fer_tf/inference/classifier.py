@@ -1,7 +1,8 @@
-"""Faces in, calibrated distributions out: one compiled function for predict, Grad-CAM, export and the web page.
+"""Classify cropped faces: preprocessing, network, temperature and softmax in one place.
 
-Arrays go through LiteRT's copy of a network that was read from a file: for one face, in a tenth of TensorFlow's time. A
-network that the caller holds may be trained on; it stays with TensorFlow, as do those that LiteRT does not take.
+Prediction, Grad-CAM, export and the demo share this class. Arrays go through LiteRT if the network was read from a
+file: for a single face that takes a tenth of TensorFlow's time. A network in memory may still be trained, so it runs in
+TensorFlow, and so does a network that LiteRT cannot convert.
 """
 
 import functools
@@ -21,27 +22,34 @@ from fer_tf.faces.arrays import library
 from fer_tf.models import facts_of, litert, logits_of
 
 BATCH = 64
-# Conversion takes two seconds, a quarter of a command's start, and is kept in the cache of the datasets.
+# Conversion takes two seconds, so the converted network is kept in the cache of the datasets.
 LITERT = "litert-1"
 
 
 class ExpressionClassifier(tf.Module):
-    """A network with what is before it (size, gray, centre crop) and after it (temperature, softmax).
+    """Wrap a network with its preprocessing (size, gray, center crop) and calibrated softmax.
 
-    The methods on tensors run in a graph; ``predict`` is for arrays.
+    ``predict`` takes arrays. The other methods take tensors and may be called in a ``tf.function``.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf.inference import ExpressionClassifier
+        >>> classifier = ExpressionClassifier("default")
+        >>> classifier.predict(np.zeros((2, 60, 60, 3), np.uint8)).shape
+        (2, 8)
     """
 
     def __init__(self, model: "keras.Model | Path | str" = "default", flip: bool = False, fast: bool = False):
-        """Set up the function; nothing is compiled before the first call.
+        """Load the network; it is compiled at the first call.
 
         Args:
-            model: a network with facts (``fer_tf.models.Facts``), a shipped name, or the path of a ``.keras`` file.
-            flip: average the logits of a face and its mirror: slightly better, twice the time.
-            fast: let ``predict`` compute with weights of 8 bits, in less than half of the time; probabilities change by
-                0.001 in the median and 0.06 at most, the label of one face in 400. For files only.
+            model: Name of a shipped model, path of a ``.keras`` file, or a Keras model with metadata.
+            flip: Average the logits of the face and its mirror image: slightly more accurate, twice the time.
+            fast: Let ``predict`` use 8-bit weights, which takes less than half of the time. Probabilities change by
+                0.001 in the median and by 0.06 at most; one label in 400 changes. Not for a model in memory.
 
         Raises:
-            UserError: no such model, one without facts, or ``fast`` with a network in memory.
+            UserError: The model does not exist or has no metadata, or ``fast`` is set for a model in memory.
         """
         super().__init__(name="classifier")
         self._shared = isinstance(model, keras.Model)
@@ -58,14 +66,14 @@ class ExpressionClassifier(tf.Module):
         self.input_shape = tuple(self.network.input_shape[1:])
 
     def prepare(self, faces: tf.Tensor) -> tf.Tensor:
-        """Bring faces to what the network takes.
+        """Resize and crop faces to the network's input.
 
         Args:
-            faces: pixels 0 to 255, any number type, (N, h, w, 1 or 3), framed as FER2013 frames them; the number of
-                channels is static.
+            faces: Pixels from 0 to 255 of any numeric type, shape (N, h, w, 1 or 3), cropped as in FER2013. The number
+                of channels must be static.
 
         Returns:
-            float32 (N, H, W, channels), the network's input.
+            float32 tensor of shape (N, H, W, channels): the network's input.
         """
         height, width, channels = self.input_shape
         x = tf.cast(faces, tf.float32)
@@ -81,21 +89,21 @@ class ExpressionClassifier(tf.Module):
         return tf.ensure_shape(self.central(x), (None, height, width, channels))
 
     def central(self, faces: tf.Tensor) -> tf.Tensor:
-        """Cut what the network sees, (N, H, W, channels), out of whole faces (N, S, S, channels), S its face size."""
+        """Crop the center (N, H, W, channels), which the network sees, of faces (N, S, S, channels)."""
         height, width, _ = self.input_shape
         side = self.facts.face_size
         top, left = round((side - height) / 2), round((side - width) / 2)
         return faces[:, top : top + height, left : left + width]
 
     def logits(self, prepared: tf.Tensor) -> tf.Tensor:
-        """Return calibrated logits (N, C) of prepared faces: the network's, divided by its temperature."""
+        """Compute the logits (N, C) of prepared faces, divided by the calibration temperature."""
         found = logits_of(self.network(prepared, training=False))
         if self.flip:
             found = (found + logits_of(self.network(prepared[:, :, ::-1], training=False))) / 2
         return found / self.facts.temperature
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))], autograph=False)
-    def _of_colour(self, faces: tf.Tensor) -> tf.Tensor:
+    def _of_color(self, faces: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(self.logits(self.prepare(faces)))
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 1))], autograph=False)
@@ -103,29 +111,29 @@ class ExpressionClassifier(tf.Module):
         return tf.nn.softmax(self.logits(self.prepare(faces)))
 
     def probabilities(self, faces: tf.Tensor) -> tf.Tensor:
-        """Return the distributions of faces, compiled once for all sizes and numbers.
+        """Compute the distributions of faces; one compilation serves all sizes and batch sizes.
 
         Args:
-            faces: as ``prepare`` takes them.
+            faces: As in ``prepare``.
 
         Returns:
-            float32 (N, C) over ``label_set``; rows sum to 1.
+            float32 tensor of shape (N, C) over the classes of ``label_set``; each row sums to 1.
         """
         faces = tf.cast(faces, tf.float32)
-        return (self._of_gray if faces.shape[-1] == 1 else self._of_colour)(faces)
+        return (self._of_gray if faces.shape[-1] == 1 else self._of_color)(faces)
 
     def predict(self, faces: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """Return the distributions of faces that are already cut out.
+        """Compute the distributions of cropped faces.
 
         Args:
-            faces: pixels 0 to 255, (N, h, w), (N, h, w, 1) or (N, h, w, 3), or a list of arrays (h, w[, 1 or 3]) that
-                may differ in size.
+            faces: Array of pixels from 0 to 255, of shape (N, h, w), (N, h, w, 1) or (N, h, w, 3); or a list of arrays
+                of shape (h, w), (h, w, 1) or (h, w, 3), which may differ in size.
 
         Returns:
-            float32 (N, C) over ``label_set``; rows sum to 1.
+            float32 array of shape (N, C) over the classes of ``label_set``; each row sums to 1.
 
         Raises:
-            UserError: arrays of another shape, or values outside 0 to 255.
+            UserError: An array has another shape, or values outside 0 to 255.
         """
         if isinstance(faces, np.ndarray):
             return self._in_batches(_checked(faces[..., None] if faces.ndim == 3 else faces))
@@ -158,7 +166,7 @@ class ExpressionClassifier(tf.Module):
         return run({"faces": prepared}, alone)["probabilities"]
 
     def _fitting(self, faces: np.ndarray) -> np.ndarray:
-        """Do what ``prepare`` does with faces that have the right size: in NumPy a tenth of the time."""
+        """Prepare faces that already have the right size, with NumPy in a tenth of TensorFlow's time."""
         seen = self.central(faces).astype(np.float32)
         if self.input_shape[-1] == 1 and seen.shape[-1] == 3:
             return luma(seen)
@@ -192,7 +200,7 @@ class ExpressionClassifier(tf.Module):
 
     @functools.cached_property
     def _prepared(self) -> dict[int, tf.types.experimental.GenericFunction]:
-        """Return ``prepare`` compiled for gray and colour."""
+        """``prepare``, compiled for gray faces and for color faces."""
         specs = {channels: tf.TensorSpec((None, None, None, channels)) for channels in (1, 3)}
         return {c: tf.function(self.prepare, input_signature=[spec], autograph=False) for c, spec in specs.items()}
 
@@ -202,8 +210,7 @@ def _digest(path: Path) -> str:
 
 
 def luma(faces: "tf.Tensor | np.ndarray") -> "tf.Tensor | np.ndarray":
-    """Return the brightness (…, 1) of red, green and blue (…, 3), in whole levels as a gray picture file has them, and
-    the same bits for tensors and arrays."""
+    """Convert RGB (..., 3) to gray (..., 1), rounded to whole levels, with the same result for tensors and arrays."""
     red, green, blue = (faces[..., i : i + 1] for i in range(3))
     level = 0.2989 * red + 0.587 * green + 0.114 * blue
     return library(level).round(level)

@@ -1,4 +1,4 @@
-"""Faces drawn on their picture: a box, the label, and the distribution as bars where there is room beside it."""
+"""Draw boxes, labels and distributions on photographs."""
 
 import functools
 import math
@@ -9,39 +9,43 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fer_tf.inference.records import Face
 
-# A colour a class, by its spelling in conversions (fer_tf.labels.SYNONYMS); Okabe and Ito's and two that go with them.
-CLASS_COLOURS = {
+# A color for each class, by its canonical name (fer_tf.labels.SYNONYMS): the Okabe-Ito palette and two more.
+CLASS_COLORS = {
     "neutral": "#999999", "happy": "#E69F00", "surprise": "#F0E442", "sad": "#56B4E9", "angry": "#D55E00",
     "disgust": "#009E73", "fear": "#CC79A7", "contempt": "#0072B2", "positive": "#E69F00", "negative": "#D55E00",
 }  # fmt: skip
-FURTHER_COLOURS = ("#7f3c8d", "#11a579", "#3969ac", "#f2b701", "#e73f74", "#80ba5a")
+FURTHER_COLORS = ("#7f3c8d", "#11a579", "#3969ac", "#f2b701", "#e73f74", "#80ba5a")
 INK, PAPER, TRACK = (20, 22, 26), (255, 255, 255), (120, 124, 130)
-# A picture smaller than this is enlarged, since letters would hide it.
+# A smaller picture is enlarged, because letters would hide it.
 SMALLEST = 640
 Box = tuple[float, float, float, float]
 
 
-def colours(classes: Sequence[str]) -> dict[str, str]:
-    """Return a colour for each class, the same for "happy" and "happiness"."""
+def colors(classes: Sequence[str]) -> dict[str, str]:
+    """Return a color for each class; "happy" and "happiness" get the same one."""
     from fer_tf.labels import SYNONYMS
 
     plain = {name: SYNONYMS.get(name, name) for name in classes}
     return {
-        name: CLASS_COLOURS.get(plain[name], FURTHER_COLOURS[i % len(FURTHER_COLOURS)])
-        for i, name in enumerate(classes)
+        name: CLASS_COLORS.get(plain[name], FURTHER_COLORS[i % len(FURTHER_COLORS)]) for i, name in enumerate(classes)
     }
 
 
-def annotated(picture: np.ndarray, faces: Sequence[Face], enlarge: bool = True) -> np.ndarray:
-    """Draw faces on a copy of their picture.
+def annotate(picture: np.ndarray, faces: Sequence[Face], enlarge: bool = True) -> np.ndarray:
+    """Draw boxes, labels and, where there is room, distribution bars on a copy of a picture.
 
     Args:
-        picture: uint8 (H, W, 3).
-        faces: of this picture.
-        enlarge: bring a picture whose longer side is below ``SMALLEST`` to that, smoothly.
+        picture: uint8 array of shape (H, W, 3).
+        faces: The faces of this picture.
+        enlarge: Enlarge a picture whose longer side is below ``SMALLEST`` pixels to that size.
 
     Returns:
-        uint8, the picture's shape or an enlarged one.
+        uint8 array of shape (H, W, 3), or larger if the picture was enlarged.
+
+    Example:
+        >>> import numpy as np
+        >>> annotate(np.zeros((100, 320, 3), np.uint8), []).shape
+        (200, 640, 3)
     """
     height, width = picture.shape[:2]
     scale = max(1.0, SMALLEST / max(height, width)) if enlarge else 1.0
@@ -51,10 +55,10 @@ def annotated(picture: np.ndarray, faces: Sequence[Face], enlarge: bool = True) 
     if not faces:
         return np.asarray(image)
     boxes = [tuple(v * scale for v in face.box) for face in faces]
-    draw, colour = ImageDraw.Draw(image, "RGBA"), colours(list(faces[0].distribution))
-    # The largest first, whose bars are the most wanted.
+    draw, color = ImageDraw.Draw(image, "RGBA"), colors(list(faces[0].distribution))
+    # The largest face first, because its bars matter most.
     order = sorted(range(len(faces)), key=lambda i: _area(boxes[i]), reverse=True)
-    drawn = [_Drawn(draw, image.size, boxes[i], faces[i], colour) for i in order]
+    drawn = [_Drawn(draw, image.size, boxes[i], faces[i], color) for i in order]
     for one in drawn:
         one.draw_box()
     taken = boxes + [one.draw_label() for one in drawn]
@@ -64,23 +68,23 @@ def annotated(picture: np.ndarray, faces: Sequence[Face], enlarge: bool = True) 
 
 
 class _Drawn:
-    """One face on one picture; letters are as large as the face allows and the picture needs."""
+    """Draw one face; the size of letters follows the size of the face and of the picture."""
 
-    def __init__(self, draw: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, face: Face, colour: dict[str, str]):
+    def __init__(self, draw: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, face: Face, color: dict[str, str]):
         longest = max(size)
         self._row = float(np.clip((box[3] - box[1]) / 5, max(11, longest / 110), max(11, min(48, longest / 45))))
-        self._draw, self._size, self._box, self._face, self._colour = draw, size, box, face, colour
+        self._draw, self._size, self._box, self._face, self._color = draw, size, box, face, color
         self._font = _font(round(self._row * 0.82))
         self._line = max(2, round(self._row / 7))
 
     def draw_box(self) -> None:
-        # Dark around the colour, so that it is seen on any picture.
-        for grow, colour, line in ((1, INK, self._line + 2), (0, self._colour[self._face.label], self._line)):
+        # A dark outline, so that the color is visible on any picture.
+        for grow, color, line in ((1, INK, self._line + 2), (0, self._color[self._face.label], self._line)):
             x0, y0, x1, y1 = self._box
-            self._draw.rectangle((x0 - grow, y0 - grow, max(x0, x1) + grow, max(y0, y1) + grow), None, colour, line)
+            self._draw.rectangle((x0 - grow, y0 - grow, max(x0, x1) + grow, max(y0, y1) + grow), None, color, line)
 
     def draw_label(self) -> Box:
-        """Write the class and its probability above the box, or inside it at the picture's edge."""
+        """Write the class and its probability above the box, or inside it at the edge of the picture."""
         box, face = self._box, self._face
         text = f"{face.label} {100 * face.distribution[face.label]:.0f} %"
         if face.track is not None:
@@ -90,15 +94,15 @@ class _Drawn:
         place = (x0, box[1] - height, x0 + width, box[1])
         if place[1] < 0:
             place = (x0, max(0.0, box[1]), x0 + width, max(0.0, box[1]) + height)
-        self._draw.rectangle(place, fill=self._colour[face.label])
+        self._draw.rectangle(place, fill=self._color[face.label])
         self._write(place[0] + self._row * 0.3, place[1] + height / 2, text, INK)
         return place
 
     def draw_bars(self, taken: Sequence[Box]) -> list[Box]:
-        """Draw the distribution beside the box; not at all where it would hide something."""
+        """Draw the distribution beside the box, unless it would hide something."""
         row, pad = self._row, self._row * 0.35
-        bar, names = row * 4, max(self._font.getlength(name) for name in self._colour)
-        size = names + bar + self._font.getlength("100 %") + 4 * pad, row * len(self._colour) + 2 * pad
+        bar, names = row * 4, max(self._font.getlength(name) for name in self._color)
+        size = names + bar + self._font.getlength("100 %") + 4 * pad, row * len(self._color) + 2 * pad
         place = next((p for p in _beside(self._box, *size, self._line + row / 3) if self._is_free(p, taken)), None)
         if place is None:
             return []
@@ -110,15 +114,15 @@ class _Drawn:
             self._draw.rectangle((start, y - row * 0.32, start + bar, y + row * 0.32), fill=(*TRACK, 110))
             if value * bar >= 0.5:
                 filled = (start, y - row * 0.32, start + value * bar, y + row * 0.32)
-                self._draw.rectangle(filled, fill=self._colour[name])
+                self._draw.rectangle(filled, fill=self._color[name])
             text = f"{100 * value:.0f} %"
             self._write(place[2] - pad - self._font.getlength(text), y, text, PAPER)
         return [place]
 
-    def _write(self, x: float, y: float, text: str, colour: tuple[int, int, int]) -> None:
-        """Write from x to the right, in the middle of y."""
+    def _write(self, x: float, y: float, text: str, color: tuple[int, int, int]) -> None:
+        """Write text to the right of x, vertically centered at y."""
         letters, (left, top) = _letters(text, round(self._row * 0.82))
-        self._draw.bitmap((round(x) + left, round(y) + top), letters, colour)
+        self._draw.bitmap((round(x) + left, round(y) + top), letters, color)
 
     def _is_free(self, place: Box, taken: Iterable[Box]) -> bool:
         width, height = self._size
@@ -131,10 +135,10 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
-# Kept, since the same few words are written on each frame of a video.
+# Cached, because the same few words are written on each frame of a video.
 @functools.lru_cache(maxsize=2048)
 def _letters(text: str, size: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Return a mask of the text, and where its corner is from the middle of its left edge."""
+    """Return a mask of the text, and the offset of its corner from the middle of its left edge."""
     left, top, right, bottom = _font(size).getbbox(text, anchor="lm")
     mask = Image.new("L", (max(1, math.ceil(right - left)), max(1, math.ceil(bottom - top))))
     ImageDraw.Draw(mask).text((-left, -top), text, 255, _font(size), anchor="lm")
@@ -142,7 +146,7 @@ def _letters(text: str, size: int) -> tuple[Image.Image, tuple[int, int]]:
 
 
 def _beside(box: Box, width: float, height: float, gap: float) -> Iterator[Box]:
-    """Yield places for a panel: right and left of the box, level with its top and bottom; below and above it."""
+    """Yield possible places of a panel: right and left of the box, then below and above it."""
     x0, y0, x1, y1 = box
     for left in (x1 + gap, x0 - gap - width):
         for top in (y0, y1 - height):

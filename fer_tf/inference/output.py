@@ -1,4 +1,4 @@
-"""Faces as files of rows, written while they come: CSV, JSON, and what was skipped."""
+"""Write results as CSV, JSON and terminal tables while they arrive."""
 
 import csv
 import json
@@ -19,12 +19,12 @@ FACE_COLUMNS = (
     "label", "probability",
 )  # fmt: skip
 JSON_SUFFIXES = (".json", ".jsonl")
-# Escaped, since a table with names that are no UTF-8 could not be read by others; JSON reads it as the same name.
+# File names that are not UTF-8 are escaped, so that other programs can read the table.
 WRITING = {"mode": "w", "newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
 
 
 class Writer(Protocol):
-    """What takes results as they come, inside a ``with`` block; its file is there when the block has ended well."""
+    """Interface of result writers: a context manager whose file appears when the block ends without error."""
 
     files: list[Path]
 
@@ -33,12 +33,12 @@ class Writer(Protocol):
     def __exit__(self, *error: Any) -> None: ...
 
     def add(self, result: ImageResult) -> None:
-        """Take one picture's faces."""
+        """Write the faces of one image."""
         ...
 
 
 class _FileWriter:
-    """One text file that replaces another of its name at the end."""
+    """Write one text file, which appears when the block ends without error."""
 
     def __init__(self, path: Path):
         self.path, self.files = Path(path), [Path(path)]
@@ -58,14 +58,14 @@ class _FileWriter:
         return self._open.__exit__(*error)
 
     def begin(self) -> None:
-        """Write what comes first."""
+        """Write the header."""
 
     def end(self) -> None:
-        """Write what comes last."""
+        """Write the end of the file."""
 
 
 class CsvWriter(_FileWriter):
-    """A row a face: ``FACE_COLUMNS`` and a column a class."""
+    """Write a CSV row for each face: ``FACE_COLUMNS`` and one column for each class."""
 
     def __init__(self, path: Path, label_set: LabelSet):
         super().__init__(path)
@@ -80,12 +80,12 @@ class CsvWriter(_FileWriter):
 
 
 class JsonWriter(_FileWriter):
-    """An object a face, as ``Face.to_json`` gives it: an array in a ``.json`` file, lines in a ``.jsonl`` file."""
+    """Write ``Face.to_json`` of each face: an array in a ``.json`` file, lines in a ``.jsonl`` file."""
 
     def __init__(self, path: Path):
         super().__init__(path)
         if self.path.suffix.lower() not in JSON_SUFFIXES:
-            raise UserError(f"{path}: no JSON by its suffix. Expected .json (an array) or .jsonl (a line a face).")
+            raise UserError(f"{path}: unknown suffix. Expected .json (an array) or .jsonl (a line for each face).")
         self._lines, self._count = self.path.suffix.lower() == ".jsonl", 0
 
     def begin(self) -> None:
@@ -103,7 +103,7 @@ class JsonWriter(_FileWriter):
 
 
 class SkippedWriter(_FileWriter):
-    """A row for each picture that could not be read or shows no face."""
+    """Write a CSV row for each image that was not read or has no face."""
 
     def begin(self) -> None:
         self._writer = csv.writer(self._file, lineterminator="\n")
@@ -132,21 +132,21 @@ def _blank(value: Any) -> Any:
     return "" if value is None else value
 
 
-# Lines of faces, and of what was skipped, after which they are only counted.
+# Lines of faces, and of skipped files, after which they are only counted.
 LINES = 40
 LONGEST_NAME = 32
 
 
 class Table:
-    """Turns results into lines and counts them; keeps none."""
+    """Format results as lines of text and count them, without keeping them."""
 
     def __init__(self, names: Sequence[str], moving: bool, lines: int = LINES):
-        """Set the columns' widths.
+        """Set the widths of the columns.
 
         Args:
-            names: sources that are to come; longer ones are cut in their middle.
-            moving: whether there are videos, which have frames and times.
-            lines: how many faces are shown.
+            names: Sources that will appear; long names are shortened in the middle.
+            moving: Whether there are videos, which have columns for frame and time.
+            lines: Number of faces to show.
         """
         self._width = min(LONGEST_NAME, max([len("source"), *(len(_printable(n)) for n in names)]))
         self._moving, self._most = moving, lines
@@ -155,12 +155,12 @@ class Table:
         self.first_reason = ""
 
     def header(self) -> str:
-        """Return the line above the first face."""
+        """Return the header line."""
         frame = f"{'frame':>7} {'time':>8} {'who':>4} " if self._moving else f"{'face':>5} "
         return f"{'source':{self._width}} {frame}{'x,y w×h':>20} {'score':>5}  expression"
 
     def add(self, result: ImageResult) -> Iterator[str]:
-        """Count one picture's result and yield its lines."""
+        """Count one result and yield its lines."""
         if result.reason:
             self.skipped += 1
             self.first_reason = self.first_reason or f"{result.source}: {result.reason}"
@@ -170,7 +170,7 @@ class Table:
         self.pictures += 1
         if not result.faces:
             self.empty += 1
-            # Of a video they are many, and counted only.
+            # Frames without a face are many, so they are only counted.
             if result.frame is None and self.empty <= LINES:
                 yield f"{self._name(result.source)} no face found"
         for face in result.faces:
@@ -182,7 +182,7 @@ class Table:
                 yield self._line(face)
 
     def summary(self) -> Iterator[str]:
-        """Yield what there was in all."""
+        """Yield the lines of the summary."""
         hidden = self.faces - self._most
         if hidden > 0 and self._most:
             yield f"… and {counted(hidden, 'more face')} (--lines shows more, --csv and --json write all)"
@@ -211,7 +211,7 @@ class Table:
     def _name(self, source: str) -> str:
         text = _printable(source)
         if len(text) > self._width:
-            # The end of a path says more than its beginning.
+            # The end of a path tells more than its beginning.
             text = text[: self._width // 4] + "…" + text[len(text) - (self._width - self._width // 4 - 1) :]
         return f"{text:{self._width}}"
 
@@ -222,5 +222,5 @@ def counted(number: int, noun: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Escape what would move a terminal's cursor or cannot be encoded."""
+    """Escape characters that would move the terminal's cursor or cannot be encoded."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -1,4 +1,4 @@
-"""Photographs and videos in, faces with distributions out: read ahead, detect, align, cut out, recognise."""
+"""Run detection, alignment, cropping and recognition on images and videos."""
 
 import contextlib
 import threading
@@ -17,13 +17,24 @@ from fer_tf.faces.detectors import Detections, Detector, build
 from fer_tf.faces.reading import Reading
 from fer_tf.inference.classifier import BATCH, ExpressionClassifier
 from fer_tf.inference.records import Face, ImageResult
-from fer_tf.inference.tracking import GAP, check_gap, detected
+from fer_tf.inference.tracking import GAP, check_gap, detect_key_frames
 
 DETECTOR = "retinaface"
 
 
 class FacePipeline:
-    """A detector and a network at work on pictures, a batch at a time; what is in memory does not grow."""
+    """Detect faces and recognize their expressions, one batch of images at a time.
+
+    Memory does not grow with the number of images.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from fer_tf.inference import FacePipeline
+        >>> pipeline = FacePipeline("default")
+        >>> [result] = pipeline.analyze([(Path("missing.jpg"), "missing.jpg")])
+        >>> result.faces
+        ()
+    """
 
     def __init__(
         self,
@@ -35,20 +46,20 @@ class FacePipeline:
         follow: float = GAP,
         fast: bool = False,
     ):
-        """Load the networks; they are compiled at the first picture.
+        """Load the networks; they are compiled at the first image.
 
         Args:
-            model: as ``ExpressionClassifier`` takes it.
-            detector: a detector, or a call string such as ``"retinaface(size=1024)"``; ``None`` for RetinaFace.
-            faces: which of a picture: ``all``, ``largest``, or the most ``central``.
-            flip: average over a face and its mirror: slightly better, twice the network's time.
-            crop: find faces; else each picture is one face, framed as FER2013 frames them.
-            follow: seconds of a video within which the detector looks at one frame, and faces between two looks are
-                followed (``fer_tf.inference.tracking``); 0 looks at every frame.
-            fast: weights of 8 bits, as ``ExpressionClassifier`` takes it, and in RetinaFace unless a detector is given.
+            model: As in ``ExpressionClassifier``.
+            detector: A detector, or its call string such as ``"retinaface(size=1024)"``; ``None`` means RetinaFace.
+            faces: Which faces of an image to keep: ``"all"``, ``"largest"`` or ``"central"``.
+            flip: Average the predictions for the face and its mirror image; takes twice the network's time.
+            crop: Find faces. ``False`` means that each image is one face, cropped as in FER2013.
+            follow: Interval, in seconds, at which the detector runs in a video; 0 runs it on every frame. See
+                ``fer_tf.inference.tracking``.
+            fast: Use 8-bit weights, as in ``ExpressionClassifier``, and in RetinaFace too unless a detector is given.
 
         Raises:
-            UserError: an unknown name, a value out of range, or a model that cannot be used.
+            UserError: A name is unknown, a value is out of range, or the model cannot be used.
         """
         if faces not in WHICH:
             raise UserError(f"faces={faces!r} is unknown. Expected {', '.join(WHICH)}.")
@@ -62,28 +73,30 @@ class FacePipeline:
             self._turn = contextlib.nullcontext() if concurrent else threading.Lock()
 
     def analyze(self, sources: Iterable[tuple[Path, str]], every: int = 1) -> Iterator[ImageResult]:
-        """Analyze photographs and videos as they are read, in order.
+        """Analyze photographs and videos in order, while they are read.
 
         Args:
-            sources: files and what to call them; videos are told by their suffix and need the extra ``video``.
-            every: take every n-th frame of a video.
+            sources: Pairs of a path and the name to report. A video is recognized by its suffix and needs the extra
+                ``video``.
+            every: Analyze every n-th frame of a video only.
 
         Yields:
-            One result a photograph and a frame, also where there is no face; one with a reason for what cannot be
-            read. The end of a damaged video is a result of its own.
+            An ``ImageResult`` for each photograph and each frame, also without a face. A file that cannot be read
+            gives one with a ``reason``, and so does the unreadable rest of a video.
         """
         return self.analyze_batches(reading.batches(sources, every))
 
     def analyze_batches(self, batches: Iterable[list[Reading]]) -> Iterator[ImageResult]:
-        """Analyze what was read elsewhere; two batches are worked on at once."""
+        """Analyze batches of images that are already read, two batches at a time."""
         for _, found in reading.two_at_a_time(self.analyze_batch, batches):
             yield from found
 
     def analyze_batch(self, batch: Sequence[Reading]) -> list[ImageResult]:
-        """Analyze pictures at once: their faces share the network's batches.
+        """Analyze one batch of images; the faces of all images go through the network together.
 
         Args:
-            batch: pictures, each of its own size, or reasons; what has neither, the end of a video, is left out.
+            batch: Images of any sizes, or reasons why they were not read. An entry with neither, which marks the end
+                of a video, gives no result.
         """
         read = [r for r in batch if r.picture is not None]
         rows = self._rows(read) if read else []
@@ -95,19 +108,19 @@ class FacePipeline:
         ]
 
     def _rows(self, read: Sequence[Reading]) -> list[tuple[Detections, np.ndarray]]:
-        """Return each picture's faces and their distributions (F, C)."""
+        """Return, for each image, its detections and their distributions of shape (F, C)."""
         pictures = [r.picture for r in read]
         if not self.crop:
             return list(zip(map(_whole, pictures), self.classifier.predict(pictures)[:, None], strict=True))
         with self._turn:
-            found = detected(read, self.detector.detect, self.follow)
+            found = detect_key_frames(read, self.detector.detect, self.follow)
         found = [choose(f, self.faces, p.shape) for f, p in zip(found, pictures, strict=True)]
         frames = [geometry.face_frames(f.boxes, f.landmarks) for f in found]
         ends = np.cumsum([len(f) for f in found])[:-1]
         return list(zip(found, np.split(self._recognised(pictures, frames), ends), strict=True))
 
     def _recognised(self, pictures: Sequence[np.ndarray], frames: Sequence[np.ndarray]) -> np.ndarray:
-        """Cut faces out and return their distributions (F, C); not all faces of a crowd are in memory at once."""
+        """Crop faces and return their distributions (F, C), in batches, so that crowds need little memory."""
         size, waiting, found = self.classifier.facts.face_size, [], []
         for picture, squares in zip(pictures, frames, strict=True):
             for start in range(0, len(squares), BATCH):
@@ -137,7 +150,7 @@ class FacePipeline:
 
 
 def _whole(picture: np.ndarray) -> Detections:
-    """Return the picture as the one face of itself."""
+    """Return detections with a single face that fills the image."""
     height, width = picture.shape[:2]
     box = np.array([[0, 0, width, height]], np.float32)
     return Detections(np.full(1, np.nan, np.float32), box, np.full((1, 5, 2), np.nan, np.float32))

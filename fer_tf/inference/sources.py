@@ -1,4 +1,4 @@
-"""The photographs and videos that paths name."""
+"""Find the photographs and videos of paths and folders, and read webcams."""
 
 import contextlib
 import os
@@ -22,9 +22,9 @@ class Found:
     """A file to analyze.
 
     Attributes:
-        path: where it is.
-        source: how records call it: the path as it was given, with what is below a folder.
-        relative: its name below the folder that was given; a single file's own name.
+        path: Path of the file.
+        source: Name in results: the path as it was given, followed by the path below a folder.
+        relative: Path below the given folder; for a single file its name.
     """
 
     path: Path
@@ -33,14 +33,14 @@ class Found:
 
 
 def find(paths: Sequence[Path | str], note: Note) -> list[Found]:
-    """List the photographs and videos that paths name; the first mention of a file counts.
+    """List the photographs and videos of paths and folder trees; a file that is named twice counts once.
 
     Args:
-        paths: photographs, videos, folder trees of both.
-        note: called with the name and the reason of each path and folder that is left out.
+        paths: Photographs, videos and folders of both.
+        note: Function that is called with the name and the reason of each path that is left out.
 
     Raises:
-        UserError: there is nothing to read; says why of the first path.
+        UserError: There is nothing to read; the message gives the reason for the first path.
     """
     suffixes = (*photographs.SUFFIXES, *photographs.VIDEO_SUFFIXES)
     found: dict[str, Found] = {}
@@ -59,7 +59,7 @@ def find(paths: Sequence[Path | str], note: Note) -> list[Found]:
 
 
 def _readable(found: list[Found], note: Note) -> list[Found]:
-    """Leave videos out, and note why, where the extra for them is missing; raise where nothing is left."""
+    """Leave out videos if the extra for them is not installed; raise an error if nothing is left."""
     try:
         if any(photographs.is_video(f.source) for f in found):
             photographs.import_av()
@@ -74,27 +74,26 @@ def _readable(found: list[Found], note: Note) -> list[Found]:
     return found
 
 
-# FFmpeg's name of the system's cameras, and how it calls camera n. Windows' go by names that only its owner knows.
+# FFmpeg's input format and device name of camera n. On Windows, devices have individual names.
 CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 
 
 def watch(number: int) -> Iterator[list[Reading]]:
-    """Open a webcam, and yield its newest picture whenever one is asked for; those in between are lost.
+    """Open a webcam and yield its newest picture on each request; pictures in between are dropped.
 
     Args:
-        number: of the camera, 0 for the first.
+        number: Number of the camera; the first is 0.
 
     Returns:
-        An iterator of batches of one; close it to let the camera go. Numbers and times are of the pictures that were
-        yielded.
+        An iterator of batches of one picture. Close it to release the camera.
 
     Raises:
-        UserError: there is no such camera, or nothing that can open it.
+        UserError: The camera does not exist, or no library can open it.
     """
     pictures = _opened(number)
     first = next(pictures, None)
     if first is None:
-        raise UserError(f"Webcam {number} gives no picture.")
+        raise UserError(f"Webcam {number} delivers no picture.")
     return _newest(f"webcam {number}", first, pictures)
 
 
@@ -133,7 +132,7 @@ def _newest(source: str, first: np.ndarray, pictures: Iterator[np.ndarray]) -> I
 
 
 def _opened(number: int) -> Iterator[np.ndarray]:
-    """Yield a camera's pictures, uint8 (H, W, 3)."""
+    """Open a camera with the first library that can, and yield its pictures, uint8 (H, W, 3)."""
     reasons = []
     for reader in (_through_av, _through_opencv):
         pictures = reader(number)

@@ -1,7 +1,10 @@
-"""Who is who from frame to frame of a video, and distributions smoothed over time.
+"""Track faces through a video: assign identities, smooth predictions, interpolate boxes between key frames.
 
-A face is taken for the one of an earlier frame whose box it overlaps most (intersection over union), the pairs with the
-largest overlap first. Nothing is known of a person but the place: two who change places in a moment change numbers.
+A face gets the identity of the earlier face whose box it overlaps most (intersection over union); pairs with the
+largest overlap are matched first. Only positions are used, so two people who change places swap identities.
+
+Detection takes most of a frame's time, and faces move little within a tenth of a second. Therefore the detector sees
+some frames only, the key frames, and boxes are interpolated linearly between them.
 """
 
 import bisect
@@ -17,7 +20,7 @@ from fer_tf.faces.reading import Reading
 from fer_tf.inference.records import Face, ImageResult
 
 OVERLAP = 0.3
-# Seconds after which a face that was not seen is forgotten.
+# Seconds after which a face that has not been seen is dropped.
 PATIENCE = 1.0
 
 
@@ -30,17 +33,21 @@ class _Track:
 
 
 def tracked(pictures: Iterable[ImageResult], smooth: float = 0.0) -> Iterator[ImageResult]:
-    """Number the faces of videos by person, and smooth their distributions if asked; photographs pass as they are.
+    """Assign track numbers to the faces of videos and smooth their distributions.
 
-    Smoothing is exponential: after Δt seconds a new distribution has the weight 1 − exp(−Δt / ``smooth``), the earlier
-    ones the rest, so that frames left out or a changing frame rate make no difference. Only the past is used.
+    Smoothing is exponential and causal: after Δt seconds a new distribution has the weight 1 − exp(−Δt / ``smooth``)
+    and the earlier ones have the rest, so that skipped frames or a changing frame rate make no difference. Photographs
+    pass unchanged.
 
     Args:
-        pictures: frames of a video one after another; those of one source follow each other.
-        smooth: time constant in seconds; 0 leaves distributions as they are.
+        pictures: Results in the order of time; the frames of one source follow each other.
+        smooth: Time constant in seconds; 0 means no smoothing.
+
+    Returns:
+        An iterator over the results, with ``Face.track`` set.
 
     Raises:
-        UserError: ``smooth`` is negative or no number.
+        UserError: ``smooth`` is negative or not finite.
     """
     if not 0 <= smooth < math.inf:
         raise UserError(f"smooth={smooth} is no time. Expected seconds, 0 or more.")
@@ -58,13 +65,13 @@ def _tracked(pictures: Iterable[ImageResult], smooth: float) -> Iterator[ImageRe
 
 
 class _People:
-    """The faces that were seen lately in one video."""
+    """Keep the faces that were seen lately in one video."""
 
     def __init__(self, smooth: float):
         self._smooth, self._seen, self._count = smooth, [], 0
 
     def see(self, faces: tuple[Face, ...], time: float) -> tuple[Face, ...]:
-        """Return the faces of a frame with their numbers and smoothed distributions."""
+        """Return the faces of a frame with track numbers and smoothed distributions."""
         self._seen = [t for t in self._seen if time - t.time <= PATIENCE]
         boxes = np.array([face.box for face in faces], float)
         known = pairs(np.array([t.box for t in self._seen]).reshape(-1, 4), boxes)
@@ -86,8 +93,8 @@ class _People:
         return face.with_distribution(dict(zip(face.distribution, map(float, values), strict=True)), track.number)
 
 
-def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the intersection over union of each box (A, 4) with each (B, 4), as (A, B)."""
+def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Compute the intersection over union of boxes (A, 4) with boxes (B, 4): an array (A, B)."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     common = np.clip(high - low, 0, None).prod(axis=-1)
@@ -96,8 +103,8 @@ def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def pairs(seen: np.ndarray, boxes: np.ndarray) -> dict[int, int]:
-    """Return the index in ``seen`` of each of ``boxes`` that has one, the best overlaps first."""
-    shares = overlaps(seen, boxes)
+    """Match boxes to earlier ones by overlap; return a dict from the index in ``boxes`` to that in ``seen``."""
+    shares = iou(seen, boxes)
     found: dict[int, int] = {}
     for flat in np.argsort(-shares, axis=None, kind="stable"):
         i, j = divmod(int(flat), len(boxes))
@@ -108,24 +115,27 @@ def pairs(seen: np.ndarray, boxes: np.ndarray) -> dict[int, int]:
     return found
 
 
-# Seconds from one look to the next: every fourth frame of 25 or 30 a second.
+# Seconds between key frames: every fourth frame at 25 or 30 frames a second.
 GAP = 0.16
-# Mean difference of two frames' levels from which on the second is taken for another scene, and the pixels compared.
+# A mean difference of gray levels above SCENE starts a new scene; every STRIDE-th pixel is compared.
 SCENE, STRIDE = 24.0, 16
 Detect = Callable[[list[np.ndarray]], list[Detections]]
 
 
-def detected(readings: Sequence[Reading], detect: Detect, gap: float = GAP) -> list[Detections]:
-    """Return the faces of pictures of which the detector sees the key frames.
+def detect_key_frames(readings: Sequence[Reading], detect: Detect, gap: float = GAP) -> list[Detections]:
+    """Detect faces in key frames and interpolate them in the frames between.
 
-    A face that overlaps itself in two key frames has its box and landmarks on the straight line between them, and the
-    lower of both scores; the line goes on before the first key frame and after the last one. A face that is in one of
-    the two only is in the frames nearer to it, as it was there.
+    A face whose boxes overlap in two key frames gets linearly interpolated boxes and landmarks and the lower of both
+    scores; the line also extends before the first and after the last key frame. A face that is in only one of the two
+    stays unchanged in the frames nearer to that one.
 
     Args:
-        readings: pictures; frames of one video follow each other.
-        detect: returns the faces of each of several pictures.
-        gap: seconds from one key frame to the next at most; 0 makes every frame one. Photographs always are.
+        readings: Images; the frames of one video follow each other.
+        detect: Function from a list of images to the detections in each.
+        gap: Largest interval between key frames, in seconds; with 0 every frame is a key frame. A photograph always is.
+
+    Returns:
+        The detections in each image.
     """
     looks = [(scene, _keys(scene, readings, gap)) for scene in _scenes(readings)]
     keys = [i for _, seen in looks for i in seen]
@@ -140,16 +150,16 @@ def detected(readings: Sequence[Reading], detect: Detect, gap: float = GAP) -> l
 
 
 def check_gap(gap: float) -> float:
-    """Return the seconds from one look to the next, or raise a ``UserError`` where they are negative or no number."""
+    """Return ``gap`` in seconds; raise a ``UserError`` if it is negative or not finite."""
     if not 0 <= gap < math.inf:
         raise UserError(f"follow={gap} is no time. Expected seconds, 0 or more.")
     return gap
 
 
 def _keys(scene: range, readings: Sequence[Reading], gap: float) -> list[int]:
-    """Return the middles of ``step`` frames each, and the last frame where the last of them is far from it.
+    """Return the key frames of a scene: the middle of every ``step`` frames, and the last frame if it is far away.
 
-    Three frames and more have two keys at least, without which there would be no line.
+    A scene of three or more frames has at least two key frames, since interpolation needs two.
     """
     step = 1
     if len(scene) > 1:
@@ -162,7 +172,7 @@ def _keys(scene: range, readings: Sequence[Reading], gap: float) -> list[int]:
 
 
 def _scenes(readings: Sequence[Reading]) -> Iterator[range]:
-    """Yield the pictures in runs of one scene of one video; each photograph is a run."""
+    """Split images into scenes: consecutive similar frames of one video, or a single photograph."""
     start = 0
     for i in range(1, len(readings) + 1):
         if i == len(readings) or not _goes_on(readings[i - 1], readings[i]):
@@ -180,7 +190,7 @@ def _goes_on(first: Reading, second: Reading) -> bool:
 
 
 def _between(before: Detections, after: Detections, share: float) -> Detections:
-    """Return the faces ``share`` of the way from one frame to another."""
+    """Interpolate detections at the fraction ``share`` of the way from one frame to another."""
     known = pairs(before.boxes, after.boxes)
     i, j = (np.array(list(rows), int) for rows in (known.values(), known))
     both = Detections(

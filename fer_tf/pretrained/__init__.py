@@ -1,4 +1,4 @@
-"""Networks that ship with the package, by name; each lies beside this file with its model card."""
+"""Load the trained networks that ship with the package; each has its model card beside it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +15,10 @@ PRETRAINED = {"default": "ferplus.keras", "ferplus": "ferplus.keras", "fer2013":
 
 
 def path_of(name: Path | str) -> Path:
-    """Return the file of a shipped network, or the path that was given.
+    """Return the path of a shipped network's file, or of the file that was given.
 
     Raises:
-        UserError: neither a shipped name nor a file.
+        UserError: There is no shipped network or file of that name.
     """
     shipped = {path.stem: path.name for path in FOLDER.glob("*.keras")} | PRETRAINED
     if str(name) in shipped:
@@ -30,16 +30,22 @@ def path_of(name: Path | str) -> Path:
 
 
 def load_model(name: Path | str = "default") -> "keras.Model":
-    """Load a network that ships with the package, or one from a ``.keras`` file.
+    """Load a trained network that ships with the package, or a ``.keras`` file.
 
     Args:
-        name: one of ``PRETRAINED``, a file of this folder without its suffix, or a path.
+        name: Name of a shipped network (``"default"``, ``"ferplus"``, ``"ferplus-steady"``, ``"fer2013"``) or the path
+            of a ``.keras`` file.
 
     Returns:
-        A model from pixels (N, H, W, channels) in 0 to 255 to logits (N, C); its attribute ``facts`` names the classes,
-        see ``fer_tf.models.Facts``.
+        A Keras model from pixels of shape (N, H, W, channels), from 0 to 255, to logits of shape (N, C). Its metadata
+        names the classes.
 
     Raises:
-        UserError: no such name or file.
+        UserError: There is no shipped network or file of that name.
+
+    Example:
+        >>> import fer_tf
+        >>> fer_tf.load_model("fer2013").output_shape
+        (None, 7)
     """
     return models.load(path_of(name))

@@ -48,7 +48,7 @@ def test_gaps_are_left_white_and_people_have_rows():
     line = Timeline(TWO)
     for t in (0.0, 0.1, 0.2, 3.0):
         line.add([face(t, 0.5), *([face(t, 0.9, 1)] if t < 0.15 else [])])
-    figure = annotation.draw(line, "v.mp4")
+    figure = annotation.draw_timeline(line, "v.mp4")
     first, second = figure.axes
     # Two stretches of two classes, the single moment among them as wide as its bin.
     assert len(first.collections) == 4 and len(second.collections) == 2
@@ -60,6 +60,6 @@ def test_gaps_are_left_white_and_people_have_rows():
 def test_people_that_are_not_drawn_are_counted_and_an_empty_video_says_so():
     line = Timeline(TWO)
     line.add([face(0.0, 0.5, k) for k in range(6)])
-    assert annotation.draw(line, "v").axes[0].get_title(loc="left") == "v (2 more faces seen for less time)"
-    empty = annotation.draw(Timeline(TWO), "v")
+    assert annotation.draw_timeline(line, "v").axes[0].get_title(loc="left") == "v (2 more faces seen for less time)"
+    empty = annotation.draw_timeline(Timeline(TWO), "v")
     assert empty.axes[0].texts[0].get_text() == "no face found"

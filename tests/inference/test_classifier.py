@@ -1,4 +1,4 @@
-"""Faces of any size and colour to calibrated distributions, equal to what evaluation scores."""
+"""Faces of any size and color to calibrated distributions, equal to what evaluation scores."""
 
 import shutil
 
@@ -70,19 +70,19 @@ def test_colour_becomes_gray_by_luma_and_gray_becomes_three_channels(face):
 
 
 def test_gray_levels_are_the_same_bits_in_arrays_and_in_a_graph():
-    colours = np.random.default_rng(0).integers(0, 256, (50, 48, 48, 3)).astype(np.float32)
-    graph = tf.function(luma, autograph=False)(tf.constant(colours)).numpy()
-    np.testing.assert_array_equal(luma(colours), graph)
+    colors = np.random.default_rng(0).integers(0, 256, (50, 48, 48, 3)).astype(np.float32)
+    graph = tf.function(luma, autograph=False)(tf.constant(colors)).numpy()
+    np.testing.assert_array_equal(luma(colors), graph)
     np.testing.assert_array_equal(luma(np.float32([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]]))[..., 0], [[76, 150, 29]])
-    pillow = np.asarray(Image.fromarray(colours[0].astype(np.uint8)).convert("L"))
-    assert np.abs(luma(colours[0])[..., 0] - pillow).max() <= 1
+    pillow = np.asarray(Image.fromarray(colors[0].astype(np.uint8)).convert("L"))
+    assert np.abs(luma(colors[0])[..., 0] - pillow).max() <= 1
 
 
 def test_faces_that_fit_are_seen_as_those_that_are_scaled(shipped):
     faces = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3)).astype(np.uint8)
-    for colours in (faces, faces[..., :1]):
-        expected = shipped.prepare(tf.constant(colours)).numpy()
-        np.testing.assert_array_equal(shipped._fitting(colours), expected)
+    for colors in (faces, faces[..., :1]):
+        expected = shipped.prepare(tf.constant(colors)).numpy()
+        np.testing.assert_array_equal(shipped._fitting(colors), expected)
     three = ExpressionClassifier(halves(channels=3))
     gray = np.arange(36, dtype=np.uint8).reshape(1, 6, 6, 1)
     np.testing.assert_array_equal(three._fitting(gray), three.prepare(tf.constant(gray)).numpy())
@@ -105,9 +105,9 @@ def test_the_shipped_network_gives_what_evaluation_scores(shipped):
 
 def test_lists_of_several_sizes_keep_their_order(face):
     reader = ExpressionClassifier(halves())
-    flipped, colour = face[:, ::-1], np.repeat(face[:, :, None], 3, axis=2)
+    flipped, color = face[:, ::-1], np.repeat(face[:, :, None], 3, axis=2)
     twice = np.repeat(np.repeat(face, 2, axis=0), 2, axis=1)
-    found = reader.predict([face, colour, flipped, twice, face])
+    found = reader.predict([face, color, flipped, twice, face])
     np.testing.assert_allclose(found[[0, 1, 4], 1], sigmoid(1), rtol=1e-5)
     np.testing.assert_allclose(found[2, 1], sigmoid(-1), rtol=1e-5)
     assert 0.5 < found[3, 1] < 1

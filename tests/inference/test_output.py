@@ -83,7 +83,7 @@ def test_a_run_that_fails_leaves_what_was_there(tmp_path):
 
 
 def test_other_suffixes_and_folders_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"f\.txt: no JSON by its suffix"):
+    with pytest.raises(UserError, match=r"f\.txt: unknown suffix"):
         JsonWriter(tmp_path / "f.txt")
     with pytest.raises(UserError, match="is a folder"):
         CsvWriter(tmp_path, TWO)

@@ -71,7 +71,7 @@ def test_copies_go_nowhere_that_is_read(tmp_path):
     check_folder(tmp_path / "p", [tmp_path / "p" / "a.jpg"])
     with pytest.raises(UserError, match="is inside"):
         check_folder(tmp_path / "p" / "out", [tmp_path / "p"])
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         check_folder(tmp_path / "p" / "a.jpg", [tmp_path / "q"])
 
 
@@ -134,7 +134,7 @@ def test_the_newest_picture_comes_and_the_camera_is_let_go(plugged):
 
 def test_a_camera_that_gives_nothing_or_is_not_there(plugged, monkeypatch):
     plugged(Camera([]))
-    with pytest.raises(UserError, match="Webcam 0 gives no picture"):
+    with pytest.raises(UserError, match="Webcam 0 delivers no picture"):
         sources.watch(0)
 
     def absent(name, format):

@@ -9,7 +9,7 @@ from fer_tf.errors import UserError
 from fer_tf.faces.detectors import Detections
 from fer_tf.faces.reading import Reading
 from fer_tf.inference.records import Face, ImageResult
-from fer_tf.inference.tracking import check_gap, detected, overlaps, tracked
+from fer_tf.inference.tracking import check_gap, detect_key_frames, iou, tracked
 
 
 def frame(time, *faces, source="v.mp4"):
@@ -29,10 +29,10 @@ def values(*frames, smooth):
     return [round(f.distribution["a"], 6) for result in tracked(frames, smooth) for f in result.faces]
 
 
-def test_overlaps_by_hand():
+def test_iou_by_hand():
     a = np.array([[0, 0, 10, 10]], float)
     b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 0, 30, 10], [0, 0, 0, 0]], float)
-    np.testing.assert_allclose(overlaps(a, b), [[1, 50 / 150, 0, 0]])
+    np.testing.assert_allclose(iou(a, b), [[1, 50 / 150, 0, 0]])
 
 
 def test_a_face_keeps_its_number_while_it_moves():
@@ -119,7 +119,7 @@ def follow(rows, gap, rate=25.0):
     """Return what the detector was asked, and the (left, score) of every frame's faces."""
     readings = film(len(rows), rate, [GRAY.copy() for _ in rows])
     detector = Seen(rows, readings)
-    found = detected(readings, detector.detect, gap)
+    found = detect_key_frames(readings, detector.detect, gap)
     return detector.asked, [list(zip(f.boxes[:, 0].tolist(), f.scores.tolist(), strict=True)) for f in found]
 
 
@@ -127,7 +127,7 @@ def key_frames(readings, gap):
     """Return the pictures that the detector is shown."""
     readings = [Reading(r.source, r.video_frame, r.picture.copy(), time=r.time) for r in readings]
     asked, numbers = [], {id(r.picture): i for i, r in enumerate(readings)}
-    detected(
+    detect_key_frames(
         readings, lambda pictures: asked.extend(numbers[id(p)] for p in pictures) or [faces()] * len(pictures), gap
     )
     return asked
@@ -180,7 +180,7 @@ def test_a_face_goes_in_a_straight_line_between_two_sights_of_it():
 
 def test_landmarks_go_along_and_missing_ones_stay_missing():
     readings = film(4, pictures=[GRAY.copy() for _ in range(4)])
-    found = detected(readings, Seen([faces((1.0 * i, 0.9)) for i in range(4)], readings).detect, 0.12)
+    found = detect_key_frames(readings, Seen([faces((1.0 * i, 0.9)) for i in range(4)], readings).detect, 0.12)
     np.testing.assert_allclose(found[2].landmarks[0, 0], [2, 5])
     assert np.isnan(found[2].landmarks[0, 1:]).all() and found[2].boxes.dtype == np.float32
 

@@ -1,0 +1,56 @@
+"""Every exported name has a docstring whose example runs."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import fer_tf
+
+# Packages whose names are commands or page parts, not an API.
+COMMANDS = {"fer_tf.demo"}
+# Packages whose names still wait for their examples.
+WAITING = {
+    "fer_tf.augment", "fer_tf.evaluation", "fer_tf.explain", "fer_tf.models", "fer_tf.privacy", "fer_tf.readers",
+    "fer_tf.robustness", "fer_tf.shards",
+}  # fmt: skip
+
+
+def packages():
+    """Return the package and its sub-packages that list their public names."""
+    found = [m.name for m in pkgutil.walk_packages(fer_tf.__path__, "fer_tf.") if m.ispkg and m.name not in COMMANDS]
+    return [name for name in ["fer_tf", *found] if hasattr(importlib.import_module(name), "__all__")]
+
+
+def exported():
+    """Return (package, name) of each exported function and class."""
+    for package in packages():
+        if package in WAITING:
+            continue
+        for name in importlib.import_module(package).__all__:
+            if name != "heatmaps":
+                yield package, name
+
+
+def described(package, name):
+    thing = getattr(importlib.import_module(package), name)
+    return thing if inspect.isclass(thing) or inspect.isfunction(thing) else None
+
+
+@pytest.mark.parametrize(("package", "name"), list(exported()))
+def test_an_exported_name_has_an_example_that_runs(package, name):
+    thing = described(package, name)
+    if thing is None:
+        return
+    assert thing.__doc__, f"{package}.{name} has no docstring"
+    first = thing.__doc__.splitlines()[0]
+    assert first.endswith(".") and len(first) <= 120
+    tests = [t for t in doctest.DocTestFinder(recurse=False).find(thing, name) if t.examples]
+    assert tests, f"{package}.{name} has no example"
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    for test in tests:
+        said = []
+        doctest.DocTestRunner(optionflags=flags).run(test, out=said.append)
+        assert not said, "".join(said)
