@@ -37,8 +37,8 @@ from benchmarks.measuring import Measured, Pythons, command, grow, measure
 from benchmarks.rows import Group, Lines, chosen, fits, groups, lines
 from benchmarks.worker import JobFailed, Worker
 
-from fer_tf.atomic import replacing, write_text
 from fer_tf.errors import UserError, exit_on_user_error
+from fer_tf.io.atomic import atomic_write, write_text
 from fer_tf.progress import bar
 
 
@@ -155,11 +155,11 @@ def write(
     written = []
     body = tables.markdown(records) if records else ""
     if records:
-        with replacing(out / "bench.csv") as part:
+        with atomic_write(out / "bench.csv") as part:
             pd.DataFrame(records).to_csv(part, index=False)
         written.append(out / "bench.csv")
     if growth:
-        with replacing(out / "bench.png") as part:
+        with atomic_write(out / "bench.png") as part:
             tables.figure(growth).savefig(part, dpi=110)
         written.append(out / "bench.png")
         body += f"\n## Growth\n\n![growth](bench.png)\n\n{tables.slopes_markdown(tables.slopes(growth))}"

@@ -32,11 +32,11 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from fer_tf.atomic import write_json
 from fer_tf.errors import exit_on_user_error
 from fer_tf.faces import photographs
 from fer_tf.faces.crops import CropOptions, crop
 from fer_tf.faces.detectors import build
+from fer_tf.io.atomic import write_json
 
 SIZE, SIDE = (640, 480), 224
 IMAGES_A_SECOND, GROWTH_MB = 25, 100

@@ -27,9 +27,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fer_tf.atomic import write_json
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.explain.explainer import Explainer
+from fer_tf.io.atomic import write_json
 from fer_tf.models import logits_of
 from fer_tf.pretrained import load_model
 

@@ -27,9 +27,9 @@ import keras
 import numpy as np
 
 from fer_tf import models
-from fer_tf.atomic import write_json
 from fer_tf.errors import exit_on_user_error
 from fer_tf.facetable import FaceTable
+from fer_tf.io.atomic import write_json
 from fer_tf.labels import FER2013, one_hot
 from fer_tf.readers import BatchSource, open_reader
 

@@ -141,8 +141,8 @@ def printed(table: "pd.DataFrame") -> str:
 
 
 def main() -> None:
-    from fer_tf import atomic
     from fer_tf.explain import files
+    from fer_tf.io import atomic
     from fer_tf.reports import explanations
 
     options = parser().parse_args()
@@ -153,7 +153,7 @@ def main() -> None:
     faces, curves, right = measure(options)
     table = summary(faces)
     for frame, name in ((faces, "faces.csv"), (table, "explain.csv")):
-        with atomic.replacing(options.out / name) as part:
+        with atomic.atomic_write(options.out / name) as part:
             frame.to_csv(part, index=False)
     files.save(explanations.faithfulness(curves, right, CONTROLS), options.out / "explain.png")
     print(f"{int(right.sum())} faces predicted right, {int((~right).sum())} wrong")

@@ -60,7 +60,8 @@ def _rates(text: str) -> tuple[float, ...]:
 
 def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
     """Audit the runs; write the tables, the page and the winner."""
-    from fer_tf import atomic, models
+    from fer_tf import models
+    from fer_tf.io import atomic
     from fer_tf.sweeps import memorisation_page, study_page
     from fer_tf.training.run import MODEL
 
@@ -75,7 +76,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
         trained.input_shape[1:], trained.output_shape[-1],
     )  # fmt: skip
     for name, frame in ((memorisation_study.TABLE, runs), ("sizes.csv", sizes)):
-        with atomic.replacing(out / name) as part:
+        with atomic.atomic_write(out / name) as part:
             frame.to_csv(part, index=False)
     tables = [*memorisation_page.readable(table), ("Sizes at full width", sizes)]
     written = study_page.write(results, out, title, lambda _: memorisation_page.charts(table), tables)

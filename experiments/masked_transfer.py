@@ -119,7 +119,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     """Score every network on every part; write the table beside the original one, the page and the winner."""
     import pandas as pd
 
-    from fer_tf import atomic
+    from fer_tf.io import atomic
     from fer_tf.sweeps import study_page
 
     finished = [r for r in results if r.metrics]
@@ -127,7 +127,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     if finished:
         table = pd.DataFrame([scored(None, faces, options), *(scored(r, faces, options) for r in finished)])
         table = table.astype({"seed": "Int64"})
-    with atomic.replacing(out / "masked.csv") as part:
+    with atomic.atomic_write(out / "masked.csv") as part:
         table.to_csv(part, index=False)
     original = pd.DataFrame(ORIGINAL, index=["LFW-FER", "M-LFW-FER", "M-LFW-FER-face-cut"]).T.rename_axis("network")
     shown = table.round(2)

@@ -57,12 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
     """Write accuracy by rate of noise, the page and the winner."""
-    from fer_tf import atomic
+    from fer_tf.io import atomic
     from fer_tf.reports import figures
     from fer_tf.sweeps import study_page
 
     table = _table([r for r in results if r.metrics])
-    with atomic.replacing(out / "noise.csv") as part:
+    with atomic.atomic_write(out / "noise.csv") as part:
         table.to_csv(part)
     mean, error = (100 * table[c].unstack("way") for c in ("test_accuracy", "standard_error"))
     mean.index = error.index = 100 * mean.index

@@ -69,7 +69,8 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     """Score every network on covered faces; write the table, the page and the winner."""
     import pandas as pd
 
-    from fer_tf import atomic, evaluation, models
+    from fer_tf import evaluation, models
+    from fer_tf.io import atomic
     from fer_tf.sweeps import study_page
     from fer_tf.training.tables import load_tables
 
@@ -83,7 +84,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
             logits = evaluation.logits(network, covered(test, what), crop=config.crop)
             row[what] = evaluation.scores(logits, test)["accuracy"]
         rows.append(row)
-    with atomic.replacing(out / "occlusion.csv") as part:
+    with atomic.atomic_write(out / "occlusion.csv") as part:
         pd.DataFrame(rows).to_csv(part, index=False)
     return [*study_page.write(results, out, "Regions under occlusion", lambda _: _charts(rows)), out / "occlusion.csv"]
 

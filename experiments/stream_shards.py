@@ -26,10 +26,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from fer_tf import atomic, datasets
+from fer_tf import datasets
 from fer_tf.datasets.shards import INDEX, STATUSES, shard_name
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.facetable import FaceTable
+from fer_tf.io import atomic
 from fer_tf.labels import FER2013
 from fer_tf.progress import bar
 from fer_tf.readers.batches import BatchSource

@@ -203,7 +203,7 @@ def readable(frame: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def main() -> None:
-    from fer_tf import atomic
+    from fer_tf.io import atomic
     from fer_tf.reports import page
 
     options = parser().parse_args()
@@ -211,7 +211,7 @@ def main() -> None:
     tables, answers = ask(options)
     found, after = tables_of(options, tables, answers)
     for name, frame in found.items():
-        with atomic.replacing(options.out / f"{name}.csv") as part:
+        with atomic.atomic_write(options.out / f"{name}.csv") as part:
             frame.to_csv(part, index=False)
     written = [f"{name}.csv" for name in found]
     shown = {name: readable(found[name]) for name in ("calibration", "sets", "rejection")}
@@ -219,7 +219,7 @@ def main() -> None:
     for heading, figure in figures_of(found, answers["test"], after, options.alpha):
         sections.append((heading, page.picture(figure, heading)))
         written.append(f"figures/{heading.lower().replace(' ', '_')}.png")
-        with atomic.replacing(options.out / written[-1]) as part:
+        with atomic.atomic_write(options.out / written[-1]) as part:
             figure.savefig(part, dpi=120)
     atomic.write_text(options.out / "report.html", page.page("Uncertainty", _note(options, tables), sections))
     for frame in shown.values():

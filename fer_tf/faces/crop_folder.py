@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import atomic
 from fer_tf.datasets.folder import is_litter
 from fer_tf.datasets.records import shard_name
 from fer_tf.errors import UserError
 from fer_tf.faces.detectors import FIVE_POINTS
 from fer_tf.faces.face_files import find_shards
 from fer_tf.faces.journal import JOURNAL, Entry, Journal
+from fer_tf.io import atomic
 
 if TYPE_CHECKING:
     from fer_tf.faces.crops import CropOptions
@@ -112,7 +112,7 @@ def write_tables(dst: Path, journal: Journal, notes: Mapping[str, str]) -> Summa
     skipped = [(name, "", reason) for name, reason in notes.items()]
     # Escaped, since a table with names that are no UTF-8 could not be read by others.
     writing = {"mode": "w", "newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
-    with atomic.replacing(dst / FACES) as part, part.open(**writing) as file:
+    with atomic.atomic_write(dst / FACES) as part, part.open(**writing) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(FACE_COLUMNS)
         for entry in journal.entries():
@@ -120,7 +120,7 @@ def write_tables(dst: Path, journal: Journal, notes: Mapping[str, str]) -> Summa
             faces, pictures = faces + len(entry.faces), pictures + bool(entry.faces)
             if entry.reason:
                 skipped.append((entry.source, _blank(entry.video_frame), entry.reason))
-    with atomic.replacing(dst / SKIPPED) as part, part.open(**writing) as file:
+    with atomic.atomic_write(dst / SKIPPED) as part, part.open(**writing) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([SKIPPED_COLUMNS, *sorted(skipped, key=lambda row: row[0])])
     return Summary(faces, pictures, len(skipped), (dst / FACES, dst / SKIPPED))

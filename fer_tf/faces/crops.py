@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf import atomic, callstring
+from fer_tf import callstring
 from fer_tf.errors import UserError
 from fer_tf.faces import crop_folder, naming, photographs, reading
 from fer_tf.faces import frames as geometry
@@ -23,6 +23,7 @@ from fer_tf.faces.detectors import DETECTORS, Detections, Detector, build
 from fer_tf.faces.face_files import SHARD_FACES, FaceWriter, NewFace, PictureWriter, ShardWriter, name_shards
 from fer_tf.faces.journal import Entry, Journal
 from fer_tf.faces.reading import Reading
+from fer_tf.io import atomic
 from fer_tf.progress import bar
 
 WHICH = ("largest", "all", "central")
@@ -116,7 +117,7 @@ def crop(
     # A mistake in its options must neither cost faces that are there nor leave a folder behind.
     if overwrite or not (dst / crop_folder.OPTIONS).exists():
         detector = detector or build(options.detector)
-    with atomic.alone_in(dst):
+    with atomic.folder_lock(dst):
         journal = crop_folder.open_journal(src, dst, options, overwrite)
         stamps = crop_folder.check_sources(journal, sources)
         names = naming.assign(

@@ -11,11 +11,11 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from fer_tf import atomic
 from fer_tf.datasets.records import SHARD, shard_name
 from fer_tf.datasets.splits import folders_of
 from fer_tf.datasets.tfrecord import encode_example, framed
 from fer_tf.faces.journal import Entry, Face, Journal
+from fer_tf.io import atomic
 
 SHARD_FACES = 1024
 THREADS = 2
@@ -103,7 +103,7 @@ class PictureWriter:
         self._journal.append(entries)
 
     def _write(self, file: str, face: NewFace) -> None:
-        with atomic.replacing(self._folder / file) as part:
+        with atomic.atomic_write(self._folder / file) as part:
             part.write_bytes(encoded(face.image, self._suffix, self._quality))
 
 
@@ -155,7 +155,7 @@ class ShardWriter:
         if self._file:
             self._file.close()
             # How many there will be is known at the end only; until then a shard is hidden from readers.
-            with atomic.replacing(self._folder / f".faces-{shards:05d}.tfrecord") as part:
+            with atomic.atomic_write(self._folder / f".faces-{shards:05d}.tfrecord") as part:
                 self._part.replace(part)
             shards += 1
         if self._entries:

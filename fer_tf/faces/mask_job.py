@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from fer_tf import atomic, callstring
+from fer_tf import callstring
 from fer_tf.errors import UserError, unknown_name
 from fer_tf.faces import mask_records as records
 from fer_tf.faces import photographs, reading
@@ -21,6 +21,7 @@ from fer_tf.faces.crops import NO_FACE
 from fer_tf.faces.cut import cut_face
 from fer_tf.faces.detectors import DETECTORS, Detections, Detector
 from fer_tf.faces.masks import MASKS, drawn_kind, face_seed, put_mask, read_color
+from fer_tf.io import atomic
 from fer_tf.progress import bar
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def mask_folder(
     finder = None
     if overwrite or not (dst / records.OPTIONS).exists():  # A mistake in the detector must change nothing in dst.
         finder = _finder(options, detector)
-    with atomic.alone_in(dst):
+    with atomic.folder_lock(dst):
         records.begin(dst, {"source": records.escaped(src.resolve()), **asdict(options)}, overwrite)
         known = {entry["source"]: entry for entry in records.read_journal(dst)}
         files = records.file_names([n for _, n in sources], {name: entry["file"] for name, entry in known.items()})
@@ -219,5 +220,5 @@ def _write(image: np.ndarray, path: Path) -> None:
     """Write uint8 (H, W, 1 or 3) in the format of the suffix."""
     how = {".jpg": {"quality": 95, "subsampling": 0}, ".webp": {"lossless": True}}
     suffix = path.suffix.lower().replace("jpeg", "jpg")
-    with atomic.replacing(path) as part:
+    with atomic.atomic_write(path) as part:
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(part, **how.get(suffix, {}))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fer_tf import atomic
 from fer_tf.datasets.folder import is_litter
 from fer_tf.errors import UserError
 from fer_tf.faces.naming import LONGEST
+from fer_tf.io import atomic
 
 OPTIONS, MASKED, SKIPPED, JOURNAL = "mask.json", "masks.csv", "skipped.csv", ".mask-journal.jsonl"
 COLUMNS = ("source", "file", "face", "kind", "score", "x0", "y0", "x1", "y1")
@@ -136,7 +136,7 @@ def read_journal(dst: Path) -> list[dict[str, Any]]:
     lines = path.read_bytes().split(b"\n")
     entries = [_entry(line) for line in lines[:-1]]
     if lines[-1] or None in entries:
-        with atomic.replacing(path) as part:
+        with atomic.atomic_write(path) as part:
             part.write_bytes(b"".join(b"%s\n" % x for x, e in zip(lines[:-1], entries, strict=True) if e is not None))
     return [e for e in entries if e is not None]
 
@@ -175,7 +175,7 @@ def write_tables(dst: Path, entries: Sequence[dict[str, Any]], notes: Iterable[t
     for name, header, table in ((MASKED, COLUMNS, rows), (SKIPPED, ("source", "reason"), skipped)):
         # Escaped, since a table with names that are no UTF-8 could not be read by others.
         with (
-            atomic.replacing(dst / name) as part,
+            atomic.atomic_write(dst / name) as part,
             part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
         ):
             csv.writer(file, lineterminator="\n").writerows([header, *table])

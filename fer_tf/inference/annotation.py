@@ -10,12 +10,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fer_tf import atomic
 from fer_tf.errors import UserError
 from fer_tf.faces import naming, photographs
 from fer_tf.inference.drawing import annotate, colors
 from fer_tf.inference.records import Face, ImageResult
 from fer_tf.inference.sources import Found
+from fer_tf.io import atomic
 from fer_tf.labels import LabelSet
 
 BINS = 1024
@@ -191,7 +191,7 @@ class Annotator:
         path = self._folder / self._names.get(result.source, f"{result.source.replace(' ', '_')}_faces")
         if result.frame is None:
             file = path.with_name(path.name + ".jpg")
-            with atomic.replacing(file) as part:
+            with atomic.atomic_write(file) as part:
                 Image.fromarray(annotate(result.picture, result.faces)).save(part, quality=QUALITY, subsampling=0)
             self.files.append(file)
             return
@@ -245,7 +245,7 @@ class VideoWriter:
     def __enter__(self) -> "VideoWriter":
         self._av = photographs.import_av()
         with ExitStack() as stack:
-            self._part = stack.enter_context(atomic.replacing(self.path))
+            self._part = stack.enter_context(atomic.atomic_write(self.path))
             self._open = stack.pop_all()
         return self
 
@@ -281,5 +281,5 @@ class VideoWriter:
 
 def save_timeline(path: Path, line: Timeline, source: str) -> None:
     """Plot a timeline and save it to ``path``."""
-    with atomic.replacing(path) as part:
+    with atomic.atomic_write(path) as part:
         draw_timeline(line, source).savefig(part, dpi=120)

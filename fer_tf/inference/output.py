@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
-from fer_tf import atomic
 from fer_tf.errors import UserError
 from fer_tf.faces.crop_folder import POINT_COLUMNS, SKIPPED_COLUMNS
 from fer_tf.inference.records import PIXEL_DIGITS, SECOND_DIGITS, SHARE_DIGITS, Face, ImageResult
+from fer_tf.io import atomic
 from fer_tf.labels import LabelSet
 
 FACE_COLUMNS = (
@@ -47,7 +47,7 @@ class _FileWriter:
 
     def __enter__(self) -> "_FileWriter":
         with ExitStack() as stack:
-            self._file = stack.enter_context(stack.enter_context(atomic.replacing(self.path)).open(**WRITING))
+            self._file = stack.enter_context(stack.enter_context(atomic.atomic_write(self.path)).open(**WRITING))
             self.begin()
             self._open = stack.pop_all()
         return self

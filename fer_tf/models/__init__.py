@@ -11,8 +11,9 @@ A network gives logits (N, C), or, where it predicts more than classes, a dict o
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import atomic, layers
+from fer_tf import layers
 from fer_tf.errors import UserError
+from fer_tf.io import atomic
 from fer_tf.models.facts import Facts, facts_of, read_facts, write_facts
 from fer_tf.models.trunk import begin_from, freeze_trunk, load_trunk, unfreeze
 from fer_tf.registry import Registry
@@ -162,7 +163,7 @@ def logits_of(outputs: Any) -> Any:
 
 def save(network: "keras.Model", path: Path | str, facts: Facts) -> None:
     """Write a network with its facts as a ``.keras`` file, whole or not at all."""
-    with atomic.replacing(Path(path)) as part:
+    with atomic.atomic_write(Path(path)) as part:
         network.save(part)
         write_facts(part, facts)
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fer_tf import atomic, models
+from fer_tf import models
 from fer_tf.errors import UserError
+from fer_tf.io import atomic
 from fer_tf.pretrained import FOLDER, card, measuring
 from fer_tf.training.callbacks import facts_for
 from fer_tf.training.config import RunConfig

@@ -76,10 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(options: argparse.Namespace) -> int:
     """Audit, print a table, write the files."""
     _check(options)
-    from fer_tf import atomic
+    from fer_tf.io import atomic
     from fer_tf.privacy import audit, report
 
-    with atomic.alone_in(options.out):
+    with atomic.folder_lock(options.out):
         predictions, about = _from_file(options) if options.predictions else _from_network(options)
         attacks = audit.audit(predictions, options.attacks, options.seed, options.resamples)
         record = {**about, "seed": options.seed, **audit.summary(predictions, attacks)}

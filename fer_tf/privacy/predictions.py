@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf import atomic
 from fer_tf.errors import DataError, UserError
+from fer_tf.io import atomic
 from fer_tf.privacy import scores
 
 # What a file of answers holds: one of the first two, the labels, and which faces were in training.
@@ -98,7 +98,7 @@ class Predictions:
         }  # fmt: skip
         if self.shadows is not None:
             columns |= {"shadow_logits": self.shadows.log_probabilities, "shadow_member": self.shadows.member}
-        with atomic.replacing(Path(path)) as part, part.open("wb") as file:
+        with atomic.atomic_write(Path(path)) as part, part.open("wb") as file:
             np.savez(file, **columns)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fer_tf import atomic
+from fer_tf.io import atomic
 from fer_tf.privacy import roc, scores
 from fer_tf.privacy.audit import Attack
 from fer_tf.privacy.predictions import Predictions
@@ -45,7 +45,7 @@ def write(
     written = []
     for heading, figure in pictures:
         written.append(out / "figures" / f"{heading.lower().replace(' ', '_')}.png")
-        with atomic.replacing(written[-1]) as part:
+        with atomic.atomic_write(written[-1]) as part:
             figure.savefig(part, dpi=120)
     sections = [("Attacks", page.table(overall_table(attacks), ranked=True) + HOW_TO_READ)]
     sections += [(heading, page.picture(figure, heading)) for heading, figure in pictures]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fer_tf import atomic
+from fer_tf.io import atomic
 from fer_tf.reports import corruptions as drawing
 from fer_tf.reports import page
 from fer_tf.robustness import SEVERITIES, corrupted, reference, results
@@ -46,7 +46,7 @@ def write(outcome: Outcome, out: Path) -> list[Path]:
     record["skipped"] = list(outcome.skipped)
     for name, figure in pictures.items():
         written.append(out / "figures" / f"{name}.png")
-        with atomic.replacing(written[-1]) as part:
+        with atomic.atomic_write(written[-1]) as part:
             figure.savefig(part, dpi=120)
     atomic.write_json(out / JSON, record)
     atomic.write_text(out / PAGE, page.page(f"Robustness of {outcome.errors.name}", _note(outcome), sections))
@@ -183,7 +183,7 @@ def _note(outcome: Outcome) -> str:
 
 
 def _csv(table: pd.DataFrame, path: Path) -> Path:
-    with atomic.replacing(path) as part:
+    with atomic.atomic_write(path) as part:
         table.to_csv(part, index=False)
     return path
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from fer_tf import atomic
+from fer_tf.io import atomic
 from fer_tf.serving.versions import versions_in
 
 MODELS, BATCHING, GUIDE = "models.config", "batching.config", "SERVING.md"

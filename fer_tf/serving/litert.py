@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from fer_tf import atomic, datasets
+from fer_tf import datasets
 from fer_tf.errors import UserError
 from fer_tf.inference.classifier import ExpressionClassifier
+from fer_tf.io import atomic
 from fer_tf.models import litert
 from fer_tf.serving.check import TOLERANCE
 from fer_tf.serving.signatures import Function
@@ -51,7 +52,7 @@ def write(classifier: ExpressionClassifier, path: Path | str, int8: bool = False
     content = convert(classifier, int8)
     if not int8:
         check(classifier, run(content, example(classifier)))
-    with atomic.replacing(path) as part:
+    with atomic.atomic_write(path) as part:
         part.write_bytes(content)
         # Readers of the format stop where the network ends; the standard's labels are an archive after it.
         with zipfile.ZipFile(part, "a") as archive:

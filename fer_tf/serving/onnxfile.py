@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf import atomic
 from fer_tf.errors import UserError
 from fer_tf.inference.classifier import ExpressionClassifier
+from fer_tf.io import atomic
 from fer_tf.serving import litert
 
 OPSET = 17
@@ -33,7 +33,7 @@ def write(classifier: ExpressionClassifier, path: Path | str) -> Path:
         raise UserError(f"{path}: expected a name that ends in .onnx.")
     content = convert(classifier)
     litert.check(classifier, run(content, litert.example(classifier)))
-    with atomic.replacing(path) as part:
+    with atomic.atomic_write(path) as part:
         part.write_bytes(content)
     return path
 

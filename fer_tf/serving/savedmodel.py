@@ -5,8 +5,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from fer_tf import atomic
 from fer_tf.inference.classifier import ExpressionClassifier
+from fer_tf.io import atomic
 from fer_tf.progress import bar
 from fer_tf.serving import check, configs, stubs, versions, warmup
 from fer_tf.serving.signatures import Signatures

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from fer_tf import atomic
 from fer_tf.errors import UserError
+from fer_tf.io import atomic
 
 HIGHEST = 2**63 - 1
 # A server takes subfolders that are numbers for versions, and no others.
@@ -37,7 +37,7 @@ def new_version(folder: Path, version: int | None = None) -> Iterator[tuple[Path
             exports here.
     """
     _check(folder, version)
-    with atomic.alone_in(folder):
+    with atomic.folder_lock(folder):
         _remove_leftovers(folder)
         present = versions_in(folder)
         number = version if version is not None else max(present, default=0) + 1

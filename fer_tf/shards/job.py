@@ -12,12 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
-from fer_tf import atomic
 from fer_tf.datasets.shards import INDEX, STATUSES, read_columns, read_index, shard_name
 from fer_tf.datasets.tfrecord import decode_example, read_records
 from fer_tf.errors import DataError
 from fer_tf.faces import photographs
 from fer_tf.faces.crop_folder import check_places
+from fer_tf.io import atomic
 from fer_tf.progress import bar
 from fer_tf.shards import plan
 from fer_tf.shards.plan import Block, ShardOptions, Task
@@ -82,7 +82,7 @@ def prepare(
     task = Task(Path(src), Path(dst), options or ShardOptions())
     sources = photographs.find(task.src)
     check_places(task.src, task.dst)
-    with atomic.alone_in(task.dst):
+    with atomic.folder_lock(task.dst):
         settings = plan.open_folder(task, overwrite)
         blocks = plan.write_sources(task, sources, settings)
         # Of an earlier start, when there were more photographs.

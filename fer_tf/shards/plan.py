@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from fer_tf import atomic
 from fer_tf.datasets.folder import is_litter
 from fer_tf.datasets.pictures import check_shape
 from fer_tf.datasets.shards import INDEX, shard_name
 from fer_tf.errors import UserError
 from fer_tf.faces.crops import CropOptions
+from fer_tf.io import atomic
 
 JOB, SOURCES = "job.json", "sources.jsonl"
 SHARD = re.compile(r"shard-(\d{5,})\.(?:json|npz|tfrecord)")
@@ -167,7 +167,7 @@ def write_sources(task: Task, sources: Sequence[tuple[Path, str]], settings: dic
     """Deal the photographs, sorted by name, to shards; write which are in which, a line of JSON a shard."""
     blocks, start, many = [], 0, task.options.shard_images
     bound = {name: value for name, value in settings.items() if name not in UNBOUND}
-    with atomic.replacing(task.dst / SOURCES) as part, part.open("wb") as file:
+    with atomic.atomic_write(task.dst / SOURCES) as part, part.open("wb") as file:
         for first in range(0, len(sources), many):
             inside = sources[first : first + many]
             line = json.dumps([name for _, name in inside], separators=(",", ":")).encode("ascii") + b"\n"

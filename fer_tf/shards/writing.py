@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from fer_tf import atomic
 from fer_tf.datasets.shards import STATUSES, shard_name
 from fer_tf.datasets.splits import folders_of, split_of
 from fer_tf.datasets.tfrecord import encode_example, framed
 from fer_tf.facetable import SPLITS
+from fer_tf.io import atomic
 
 # Bytes of a record before its content: length and the length's checksum.
 HEAD = 12
@@ -76,7 +76,7 @@ def write_shard(folder: Path, number: int, records: Iterable[Record], key: str) 
     """
     path, columns, digest = folder / shard_name(number), _Columns(), hashlib.blake2b(digest_size=16)
     size = 0
-    with atomic.replacing(path.with_suffix(".tfrecord")) as part, part.open("wb") as file:
+    with atomic.atomic_write(path.with_suffix(".tfrecord")) as part, part.open("wb") as file:
         for record in records:
             example = record.encoded()
             pixels = b"" if record.image is None else record.image.tobytes()
@@ -84,7 +84,7 @@ def write_shard(folder: Path, number: int, records: Iterable[Record], key: str) 
             frame = framed(example)
             digest.update(frame)
             size += file.write(frame)
-    with atomic.replacing(path.with_suffix(".npz")) as part, part.open("wb") as file:
+    with atomic.atomic_write(path.with_suffix(".npz")) as part, part.open("wb") as file:
         np.savez(file, **columns.arrays())
         index_bytes = file.tell()
     counts = Counter(columns.statuses)

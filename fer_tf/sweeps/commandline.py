@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import atomic, callstring
+from fer_tf import callstring
 from fer_tf.datasets import DATASETS
 from fer_tf.errors import UserError, exit_on_user_error
+from fer_tf.io import atomic
 from fer_tf.sweeps import scaling
 from fer_tf.training.config import PRECISIONS, RunConfig
 

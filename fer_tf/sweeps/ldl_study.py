@@ -125,7 +125,8 @@ def opinions_table(config: RunConfig) -> "FaceTable":
 
 def opinions(result: "Result", table: "FaceTable") -> dict[str, Any]:
     """Return a run's scores against the taggers, computed once for a network and a table."""
-    from fer_tf import atomic, evaluation, models
+    from fer_tf import evaluation, models
+    from fer_tf.io import atomic
     from fer_tf.training.run import MODEL, read_json
 
     model, path = result.folder / MODEL, result.folder / OPINIONS
@@ -207,7 +208,7 @@ def charts(table: "pd.DataFrame", faces: int, distribution_faces: int) -> "list[
 
 def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
     """Write ``ldl.csv``, the page and its figures, and the winner."""
-    from fer_tf import atomic
+    from fer_tf.io import atomic
     from fer_tf.sweeps import study_page
 
     finished = [r for r in results if r.metrics]
@@ -215,7 +216,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
         return study_page.write(results, out, "Soft targets", lambda _: [])
     runs = runs_table(finished, opinions_table(finished[0].config))
     table = summary(runs)
-    with atomic.replacing(out / TABLE) as part:
+    with atomic.atomic_write(out / TABLE) as part:
         table.to_csv(part)
     pictures = charts(table, int(runs["faces"].iloc[0]), int(runs["distribution_faces"].iloc[0]))
     shown = ["seeds", "accuracy", "accuracy_sd", "gain", "pooled_sd", "paper", "macro_f1", "ece", *MEASURES]

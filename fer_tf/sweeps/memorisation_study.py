@@ -117,7 +117,8 @@ def examine(result: "Result", load: "Callable[[RunConfig], Mapping[str, FaceTabl
         result: a finished run.
         load: gives the tables of a configuration.
     """
-    from fer_tf import atomic, evaluation, models
+    from fer_tf import evaluation, models
+    from fer_tf.io import atomic
     from fer_tf.models.complexity import macs
     from fer_tf.training.run import ENVIRONMENT, MODEL, read_json
 

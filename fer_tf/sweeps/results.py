@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from fer_tf import atomic
+from fer_tf.io import atomic
 
 if TYPE_CHECKING:
     from fer_tf.sweeps.runner import Result
@@ -52,7 +52,7 @@ def frame(results: Sequence["Result"]) -> pd.DataFrame:
 
 def write(results: Sequence["Result"], path: Path) -> None:
     """Write ``results.csv`` atomically."""
-    with atomic.replacing(path) as part:
+    with atomic.atomic_write(path) as part:
         frame(results).to_csv(part, index=False)
 
 

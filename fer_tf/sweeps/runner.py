@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_tf import atomic
 from fer_tf.errors import UserError
+from fer_tf.io import atomic
 from fer_tf.sweeps import results
 from fer_tf.training.callbacks import RunStopped, StopRule
 from fer_tf.training.config import RunConfig
@@ -138,7 +138,7 @@ def run_all(
     if len(set(folders.values())) != len(configs):
         raise UserError("Two runs of the study have the same name and settings.")
     chosen = [c for c in configs if selected is None or c.name in selected]
-    with atomic.alone_in(Path(out)):
+    with atomic.folder_lock(Path(out)):
         stored = {c: read_json(folders[c] / METRICS) for c in configs}
         ended = {c: Result(c, folders[c], metrics) for c, metrics in stored.items() if metrics}
         jobs = [Job(c, folders[c], f"{i}/{len(chosen)} {c.name}") for i, c in enumerate(chosen, start=1)]
@@ -165,7 +165,7 @@ def result_of(
     config, folder = job.config, job.folder
     try:
         # Beside the runs, whose folders hold what explains them and nothing else.
-        with atomic.alone_in(folder.parents[1] / ".locks" / folder.name, PATIENCE):
+        with atomic.folder_lock(folder.parents[1] / ".locks" / folder.name, PATIENCE):
             metrics = (carry_out or execute)(config, folder, load, job.description, stop)
             return Result(config, folder, metrics)
     except RunStopped as end:

@@ -111,11 +111,11 @@ def show(options: argparse.Namespace, runs: Sequence[RunConfig]) -> None:
 
 def search(name: str, runs: Sequence[RunConfig], options: argparse.Namespace, executor: "Executor") -> "list[Result]":
     """Search from ``runs`` in ``options.out``; return the results."""
-    from fer_tf import atomic
+    from fer_tf.io import atomic
     from fer_tf.sweeps.search import Search, run_search
 
     trials = options.trials or (QUICK_TRIALS if options.quick else TRIALS)
-    with atomic.alone_in(options.out):
+    with atomic.folder_lock(options.out):
         found = Search(name, runs, _space(options, runs), trials, options.out, options.storage, options.seeds[0])
         return run_search(found, executor)
 

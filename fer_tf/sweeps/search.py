@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from fer_tf import atomic
 from fer_tf.errors import UserError
+from fer_tf.io import atomic
 from fer_tf.sweeps.space import Choice, Range, configured
 from fer_tf.training.config import RunConfig
 
@@ -37,7 +37,7 @@ class Search:
         runs: what trials start from.
         space: what they vary (``fer_tf.sweeps.space.space_of``).
         trials: how many there should be, over all hosts.
-        out: the study's folder, which this process must have to itself (``atomic.alone_in``).
+        out: the study's folder, which this process must have to itself (``atomic.folder_lock``).
         storage: URL of a database; a journal in ``out`` when left out.
         seed: of the draws.
 
@@ -165,7 +165,7 @@ def run_search(search: Search, executor: "Executor") -> "list[Result]":
         search.tell(result)
         ended[result.config] = result
         runner.keep(_in_order(search, ended), result, search.out)
-    with atomic.replacing(search.out / TABLE) as part:
+    with atomic.atomic_write(search.out / TABLE) as part:
         search.table().to_csv(part, index=False)
     return _in_order(search, ended)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fer_tf import atomic
+from fer_tf.io import atomic
 from fer_tf.reports import figures, page
 from fer_tf.sweeps import results as tables
 from fer_tf.sweeps.runner import Result
@@ -46,7 +46,7 @@ def write(
     best = tables.ranked(results)
     sections, pictures, own = [], [], []
     if best:
-        with atomic.replacing(out / "winner.keras") as part:
+        with atomic.atomic_write(out / "winner.keras") as part:
             shutil.copyfile(best[0].folder / MODEL, part)
         written.append(out / "winner.keras")
         sections = [("Ranking", page.table(ranking(results), ranked=True))]
@@ -56,7 +56,7 @@ def write(
         if number == len(own):
             sections += [(name, page.table(frame)) for name, frame in more_tables]
         sections.append((heading, page.picture(figure, heading)))
-        with atomic.replacing(out / "figures" / f"{heading.lower().replace(' ', '_')}.png") as part:
+        with atomic.atomic_write(out / "figures" / f"{heading.lower().replace(' ', '_')}.png") as part:
             figure.savefig(part, dpi=120)
     for status, heading in (("failed", "Failed runs"), ("stopped", "Runs stopped early")):
         ended = tables.frame([r for r in results if r.status == status])

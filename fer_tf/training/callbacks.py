@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fer_tf import atomic, callstring, evaluation, models
+from fer_tf import callstring, evaluation, models
 from fer_tf.facetable import FaceTable
+from fer_tf.io import atomic
 from fer_tf.readers.batches import BatchSource
 from fer_tf.training import averaging, checkpoint, compute
 from fer_tf.training.config import RunConfig
@@ -123,7 +124,7 @@ class EndOfEpoch(keras.callbacks.Callback):
             watched = scores["nll"] if self.plateau.mode == "min" else scores["accuracy"]
             optimizer.learning_rate = self.config.learning_rate * self.plateau.observe(watched)
             progress.schedule_state = self.plateau.get_state()
-        with atomic.replacing(self.folder / HISTORY) as part:
+        with atomic.atomic_write(self.folder / HISTORY) as part:
             pd.DataFrame(progress.history).to_csv(part, index=False)
         objective.write(self.folder, self.source.table)
         checkpoint.save(self.folder / CHECKPOINT, objective, optimizer, progress)

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fer_tf import atomic
+from fer_tf.io import atomic
 
 
 @dataclass
@@ -50,7 +50,7 @@ def save(path: Path, objective: keras.Model, optimizer: keras.optimizers.Optimiz
         for owner, variables in _variables(objective, optimizer).items()
         for i, v in enumerate(variables)
     }
-    with atomic.replacing(path) as part, part.open("wb") as file:
+    with atomic.atomic_write(path) as part, part.open("wb") as file:
         np.savez(file, progress=json.dumps(asdict(progress)), **arrays)
 
 

@@ -15,9 +15,10 @@ import keras
 import numpy as np
 
 import fer_tf
-from fer_tf import atomic, evaluation, losses, models
+from fer_tf import evaluation, losses, models
 from fer_tf.errors import UserError
 from fer_tf.facetable import SPLITS
+from fer_tf.io import atomic
 from fer_tf.progress import bar
 from fer_tf.readers import open_reader
 from fer_tf.readers.batches import BatchSource
@@ -263,7 +264,7 @@ def _score(config: RunConfig, folder: Path, tables: Tables, progress: checkpoint
     network = models.load(folder / MODEL)
     test = tables["test"]
     logits = evaluation.logits(network, test.images, view=config.view, crop=config.crop)
-    with atomic.replacing(folder / PREDICTIONS) as part, part.open("wb") as file:
+    with atomic.atomic_write(folder / PREDICTIONS) as part, part.open("wb") as file:
         np.savez(file, ids=test.ids.astype(str), logits=logits)
     history = progress.history
     return {

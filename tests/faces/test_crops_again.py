@@ -176,8 +176,8 @@ def test_a_full_disk_ends_the_job_and_what_was_written_counts(src, tmp_path, mon
 
 
 def test_two_jobs_keep_out_of_one_folder(src, tmp_path):
-    from fer_tf import atomic
+    from fer_tf.io import atomic
 
-    with atomic.alone_in(tmp_path / "dst"), pytest.raises(UserError, match=r"Another process is at work in .*dst"):
+    with atomic.folder_lock(tmp_path / "dst"), pytest.raises(UserError, match=r"Another process is at work in .*dst"):
         run(src, tmp_path / "dst")
     assert [p.name for p in (tmp_path / "dst").iterdir()] == [".lock"]

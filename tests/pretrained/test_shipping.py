@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from fer_tf import atomic, datasets, evaluation, models
+from fer_tf import datasets, evaluation, models
 from fer_tf.errors import UserError
+from fer_tf.io import atomic
 from fer_tf.labels import FERPLUS
 from fer_tf.metrics import calibration
 from fer_tf.metrics.softmax import softmax

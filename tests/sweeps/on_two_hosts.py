@@ -21,7 +21,7 @@ def execute(config, folder, load, description, stop):
 
     import ray
 
-    from fer_tf import atomic
+    from fer_tf.io import atomic
 
     host = ray.util.get_node_ip_address()
     folder.mkdir(parents=True, exist_ok=True)

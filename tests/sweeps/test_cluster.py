@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fer_tf import atomic
 from fer_tf.errors import UserError
+from fer_tf.io import atomic
 from fer_tf.sweeps import cluster, runner
 from fer_tf.sweeps.halving import Halving
 from fer_tf.training.config import RunConfig
@@ -39,7 +39,7 @@ def without_keras():
         import os
         import time
 
-        from fer_tf import atomic
+        from fer_tf.io import atomic
 
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "begun.txt").open("a") as file:
@@ -184,8 +184,8 @@ def test_a_run_waits_for_a_process_that_is_still_in_its_folder(ray, tmp_path):
     """What a driver that died has left behind may live for some seconds."""
     folder = runner.run_folder(CONFIG, tmp_path)
     lock = tmp_path / ".locks" / folder.name
-    code = "import sys, time; from pathlib import Path; from fer_tf import atomic\n"
-    code += "with atomic.alone_in(Path(sys.argv[1])): print(flush=True); time.sleep(3)"
+    code = "import sys, time; from pathlib import Path; from fer_tf.io import atomic\n"
+    code += "with atomic.folder_lock(Path(sys.argv[1])): print(flush=True); time.sleep(3)"
     other = subprocess.Popen([sys.executable, "-c", code, str(lock)], stdout=subprocess.PIPE)
     other.stdout.readline()
     start = time.monotonic()

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fer_tf import atomic
 from fer_tf.errors import UserError
+from fer_tf.io import atomic
 from fer_tf.sweeps import runner
 from fer_tf.sweeps.halving import Halving, first_rung
 from fer_tf.training.callbacks import CHECKPOINT

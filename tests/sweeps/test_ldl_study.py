@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_tf import atomic, datasets, models
+from fer_tf import datasets, models
 from fer_tf.errors import UserError
+from fer_tf.io import atomic
 from fer_tf.sweeps import commandline, ldl_study
 from fer_tf.sweeps.runner import Result
 from fer_tf.training.tables import load_tables

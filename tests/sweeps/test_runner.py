@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_tf import atomic, models
+from fer_tf import models
 from fer_tf.errors import UserError
+from fer_tf.io import atomic
 from fer_tf.sweeps import results, runner
 from fer_tf.training import run
 from fer_tf.training.config import RunConfig

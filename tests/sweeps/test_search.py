@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from fer_tf import atomic
 from fer_tf.errors import UserError
+from fer_tf.io import atomic
 from fer_tf.sweeps import runner, space
 from fer_tf.training.config import RunConfig
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
-from fer_tf import atomic
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
+from fer_tf.io import atomic
 from fer_tf.models import logits_of
 from fer_tf.training.objectives.base import Objective, check_share
 
@@ -165,5 +165,5 @@ class SelfCure(Objective):
             "id": table.ids[rows], "old_class": names[table.labels[rows]], "new_class": names[new[rows]],
             "epoch": epochs[rows],
         }  # fmt: skip
-        with atomic.replacing(folder / RELABELLED) as part:
+        with atomic.atomic_write(folder / RELABELLED) as part:
             pd.DataFrame(columns).to_csv(part, index=False)
