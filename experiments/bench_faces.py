@@ -33,9 +33,9 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from fer_tf.errors import exit_on_user_error
-from fer_tf.faces import photographs
 from fer_tf.faces.crops import CropOptions, crop
 from fer_tf.faces.detectors import build
+from fer_tf.io import pictures
 from fer_tf.io.atomic import write_json
 
 SIZE, SIDE = (640, 480), 224
@@ -105,7 +105,7 @@ def our_ways(paths: Sequence[Path]) -> dict[str, Callable[[], object]]:
 
     def in_batches() -> None:
         for start in range(0, len(paths), 8):
-            detector.detect([photographs.read(path) for path in paths[start : start + 8]])
+            detector.detect([pictures.read_photograph(path) for path in paths[start : start + 8]])
 
     def whole_job() -> None:
         with tempfile.TemporaryDirectory() as faces:
@@ -114,7 +114,7 @@ def our_ways(paths: Sequence[Path]) -> dict[str, Callable[[], object]]:
 
     def one_by_one() -> None:
         for path in paths:
-            detector.detect([photographs.read(path)])
+            detector.detect([pictures.read_photograph(path)])
 
     return {"crop": whole_job, "detect one by one": one_by_one, "detect in batches": in_batches}
 

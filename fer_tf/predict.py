@@ -236,7 +236,7 @@ def _write(
 
 
 def _is_video(found: "Found") -> bool:
-    from fer_tf.faces.photographs import is_video
+    from fer_tf.io.video import is_video
 
     return is_video(found.source)
 

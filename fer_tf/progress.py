@@ -1,8 +1,11 @@
 """Progress bars, one look for all of them."""
 
 import sys
+from collections.abc import Iterator
 
 from tqdm import tqdm
+
+_LONG = 3000
 
 
 def bar(
@@ -14,3 +17,14 @@ def bar(
         total=total, desc=description, unit=unit, initial=initial, leave=leave,
         mininterval=interval, dynamic_ncols=True, file=sys.stderr,
     )  # fmt: skip
+
+
+def counted(numbers: range, description: str = "Reading pictures", unit: str = "picture") -> Iterator[int]:
+    """Count along with a progress bar where that takes more than a second."""
+    if len(numbers) < _LONG:
+        yield from numbers
+        return
+    with bar(total=len(numbers), description=description, unit=unit) as progress:
+        for number in numbers:
+            yield number
+            progress.update()

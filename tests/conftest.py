@@ -8,7 +8,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # what a test leaves in the environment reaches the programs that later tests start.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
+import numpy as np
 import pytest
+from PIL import Image
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,3 +28,30 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("FER_TF_DATA is unset; set it to the folder with fer2013.csv and fer2013new.csv")
     return Path(folder)
+
+
+@pytest.fixture
+def cache_folder(tmp_path_factory, monkeypatch) -> Path:
+    """Give a test a cache of its own; return its folder."""
+    folder = tmp_path_factory.mktemp("home") / "cache"
+    monkeypatch.setenv("FER_TF_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def picture(rng):
+    """Return a function that writes a noise picture and returns its pixels."""
+
+    def write(path: Path, mode: str = "L", side: int = 48) -> np.ndarray:
+        shape = (side, side) if mode == "L" else (side, side, len(mode))
+        pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+        return pixels
+
+    return write

@@ -243,7 +243,7 @@ def test_copies_never_go_among_their_originals(src, capsys):
 
 def test_a_webcam_is_read_until_ctrl_c_or_a_time(tmp_path, capsys, monkeypatch):
     pytest.importorskip("av")
-    batches = [[sources.Reading("webcam 0", i, drawn.photograph((20 + i, 30, 40)), time=i / 5)] for i in range(6)]
+    batches = [[sources.InputImage("webcam 0", i, drawn.photograph((20 + i, 30, 40)), time=i / 5)] for i in range(6)]
 
     def until_ctrl_c(number):
         yield from batches

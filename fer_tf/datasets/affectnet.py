@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf.datasets.cache import cached
 from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.listed import Face, Reading, assemble, carve_validation, first_of, names_in
 from fer_tf.datasets.npyfiles import load_array
-from fer_tf.datasets.pictures import counted
 from fer_tf.datasets.splits import check_share
 from fer_tf.errors import DataError, UserError, unknown_name
 from fer_tf.facetable import FaceTable, converted
+from fer_tf.io.cache import cached
 from fer_tf.labels import AFFECTNET, AFFECTNET7
+from fer_tf.progress import counted
 
 COLUMNS = (
     "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression",

@@ -12,10 +12,10 @@ import numpy as np
 from fer_tf.datasets import fer2013
 from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.listed import Face, Reading, assemble, first_of, list_tree
-from fer_tf.datasets.pictures import SUFFIXES, resized
 from fer_tf.datasets.splits import group_folds
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import FaceTable, converted
+from fer_tf.io.pictures import SUFFIXES, resized
 from fer_tf.labels import CKPLUS, CKPLUS8, LabelSet, one_hot
 
 FRAMES, CSV_FILE, CLASS_FOLDERS = "cohn-kanade-images", "ckextended.csv", "CK+48"

@@ -11,10 +11,11 @@ import numpy as np
 
 from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.folder import class_index, label_set_of
-from fer_tf.datasets.pictures import check_shape, read_pictures
+from fer_tf.datasets.picture_files import read_pictures
 from fer_tf.datasets.splits import ACCEPTED, carve, check_shares, split_of
 from fer_tf.errors import DataError, UserError, unknown_name
 from fer_tf.facetable import FaceTable
+from fer_tf.io.pictures import check_shape
 from fer_tf.labels import LABEL_SETS, LabelSet
 
 META = ("path", "label", "distribution", "split", "subject")

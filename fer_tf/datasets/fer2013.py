@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf.datasets import folder
-from fer_tf.datasets.cache import cached
 from fer_tf.datasets.duplicates import duplicates as find_duplicates
 from fer_tf.datasets.duplicates import treat_leaks
 from fer_tf.datasets.expressions import valence_arousal
 from fer_tf.datasets.faults import Faults
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import SPLITS, FaceTable, converted
+from fer_tf.io.cache import cached
 from fer_tf.labels import FER2013, one_hot
 
 SIDE = 48

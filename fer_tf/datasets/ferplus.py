@@ -12,7 +12,7 @@ from fer_tf.datasets import fer2013
 from fer_tf.datasets.duplicates import treat_leaks
 from fer_tf.datasets.expressions import valence_arousal
 from fer_tf.datasets.faults import Faults
-from fer_tf.datasets.pictures import read_pictures
+from fer_tf.datasets.picture_files import read_pictures
 from fer_tf.datasets.voted import Reading, voted_table
 from fer_tf.datasets.votes import VOTE_CLASSES
 from fer_tf.errors import DataError

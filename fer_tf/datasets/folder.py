@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf.datasets.faults import Faults
-from fer_tf.datasets.pictures import SUFFIXES, check_picture, check_shape, read_pictures
+from fer_tf.datasets.picture_files import read_pictures
 from fer_tf.datasets.splits import ACCEPTED, carve, check_shares, split_of
 from fer_tf.errors import DataError
 from fer_tf.facetable import SPLITS, FaceTable
+from fer_tf.io.folders import is_litter
+from fer_tf.io.pictures import SUFFIXES, check_picture, check_shape
 from fer_tf.labels import LABEL_SETS, SYNONYMS, LabelSet, one_hot
-
-# What operating systems leave in folders that people open.
-LITTER = ("thumbs.db", "desktop.ini", "__macosx")
 
 
 @dataclass(frozen=True)
@@ -197,8 +196,3 @@ def _folders(place: Path, faults: Faults) -> list[Path]:
     if not folders:
         raise DataError(f"{place}: no class folders. Expected <class>/*.png in it.")
     return folders
-
-
-def is_litter(name: str) -> bool:
-    """Tell hidden files and what operating systems leave in folders from what the user put there."""
-    return name.startswith(".") or name.casefold() in LITTER

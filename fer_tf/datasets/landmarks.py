@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf.datasets.cache import cached
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import FaceTable
+from fer_tf.io.cache import cached
 
 # Then x0, y0, x1, y1 and so on, the points. A face without points has found 0, no points, and the reason.
 COLUMNS = (

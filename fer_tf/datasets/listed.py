@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fer_tf.datasets.cache import cached
 from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.folder import class_index, read_tree
-from fer_tf.datasets.pictures import check_picture, check_shape, counted, read_photograph, read_pictures
+from fer_tf.datasets.picture_files import read_pictures
 from fer_tf.datasets.splits import carve
 from fer_tf.errors import DataError
 from fer_tf.facetable import FaceTable
+from fer_tf.io.cache import cached
+from fer_tf.io.pictures import check_picture, check_shape, read_photograph
 from fer_tf.labels import LabelSet, one_hot
+from fer_tf.progress import counted
 
 
 @dataclass(frozen=True, slots=True)

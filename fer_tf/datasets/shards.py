@@ -34,11 +34,11 @@ import numpy as np
 
 from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.folder import class_index, label_set_of
-from fer_tf.datasets.pictures import check_shape
 from fer_tf.datasets.splits import check_shares
 from fer_tf.datasets.streamed import StreamedFaces
 from fer_tf.errors import DataError
 from fer_tf.facetable import SPLITS, FaceTable
+from fer_tf.io.pictures import check_shape
 from fer_tf.labels import one_hot
 
 INDEX = "index.json"

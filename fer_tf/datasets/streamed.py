@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from fer_tf.datasets.pictures import resized
 from fer_tf.errors import DataError
+from fer_tf.io.pictures import resized
 
 Rows = int | slice | Sequence[int] | np.ndarray
 

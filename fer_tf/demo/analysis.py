@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf.datasets.pictures import count_pixels
 from fer_tf.errors import DataError
 from fer_tf.explain import METHODS
 from fer_tf.explain.pictures import Options, PictureExplainer
-from fer_tf.faces import photographs
 from fer_tf.inference.annotation import Timeline
 from fer_tf.inference.pipeline import FacePipeline
 from fer_tf.inference.records import Face
 from fer_tf.inference.tracking import tracked
+from fer_tf.io import pictures, video
+from fer_tf.io.pictures import count_pixels
 from fer_tf.reports.explanations import FaceView
 
 # Of a photograph, the best-detected; Score-CAM takes a second for so many.
@@ -136,7 +136,7 @@ class Workshop:
             DataError: no picture, or too large; without the path in it.
         """
         self._check_pixels(count_pixels(path))
-        picture = photographs.read(path)
+        picture = pictures.read_photograph(path)
         explainer = self.explainer(model, self.methods[method])
         views = explainer.explain(picture)
         faces = [_face(i, view, explainer.classes) for i, view in enumerate(views)]
@@ -200,4 +200,4 @@ def _check_video(path: Path | str) -> None:
         raise DataError(f"cannot be read: {error.strerror}.") from None
     avi = start[:4] == b"RIFF" and start[8:12] == b"AVI "
     if not (avi or start[4:8] in BOX_KINDS or start.startswith(STARTS)):
-        raise DataError(f"no video. Expected one of {', '.join(photographs.VIDEO_SUFFIXES)}.")
+        raise DataError(f"no video. Expected one of {', '.join(video.SUFFIXES)}.")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_tf.datasets.pictures import resized
 from fer_tf.errors import UserError, unknown_name
 from fer_tf.evaluation.forward import logits
+from fer_tf.io.pictures import resized
 from fer_tf.metrics.distribution import entropy
 from fer_tf.metrics.softmax import log_softmax, softmax
 from fer_tf.models import facts_of

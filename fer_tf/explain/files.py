@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from fer_tf.errors import UserError
 from fer_tf.explain import METHODS
-from fer_tf.faces import naming, photographs
-from fer_tf.faces.photographs import Note
-from fer_tf.io import atomic
+from fer_tf.faces import naming
+from fer_tf.io import atomic, folders
+from fer_tf.io.folders import Note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +71,7 @@ def find(paths: Sequence[Path | str], method: str, note: Note, out: Path | None 
 
 
 def _pictures(path: Path, note: Note) -> list[tuple[Path, str]]:
-    found = photographs.find(path, note)
+    found = folders.find_pictures(path, note)
     if path.is_dir():
         found = [(file, name) for file, name in found if not _is_figure(name)]
     if not found:

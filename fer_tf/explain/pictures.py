@@ -13,11 +13,11 @@ from fer_tf.errors import DataError, UserError
 from fer_tf.explain.explainer import Explainer
 from fer_tf.explain.files import Source
 from fer_tf.faces import frames as geometry
-from fer_tf.faces import photographs
 from fer_tf.faces.crops import NO_FACE, WHICH, choose
 from fer_tf.faces.cutting import crop_faces
 from fer_tf.faces.detectors import Detector, build
 from fer_tf.inference.classifier import ExpressionClassifier
+from fer_tf.io import pictures
 from fer_tf.reports.explanations import FaceView
 
 # Side in pixels of the faces in figures; the network sees them smaller.
@@ -115,7 +115,7 @@ class PictureExplainer:
         """Explain pictures one after the other; one that cannot be read costs no other."""
         for source in sources:
             try:
-                photograph = photographs.read(source.path)
+                photograph = pictures.read_photograph(source.path)
             except DataError as error:
                 yield Outcome(source, None, (), str(error))
                 continue

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from fer_tf import callstring
-from fer_tf.datasets.cache import cached
 from fer_tf.errors import UserError, unknown_name
 from fer_tf.faces.cut import cut_face
 from fer_tf.faces.masks import MASKS, drawn_kind, face_seed, put_mask, wearable
 from fer_tf.facetable import FaceTable, joined
+from fer_tf.io.cache import cached
 from fer_tf.progress import bar
 from fer_tf.registry import Registry
 

@@ -16,14 +16,14 @@ import numpy as np
 
 from fer_tf import callstring
 from fer_tf.errors import UserError
-from fer_tf.faces import crop_folder, naming, photographs, reading
+from fer_tf.faces import crop_folder, naming
 from fer_tf.faces import frames as geometry
 from fer_tf.faces.crop_folder import Summary
 from fer_tf.faces.detectors import DETECTORS, Detections, Detector, build
 from fer_tf.faces.face_files import SHARD_FACES, FaceWriter, NewFace, PictureWriter, ShardWriter, name_shards
 from fer_tf.faces.journal import Entry, Journal
-from fer_tf.faces.reading import Reading
-from fer_tf.io import atomic
+from fer_tf.io import atomic, folders, read_ahead, video
+from fer_tf.io.read_ahead import InputImage
 from fer_tf.progress import bar
 
 WHICH = ("largest", "all", "central")
@@ -109,11 +109,11 @@ def crop(
     """
     src, dst, options = Path(src), Path(dst), options or CropOptions()
     notes: dict[str, str] = {}
-    suffixes = (*photographs.SUFFIXES, *photographs.VIDEO_SUFFIXES)
-    sources = photographs.find(src, notes.__setitem__, suffixes)
+    suffixes = folders.MEDIA_SUFFIXES
+    sources = folders.find_pictures(src, notes.__setitem__, suffixes)
     crop_folder.check_places(src, dst)
-    if src.is_file() and photographs.is_video(src.name):
-        photographs.import_av()
+    if src.is_file() and video.is_video(src.name):
+        video.import_av()
     # A mistake in its options must neither cost faces that are there nor leave a folder behind.
     if overwrite or not (dst / crop_folder.OPTIONS).exists():
         detector = detector or build(options.detector)
@@ -180,10 +180,10 @@ def choose(found: Detections, which: str, shape: Sequence[int]) -> Detections:
 
 def _without_videos_unless_readable(left: list[tuple[Path, str]], notes: dict[str, str]) -> list[tuple[Path, str]]:
     """Leave videos out, and note why, where the extra for them is missing; a later job with it takes them up."""
-    videos = [name for _, name in left if photographs.is_video(name)]
+    videos = [name for _, name in left if video.is_video(name)]
     try:
         if videos:
-            photographs.import_av()
+            video.import_av()
     except UserError as error:
         notes.update(dict.fromkeys(videos, str(error)))
         return [source for source in left if source[1] not in notes]
@@ -201,7 +201,7 @@ class CropJob:
     cut: Cut
     turn: contextlib.AbstractContextManager
 
-    def faces_of(self, batch: Sequence[Reading]) -> list[tuple[Entry, list[NewFace]]]:
+    def faces_of(self, batch: Sequence[InputImage]) -> list[tuple[Entry, list[NewFace]]]:
         """Return what became of each picture of a batch, and its faces."""
         pictures = [r.picture for r in batch if r.picture is not None]
         with self.turn:
@@ -220,7 +220,7 @@ class CropJob:
         return choose(found, self.options.faces, picture.shape)
 
     def _cut_out(
-        self, read: Reading, found: Detections | None, squares: tuple[np.ndarray, np.ndarray] | None
+        self, read: InputImage, found: Detections | None, squares: tuple[np.ndarray, np.ndarray] | None
     ) -> tuple[Entry, list[NewFace]]:
         source, reason = read.source, read.reason
         if found is not None and not len(found):
@@ -260,12 +260,12 @@ def _work(job: CropJob, left: Sequence[tuple[Path, str]], total: int, journal: J
     done = defaultdict(set)
     for name, frame in journal.places:
         done[name].add(frame)
-    videos = any(photographs.is_video(name) for _, name in left)
+    videos = any(video.is_video(name) for _, name in left)
     counts = {"total": None} if videos else {"total": total, "initial": total - len(left)}
-    batches = reading.batches(left, job.options.every, done)
+    batches = read_ahead.read_batches(left, job.options.every, done)
     with bar(**counts, description="Cropping", unit="image") as progress, contextlib.closing(batches):
         try:
-            for batch, faces in reading.two_at_a_time(job.faces_of, batches):
+            for batch, faces in read_ahead.two_at_a_time(job.faces_of, batches):
                 writer.write(faces)
                 progress.update(sum(r.picture is not None or bool(r.reason) for r in batch))
             writer.finish()

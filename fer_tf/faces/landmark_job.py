@@ -21,11 +21,11 @@ import numpy as np
 from fer_tf.datasets import load
 from fer_tf.datasets.landmarks import COLUMNS, point_columns
 from fer_tf.errors import UserError
-from fer_tf.faces import photographs, reading
 from fer_tf.faces.crops import NO_FACE, WHICH, choose
 from fer_tf.faces.dlib_faces import PointFinder, in_colour
-from fer_tf.faces.reading import Reading
 from fer_tf.facetable import FaceTable
+from fer_tf.io import folders, read_ahead
+from fer_tf.io.read_ahead import InputImage
 from fer_tf.progress import bar
 
 NO_POINTS = "no points that fit the face."
@@ -95,7 +95,7 @@ def write_landmarks(
     table = load(options.dataset, src) if options.dataset else None
     if table is not None and table.images is None:
         raise UserError(f"dataset {options.dataset!r} keeps its pictures on disk. Give {src} without a dataset.")
-    sources = [] if options.dataset else photographs.find(src, notes.__setitem__)
+    sources = [] if options.dataset else folders.find_pictures(src, notes.__setitem__)
     finder = finder or PointFinder(options.detector, options.points)
     total = len(sources) if table is None else len(table)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,8 @@ def write_landmarks(
             file.flush()
             summary.add(rows)
 
-        batches = _faces(table, done) if table is not None else reading.batches(sources, 1, _by_name(sources, done))
+        by_name = _by_name(sources, done)
+        batches = read_ahead.read_batches(sources, 1, by_name) if table is None else _faces(table, done)
         progress = bar(total=total, initial=len(done), description="Landmarks", unit="image")
         with contextlib.closing(batches), progress:
             for batch in batches:
@@ -166,7 +167,7 @@ def _taken_up(part: Path, header: Sequence[str]) -> Iterator[tuple[TextIO, Summa
         yield file, summary, done
 
 
-def _rows(batch: Sequence[Reading], finder: PointFinder, which: str) -> list[list]:
+def _rows(batch: Sequence[InputImage], finder: PointFinder, which: str) -> list[list]:
     """Find the faces of a batch of pictures; return the rows of each."""
     detected = iter(finder.detect([r.picture for r in batch if r.picture is not None]))
     rows = []
@@ -191,12 +192,12 @@ def _row(name: str, *, reason: str, count: int, size: Sequence[int] = ("", "")) 
     return [_written(name), 0, 0, reason, "", *size, *[""] * (4 + 2 * count)]
 
 
-def _faces(table: FaceTable, done: set[str]) -> Iterator[list[Reading]]:
+def _faces(table: FaceTable, done: set[str]) -> Iterator[list[InputImage]]:
     left = np.array([i for i, name in enumerate(table.ids.tolist()) if name not in done], dtype=np.int64)
     for start in range(0, len(left), IMAGES_AT_ONCE):
         rows = left[start : start + IMAGES_AT_ONCE]
         images = in_colour(table.images[rows])
-        yield [Reading(name, None, image) for name, image in zip(table.ids[rows].tolist(), images, strict=True)]
+        yield [InputImage(name, None, image) for name, image in zip(table.ids[rows].tolist(), images, strict=True)]
 
 
 def _by_name(sources: Sequence[tuple[Path, str]], done: set[str]) -> dict[str, tuple[None]]:

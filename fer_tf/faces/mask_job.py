@@ -16,12 +16,11 @@ from PIL import Image
 from fer_tf import callstring
 from fer_tf.errors import UserError, unknown_name
 from fer_tf.faces import mask_records as records
-from fer_tf.faces import photographs, reading
 from fer_tf.faces.crops import NO_FACE
 from fer_tf.faces.cut import cut_face
 from fer_tf.faces.detectors import DETECTORS, Detections, Detector
 from fer_tf.faces.masks import MASKS, drawn_kind, face_seed, put_mask, read_color
-from fer_tf.io import atomic
+from fer_tf.io import atomic, folders, read_ahead
 from fer_tf.progress import bar
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ def mask_folder(
     """
     src, dst, options = Path(src), Path(dst), options or MaskOptions()
     notes: list[tuple[str, str]] = []
-    sources = photographs.find(src, lambda name, reason: notes.append((name, reason)))
+    sources = folders.find_pictures(src, lambda name, reason: notes.append((name, reason)))
     records.check_places(src, dst)
     finder = None
     if overwrite or not (dst / records.OPTIONS).exists():  # A mistake in the detector must change nothing in dst.
@@ -167,7 +166,7 @@ class _Job:
             bar(total, "Masking", "image", total - len(left)) as progress,
             (self._dst / records.JOURNAL).open("ab") as journal,
         ):
-            for batch in reading.batches(left, 1, {}):
+            for batch in read_ahead.read_batches(left, 1, {}):
                 pictures = [r.picture for r in batch if r.picture is not None]
                 detected = iter(self._finder.detect(pictures) if pictures else [])
                 for r in batch:

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from fer_tf.faces.photographs import is_video
+from fer_tf.io.video import is_video
 
 _FURTHER = re.compile(r"(.*)_\d+", re.DOTALL)
 # In bytes of UTF-8; file systems take 255, and the suffix, the face's number and a temporary file's name come on top.

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fer_tf.errors import UserError
-from fer_tf.faces import naming, photographs
+from fer_tf.faces import naming
 from fer_tf.inference.drawing import annotate, colors
 from fer_tf.inference.records import Face, ImageResult
 from fer_tf.inference.sources import Found
-from fer_tf.io import atomic
+from fer_tf.io import atomic, video
 from fer_tf.labels import LabelSet
 
 BINS = 1024
@@ -243,7 +243,7 @@ class VideoWriter:
         self.path, self._container, self._last = path, None, -1
 
     def __enter__(self) -> "VideoWriter":
-        self._av = photographs.import_av()
+        self._av = video.import_av()
         with ExitStack() as stack:
             self._part = stack.enter_context(atomic.atomic_write(self.path))
             self._open = stack.pop_all()

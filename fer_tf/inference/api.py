@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fer_tf.errors import DataError, UserError
-from fer_tf.faces import photographs, reading
-from fer_tf.faces.reading import Reading
 from fer_tf.inference import sources
 from fer_tf.inference.records import Face, ImageResult, Prediction
 from fer_tf.inference.tracking import GAP, tracked
+from fer_tf.io import pictures, read_ahead, video
+from fer_tf.io.read_ahead import InputImage
 
 if TYPE_CHECKING:
     import keras
@@ -90,7 +90,7 @@ def analyze(
         found += result.faces
         if result.reason:
             reasons.append(f"{result.source}: {result.reason}")
-    if reasons and not found and len(given) == 1 and (readings or photographs.is_video(os.fspath(given[0]))):
+    if reasons and not found and len(given) == 1 and (readings or video.is_video(os.fspath(given[0]))):
         raise DataError(reasons[0])
     for reason in reasons:
         logging.getLogger(__name__).warning("%s", reason)
@@ -139,34 +139,34 @@ def _pixels(image: Input) -> np.ndarray:
     if not isinstance(image, str | Path):
         return np.asarray(image)
     try:
-        return photographs.read(image)
+        return pictures.read_photograph(image)
     except DataError as error:
         raise DataError(f"{image}: {error}") from None
 
 
 def _is_one_picture(image: Input) -> bool:
-    return isinstance(image, np.ndarray) or (not photographs.is_video(os.fspath(image)) and os.path.isfile(image))  # noqa: PTH113
+    return isinstance(image, np.ndarray) or (not video.is_video(os.fspath(image)) and os.path.isfile(image))  # noqa: PTH113
 
 
-def _read_now(images: Iterable[Input], start: int = 0) -> Iterator[Reading]:
+def _read_now(images: Iterable[Input], start: int = 0) -> Iterator[InputImage]:
     """Read images in this thread: for a single image, threads cost more than they gain."""
     for number, image in enumerate(images, start=start):
         if isinstance(image, np.ndarray):
-            yield Reading(str(number), None, _colour(image))
+            yield InputImage(str(number), None, _colour(image))
             continue
         try:
-            yield Reading(os.fspath(image), None, photographs.read(image))
+            yield InputImage(os.fspath(image), None, pictures.read_photograph(image))
         except DataError as error:
-            yield Reading(os.fspath(image), None, None, str(error))
+            yield InputImage(os.fspath(image), None, None, str(error))
 
 
-def _batches(given: Sequence[Input], every: int) -> Iterator[list[Reading]]:
+def _batches(given: Sequence[Input], every: int) -> Iterator[list[InputImage]]:
     if any(isinstance(image, np.ndarray) for image in given):
         if not all(isinstance(image, np.ndarray) for image in given):
             raise UserError("Arrays and files are mixed. Give the ones or the others.")
-        return reading.gathered(_read_now(given))
+        return read_ahead.batched(_read_now(given))
     found = sources.find(given, _warn)
-    return reading.batches([(f.path, f.source) for f in found], every)
+    return read_ahead.read_batches([(f.path, f.source) for f in found], every)
 
 
 def _colour(image: np.ndarray) -> np.ndarray:

@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from fer_tf import pretrained
-from fer_tf.datasets import cache
 from fer_tf.errors import UserError
 from fer_tf.faces.arrays import library
+from fer_tf.io import cache
 from fer_tf.models import facts_of, litert, logits_of
 
 BATCH = 64

@@ -10,14 +10,14 @@ import numpy as np
 
 from fer_tf.errors import UserError
 from fer_tf.faces import frames as geometry
-from fer_tf.faces import reading
 from fer_tf.faces.crops import WHICH, choose
 from fer_tf.faces.cutting import crop_faces
 from fer_tf.faces.detectors import Detections, Detector, build
-from fer_tf.faces.reading import Reading
 from fer_tf.inference.classifier import BATCH, ExpressionClassifier
 from fer_tf.inference.records import Face, ImageResult
 from fer_tf.inference.tracking import GAP, check_gap, detect_key_frames
+from fer_tf.io import read_ahead
+from fer_tf.io.read_ahead import InputImage
 
 DETECTOR = "retinaface"
 
@@ -84,14 +84,14 @@ class FacePipeline:
             An ``ImageResult`` for each photograph and each frame, also without a face. A file that cannot be read
             gives one with a ``reason``, and so does the unreadable rest of a video.
         """
-        return self.analyze_batches(reading.batches(sources, every))
+        return self.analyze_batches(read_ahead.read_batches(sources, every))
 
-    def analyze_batches(self, batches: Iterable[list[Reading]]) -> Iterator[ImageResult]:
+    def analyze_batches(self, batches: Iterable[list[InputImage]]) -> Iterator[ImageResult]:
         """Analyze batches of images that are already read, two batches at a time."""
-        for _, found in reading.two_at_a_time(self.analyze_batch, batches):
+        for _, found in read_ahead.two_at_a_time(self.analyze_batch, batches):
             yield from found
 
-    def analyze_batch(self, batch: Sequence[Reading]) -> list[ImageResult]:
+    def analyze_batch(self, batch: Sequence[InputImage]) -> list[ImageResult]:
         """Analyze one batch of images; the faces of all images go through the network together.
 
         Args:
@@ -107,7 +107,7 @@ class FacePipeline:
             if r.picture is not None or r.reason
         ]
 
-    def _rows(self, read: Sequence[Reading]) -> list[tuple[Detections, np.ndarray]]:
+    def _rows(self, read: Sequence[InputImage]) -> list[tuple[Detections, np.ndarray]]:
         """Return, for each image, its detections and their distributions of shape (F, C)."""
         pictures = [r.picture for r in read]
         if not self.crop:
@@ -132,7 +132,7 @@ class FacePipeline:
             found.append(self.classifier.predict(np.concatenate(waiting)))
         return np.concatenate(found) if found else np.empty((0, len(self.label_set)), np.float32)
 
-    def _records(self, read: Reading, found: Detections, probabilities: np.ndarray) -> tuple[Face, ...]:
+    def _records(self, read: InputImage, found: Detections, probabilities: np.ndarray) -> tuple[Face, ...]:
         classes = self.label_set.classes
         columns = zip(found.scores, found.boxes, found.landmarks, probabilities, strict=True)
         return tuple(

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf.errors import UserError
-from fer_tf.faces import photographs
-from fer_tf.faces.photographs import Note
-from fer_tf.faces.reading import Reading
+from fer_tf.io import folders, video
+from fer_tf.io.folders import Note
+from fer_tf.io.read_ahead import InputImage
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ def find(paths: Sequence[Path | str], note: Note) -> list[Found]:
     Raises:
         UserError: There is nothing to read; the message gives the reason for the first path.
     """
-    suffixes = (*photographs.SUFFIXES, *photographs.VIDEO_SUFFIXES)
+    suffixes = folders.MEDIA_SUFFIXES
     found: dict[str, Found] = {}
     first = None
     for path in paths:
         given = os.fspath(path)
         try:
-            for file, relative in photographs.find(given, note, suffixes):
+            for file, relative in folders.find_pictures(given, note, suffixes):
                 found.setdefault(os.path.realpath(file), Found(file, os.fspath(file), relative))
         except UserError as error:
             first = first or error
@@ -61,14 +61,14 @@ def find(paths: Sequence[Path | str], note: Note) -> list[Found]:
 def _readable(found: list[Found], note: Note) -> list[Found]:
     """Leave out videos if the extra for them is not installed; raise an error if nothing is left."""
     try:
-        if any(photographs.is_video(f.source) for f in found):
-            photographs.import_av()
+        if any(video.is_video(f.source) for f in found):
+            video.import_av()
     except UserError as error:
-        left = [f for f in found if not photographs.is_video(f.source)]
+        left = [f for f in found if not video.is_video(f.source)]
         if not left:
             raise
         for f in found:
-            if photographs.is_video(f.source):
+            if video.is_video(f.source):
                 note(f.source, str(error))
         return left
     return found
@@ -78,7 +78,7 @@ def _readable(found: list[Found], note: Note) -> list[Found]:
 CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 
 
-def watch(number: int) -> Iterator[list[Reading]]:
+def watch(number: int) -> Iterator[list[InputImage]]:
     """Open a webcam and yield its newest picture on each request; pictures in between are dropped.
 
     Args:
@@ -97,7 +97,7 @@ def watch(number: int) -> Iterator[list[Reading]]:
     return _newest(f"webcam {number}", first, pictures)
 
 
-def _newest(source: str, first: np.ndarray, pictures: Iterator[np.ndarray]) -> Iterator[list[Reading]]:
+def _newest(source: str, first: np.ndarray, pictures: Iterator[np.ndarray]) -> Iterator[list[InputImage]]:
     start, fresh, ended = time.monotonic(), threading.Condition(), threading.Event()
     slot: list[tuple[float, np.ndarray] | None] = []
 
@@ -117,7 +117,7 @@ def _newest(source: str, first: np.ndarray, pictures: Iterator[np.ndarray]) -> I
 
     threading.Thread(target=follow, daemon=True).start()
     try:
-        yield [Reading(source, 0, first, time=0.0)]
+        yield [InputImage(source, 0, first, time=0.0)]
         number = 1
         while True:
             with fresh:
@@ -125,7 +125,7 @@ def _newest(source: str, first: np.ndarray, pictures: Iterator[np.ndarray]) -> I
                 item = slot.pop(0)
             if item is None:
                 return
-            yield [Reading(source, number, item[1], time=item[0])]
+            yield [InputImage(source, number, item[1], time=item[0])]
             number += 1
     finally:
         ended.set()
@@ -152,7 +152,7 @@ def _after(first: np.ndarray | None, pictures: Iterator[np.ndarray]) -> Iterator
 
 
 def _through_av(number: int) -> Iterator[np.ndarray]:
-    av = photographs.import_av()
+    av = video.import_av()
     if sys.platform not in CAMERAS:
         raise UserError("PyAV opens webcams on Linux and macOS only.")
     form, name = CAMERAS[sys.platform]

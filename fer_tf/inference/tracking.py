@@ -16,8 +16,8 @@ import numpy as np
 
 from fer_tf.errors import UserError
 from fer_tf.faces.detectors import Detections
-from fer_tf.faces.reading import Reading
 from fer_tf.inference.records import Face, ImageResult
+from fer_tf.io.read_ahead import InputImage
 
 OVERLAP = 0.3
 # Seconds after which a face that has not been seen is dropped.
@@ -122,7 +122,7 @@ SCENE, STRIDE = 24.0, 16
 Detect = Callable[[list[np.ndarray]], list[Detections]]
 
 
-def detect_key_frames(readings: Sequence[Reading], detect: Detect, gap: float = GAP) -> list[Detections]:
+def detect_key_frames(readings: Sequence[InputImage], detect: Detect, gap: float = GAP) -> list[Detections]:
     """Detect faces in key frames and interpolate them in the frames between.
 
     A face whose boxes overlap in two key frames gets linearly interpolated boxes and landmarks and the lower of both
@@ -156,7 +156,7 @@ def check_gap(gap: float) -> float:
     return gap
 
 
-def _keys(scene: range, readings: Sequence[Reading], gap: float) -> list[int]:
+def _keys(scene: range, readings: Sequence[InputImage], gap: float) -> list[int]:
     """Return the key frames of a scene: the middle of every ``step`` frames, and the last frame if it is far away.
 
     A scene of three or more frames has at least two key frames, since interpolation needs two.
@@ -171,7 +171,7 @@ def _keys(scene: range, readings: Sequence[Reading], gap: float) -> list[int]:
     return keys if scene[-1] - keys[-1] <= step // 2 else [*keys, scene[-1]]
 
 
-def _scenes(readings: Sequence[Reading]) -> Iterator[range]:
+def _scenes(readings: Sequence[InputImage]) -> Iterator[range]:
     """Split images into scenes: consecutive similar frames of one video, or a single photograph."""
     start = 0
     for i in range(1, len(readings) + 1):
@@ -180,7 +180,7 @@ def _scenes(readings: Sequence[Reading]) -> Iterator[range]:
             start = i
 
 
-def _goes_on(first: Reading, second: Reading) -> bool:
+def _goes_on(first: InputImage, second: InputImage) -> bool:
     if first.time is None or second.time is None or first.source != second.source:
         return False
     if first.picture.shape != second.picture.shape:

@@ -11,9 +11,9 @@ import numpy as np
 from fer_tf import callstring, datasets, evaluation, models
 from fer_tf.datasets import DATASETS
 from fer_tf.datasets.duplicates import NEAR, copies_in
-from fer_tf.datasets.pictures import resized
 from fer_tf.evaluation.latency import milliseconds
 from fer_tf.facetable import SPLITS, FaceTable
+from fer_tf.io.pictures import resized
 from fer_tf.metrics import calibration, classification
 from fer_tf.metrics.softmax import softmax
 from fer_tf.models.complexity import measure

@@ -12,10 +12,10 @@ import numpy as np
 from fer_tf import callstring, evaluation, pretrained
 from fer_tf.datasets import DATASETS
 from fer_tf.datasets.noise import flip_labels
-from fer_tf.datasets.pictures import resized
 from fer_tf.errors import UserError
 from fer_tf.faces.covers import COVERS
 from fer_tf.facetable import FaceTable, converted
+from fer_tf.io.pictures import resized
 from fer_tf.models import facts_of
 from fer_tf.privacy import scores
 from fer_tf.privacy.draws import balanced

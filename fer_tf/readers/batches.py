@@ -170,7 +170,7 @@ class BatchSource:
         return images, {name: values[name] for name in ("targets", *self.columns)}
 
     def _decode(self, rows: np.ndarray) -> np.ndarray:
-        from fer_tf.datasets.pictures import read_picture
+        from fer_tf.io.pictures import read_picture
 
         size, _, channels = self._loaded_shape
         faces = np.empty((len(rows), size, size, channels), np.uint8)

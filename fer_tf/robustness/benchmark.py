@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer_tf.datasets.pictures import resized
 from fer_tf.errors import UserError
 from fer_tf.faces.masks import wearable
 from fer_tf.facetable import FaceTable
+from fer_tf.io.pictures import resized
 from fer_tf.robustness import CORRUPTIONS, SEVERITIES, corrupted
 from fer_tf.robustness.subjects import Subject
 

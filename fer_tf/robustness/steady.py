@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_tf.datasets.pictures import resized
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.facetable import FaceTable
+from fer_tf.io.pictures import resized
 
 if TYPE_CHECKING:
     import keras

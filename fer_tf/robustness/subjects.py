@@ -8,8 +8,8 @@ import numpy as np
 
 from fer_tf import evaluation, labels, models, pretrained
 from fer_tf.augment.photometric import to_gray
-from fer_tf.datasets.pictures import resized
 from fer_tf.facetable import FaceTable
+from fer_tf.io.pictures import resized
 
 if TYPE_CHECKING:
     import keras

@@ -15,9 +15,8 @@ from typing import Any, Protocol
 from fer_tf.datasets.shards import INDEX, STATUSES, read_columns, read_index, shard_name
 from fer_tf.datasets.tfrecord import decode_example, read_records
 from fer_tf.errors import DataError
-from fer_tf.faces import photographs
 from fer_tf.faces.crop_folder import check_places
-from fer_tf.io import atomic
+from fer_tf.io import atomic, folders
 from fer_tf.progress import bar
 from fer_tf.shards import plan
 from fer_tf.shards.plan import Block, ShardOptions, Task
@@ -80,7 +79,7 @@ def prepare(
         UserError: nothing to read, a detector, network or folder that cannot be used, or one of another job.
     """
     task = Task(Path(src), Path(dst), options or ShardOptions())
-    sources = photographs.find(task.src)
+    sources = folders.find_pictures(task.src)
     check_places(task.src, task.dst)
     with atomic.folder_lock(task.dst):
         settings = plan.open_folder(task, overwrite)

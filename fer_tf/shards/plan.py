@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from fer_tf.datasets.folder import is_litter
-from fer_tf.datasets.pictures import check_shape
 from fer_tf.datasets.shards import INDEX, shard_name
 from fer_tf.errors import UserError
 from fer_tf.faces.crops import CropOptions
 from fer_tf.io import atomic
+from fer_tf.io.pictures import check_shape
 
 JOB, SOURCES = "job.json", "sources.jsonl"
 SHARD = re.compile(r"shard-(\d{5,})\.(?:json|npz|tfrecord)")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from fer_tf.datasets.pictures import read_picture
 from fer_tf.errors import DataError, UserError
-from fer_tf.faces import crops, reading
+from fer_tf.faces import crops
+from fer_tf.io import read_ahead
+from fer_tf.io.pictures import read_picture
 from fer_tf.shards.plan import Block, ShardOptions, Task
 from fer_tf.shards.writing import Record, write_shard
 
@@ -53,9 +54,9 @@ class Preparer:
     def _found(self, names: Sequence[str]) -> Iterator[Record]:
         own, stamps = {name: name for name in names}, dict.fromkeys(names, (0, 0))
         job = crops.crop_job(self.task.options.crop, own, stamps, self.detector)
-        batches = reading.batches((self.task.path_of(name), name) for name in names)
+        batches = read_ahead.read_batches((self.task.path_of(name), name) for name in names)
         with contextlib.closing(batches):
-            for _, faces in reading.two_at_a_time(job.faces_of, batches):
+            for _, faces in read_ahead.two_at_a_time(job.faces_of, batches):
                 yield from (self._record(entry.source, entry.reason, found) for entry, found in faces)
 
     def _record(self, name: str, reason: str, faces: Sequence[crops.NewFace]) -> Record:

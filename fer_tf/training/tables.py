@@ -37,7 +37,7 @@ def _prepared(table: FaceTable, config: RunConfig, split: str) -> FaceTable:
     if config.cover:
         table = COVERS.make(config.cover).put_on(table, split)
     if config.image_size:
-        from fer_tf.datasets.pictures import resized
+        from fer_tf.io.pictures import resized
 
         table = table.with_images(resized(table.images, config.image_size))
     return table

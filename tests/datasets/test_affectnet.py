@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_tf.datasets import load, pictures
+from fer_tf.datasets import load
 from fer_tf.errors import DataError, UserError
+from fer_tf.io import pictures
 
 ORDER = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
 TRAINING = "Manually_Annotated_file_lists/training.csv"

@@ -15,7 +15,7 @@ from PIL import Image
 from fer_tf import datasets
 from fer_tf.faces import crops
 from fer_tf.faces.__main__ import main
-from fer_tf.faces.photographs import SUFFIXES, VIDEO_SUFFIXES
+from fer_tf.io import folders, pictures, video
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).with_name("drawn.py"))
 drawn = importlib.util.module_from_spec(SPEC)
@@ -133,14 +133,14 @@ def test_a_folder_that_cannot_be_read_is_recorded(src, tmp_path, monkeypatch):
 
 def test_a_photograph_that_vanishes_is_recorded(src, tmp_path, monkeypatch):
     drawn.save(src / "m" / "x.png", FACE)
-    find = crops.photographs.find
+    find = folders.find_pictures
 
     def find_and_lose(*arguments):
         found = find(*arguments)
         (src / "m" / "x.png").unlink()
         return found
 
-    monkeypatch.setattr(crops.photographs, "find", find_and_lose)
+    monkeypatch.setattr(folders, "find_pictures", find_and_lose)
     assert crop(src, tmp_path / "dst") == 0
     (row,) = rows(tmp_path / "dst" / "skipped.csv")
     assert row["source"] == "m/x.png" and "no such picture" in row["reason"]
@@ -251,4 +251,5 @@ def test_help_shows_examples_and_loads_nothing_heavy():
     assert "python -m fer_tf.faces crop photographs faces\n" in shown
     assert shown.splitlines()[-1] == "[]"
     assert "fer-tf[video]" in shown and "fer-tf[landmarks]" in shown
-    assert f"photographs  {' '.join(SUFFIXES)}\n" in shown and f"videos       {' '.join(VIDEO_SUFFIXES)}\n" in shown
+    assert f"photographs  {' '.join(pictures.SUFFIXES)}\n" in shown
+    assert f"videos       {' '.join(video.SUFFIXES)}\n" in shown

@@ -7,11 +7,12 @@ import pytest
 from PIL import Image
 
 from fer_tf import datasets
-from fer_tf.datasets.pictures import read_photograph
 from fer_tf.errors import UserError
-from fer_tf.faces import crops, photographs
+from fer_tf.faces import crops
 from fer_tf.faces.crops import CropOptions, choose
 from fer_tf.faces.detectors import Detections
+from fer_tf.io import folders, pictures, read_ahead
+from fer_tf.io.pictures import read_photograph
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).with_name("drawn.py"))
 drawn = importlib.util.module_from_spec(SPEC)
@@ -171,16 +172,15 @@ def test_options_are_checked(wrong):
 
 
 def test_memory_is_bounded_by_pixels_not_by_pictures(tmp_path, monkeypatch):
-    from fer_tf.faces import reading
 
     for i in range(40):
         drawn.save(tmp_path / f"{i:02d}.png", drawn.photograph(width=100, height=100))
     started = []
-    real = photographs.read
-    monkeypatch.setattr(photographs, "read", lambda path: started.append(path) or real(path))
-    monkeypatch.setattr(reading, "AHEAD_PIXELS", 50_000)
-    monkeypatch.setattr(reading, "BATCH_PIXELS", 30_000)
-    batches = reading.batches(photographs.find(tmp_path), 1, {})
+    real = pictures.read_photograph
+    monkeypatch.setattr(pictures, "read_photograph", lambda path: started.append(path) or real(path))
+    monkeypatch.setattr(read_ahead, "AHEAD_PIXELS", 50_000)
+    monkeypatch.setattr(read_ahead, "BATCH_PIXELS", 30_000)
+    batches = read_ahead.read_batches(folders.find_pictures(tmp_path), 1, {})
     assert len(next(batches)) == 3
     assert len(started) <= 3 + 5 + 1
     assert [len(b) for b in batches] == [3] * 12 + [1]

@@ -12,8 +12,9 @@ import pytest
 
 from fer_tf import datasets
 from fer_tf.errors import UserError
-from fer_tf.faces import crops, photographs
+from fer_tf.faces import crops
 from fer_tf.faces.crops import crop
+from fer_tf.io import pictures
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).with_name("drawn.py"))
 drawn = importlib.util.module_from_spec(SPEC)
@@ -77,7 +78,7 @@ def test_a_killed_job_goes_on(src, tmp_path, form):
 def test_a_finished_job_reads_nothing_again(src, tmp_path, monkeypatch):
     first = run(src, tmp_path / "dst")
     before = tree(tmp_path / "dst")
-    monkeypatch.setattr(photographs, "read", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(pictures, "read_photograph", lambda path: pytest.fail("read again"))
     assert crop(src, tmp_path / "dst", SMALL) == first  # not even a detector is made
     assert tree(tmp_path / "dst") == before
 

@@ -9,8 +9,8 @@ import pytest
 
 from fer_tf import datasets
 from fer_tf.errors import UserError
-from fer_tf.faces import photographs
 from fer_tf.faces.crops import crop
+from fer_tf.io import video
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).with_name("drawn.py"))
 drawn = importlib.util.module_from_spec(SPEC)
@@ -96,4 +96,4 @@ def test_a_video_alone_is_refused_without_the_extra(tmp_path, monkeypatch):
 
 
 def test_typescript_is_no_video():
-    assert not photographs.is_video("index.ts")
+    assert not video.is_video("index.ts")

@@ -9,9 +9,9 @@ import pytest
 
 from fer_tf import models
 from fer_tf.errors import UserError
-from fer_tf.faces import photographs, reading
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.inference.pipeline import FacePipeline
+from fer_tf.io import folders, pictures, read_ahead, video
 from fer_tf.labels import LabelSet
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).parents[1] / "faces" / "drawn.py")
@@ -40,7 +40,7 @@ def pipeline(network, **options):
 
 
 def in_folder(pipeline, folder, every=1):
-    found = photographs.find(folder, suffixes=(*photographs.SUFFIXES, *photographs.VIDEO_SUFFIXES))
+    found = folders.find_pictures(folder, suffixes=folders.MEDIA_SUFFIXES)
     return list(pipeline.analyze(found, every))
 
 
@@ -63,7 +63,8 @@ def test_batches_over_photographs_equal_one_by_one_and_keep_the_order(network, f
     assert [r.source for r in together] == sorted(p.name for p in folder.iterdir())
     assert [len(r.faces) for r in together] == [i % 3 for i in range(21)]
     alone = [
-        using.analyze_batch([reading.Reading(r.source, None, photographs.read(folder / r.source))])[0] for r in together
+        using.analyze_batch([read_ahead.InputImage(r.source, None, pictures.read_photograph(folder / r.source))])[0]
+        for r in together
     ]
     for one, other in zip(flat(together), flat(alone), strict=True):
         np.testing.assert_allclose(one.pop("distribution")["bright"], other.pop("distribution")["bright"], atol=2e-6)
@@ -92,12 +93,12 @@ def test_faces_of_a_crowd_are_recognised_in_parts(network):
     using = pipeline(network)
     predict = using.classifier.predict
     using.classifier.predict = lambda faces: sizes.append(len(faces)) or predict(faces)
-    (result,) = using.analyze_batch([reading.Reading("crowd", None, picture)])
+    (result,) = using.analyze_batch([read_ahead.InputImage("crowd", None, picture)])
     assert len(result.faces) == 150 and sizes == [64, 64, 22]
 
 
 def test_which_faces(network):
-    picture = reading.Reading("x", None, drawn.photograph((10, 20, 30), (70, 20, 50)))
+    picture = read_ahead.InputImage("x", None, drawn.photograph((10, 20, 30), (70, 20, 50)))
     boxes = {w: [f.box[0] for f in pipeline(network, faces=w).analyze_batch([picture])[0].faces]
              for w in ("all", "largest", "central")}  # fmt: skip
     assert boxes == {"all": [10, 70], "largest": [70], "central": [70]}
@@ -110,7 +111,7 @@ def test_without_cropping_pictures_are_faces(network, folder):
     assert [len(r.faces) for r in results] == [1] * 21
     face = results[1].faces[0]
     assert face.box == (0, 0, 176, 120) and face.score is None and face.landmarks is None
-    expected = ExpressionClassifier(network).predict([photographs.read(folder / "01.png")])[0]
+    expected = ExpressionClassifier(network).predict([pictures.read_photograph(folder / "01.png")])[0]
     np.testing.assert_allclose(list(face.distribution.values()), expected, rtol=1e-6)
 
 
@@ -143,7 +144,7 @@ def test_faces_of_a_fast_video_are_followed_between_looks(network, tmp_path):
 def test_pictures_in_memory_do_not_grow_with_the_video(network, tmp_path):
     write_video(tmp_path / "v.mp4", range(10, 110))
     read, most = 0, 0
-    using, frames = pipeline(network), photographs.frames
+    using, frames = pipeline(network), video.read_frames
 
     def counted(*arguments):
         nonlocal read
@@ -152,10 +153,10 @@ def test_pictures_in_memory_do_not_grow_with_the_video(network, tmp_path):
             yield item
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(photographs, "frames", counted)
+        patch.setattr(video, "read_frames", counted)
         for number, _ in enumerate(using.analyze([(tmp_path / "v.mp4", "v.mp4")])):
             most = max(most, read - number)
-    assert read == 100 and most <= reading.AHEAD + 3 * reading.BATCH + 1
+    assert read == 100 and most <= read_ahead.AHEAD + 3 * read_ahead.BATCH + 1
 
 
 def test_a_damaged_video_gives_its_frames_and_a_reason(network, tmp_path):

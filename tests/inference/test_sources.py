@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.faces import photographs
 from fer_tf.inference import sources
 from fer_tf.inference.annotation import check_folder, output_names
+from fer_tf.io import video
 
 
 def touch(root, *names):
@@ -49,7 +49,7 @@ def test_without_the_extra_videos_are_left_out_or_refused(tmp_path, monkeypatch)
     def missing():
         raise UserError("Videos need PyAV.")
 
-    monkeypatch.setattr(photographs, "import_av", missing)
+    monkeypatch.setattr(video, "import_av", missing)
     notes = {}
     assert [f.relative for f in sources.find([tmp_path], notes.__setitem__)] == ["x.jpg"]
     assert notes == {str(tmp_path / "v.mp4"): "Videos need PyAV."}
@@ -110,7 +110,7 @@ class Camera:
 def plugged(monkeypatch):
     def plug(camera):
         monkeypatch.setattr(sys, "platform", "linux")
-        monkeypatch.setattr(photographs, "import_av", lambda: type("Av", (), {"open": staticmethod(camera)}))
+        monkeypatch.setattr(video, "import_av", lambda: type("Av", (), {"open": staticmethod(camera)}))
         return camera
 
     return plug

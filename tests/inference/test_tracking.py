@@ -7,9 +7,9 @@ import pytest
 
 from fer_tf.errors import UserError
 from fer_tf.faces.detectors import Detections
-from fer_tf.faces.reading import Reading
 from fer_tf.inference.records import Face, ImageResult
 from fer_tf.inference.tracking import check_gap, detect_key_frames, iou, tracked
+from fer_tf.io.read_ahead import InputImage
 
 
 def frame(time, *faces, source="v.mp4"):
@@ -92,7 +92,7 @@ GRAY = np.full((60, 80, 3), 100, np.uint8)
 
 def film(count, rate=25.0, pictures=None, source="v.mp4"):
     pictures = pictures or [GRAY] * count
-    return [Reading(source, i, picture, time=i / rate) for i, picture in enumerate(pictures)]
+    return [InputImage(source, i, picture, time=i / rate) for i, picture in enumerate(pictures)]
 
 
 def faces(*places):
@@ -125,7 +125,7 @@ def follow(rows, gap, rate=25.0):
 
 def key_frames(readings, gap):
     """Return the pictures that the detector is shown."""
-    readings = [Reading(r.source, r.video_frame, r.picture.copy(), time=r.time) for r in readings]
+    readings = [InputImage(r.source, r.video_frame, r.picture.copy(), time=r.time) for r in readings]
     asked, numbers = [], {id(r.picture): i for i, r in enumerate(readings)}
     detect_key_frames(
         readings, lambda pictures: asked.extend(numbers[id(p)] for p in pictures) or [faces()] * len(pictures), gap
@@ -156,7 +156,7 @@ def test_key_frames_are_at_most_the_gap_apart(count, rate, gap, expected):
 
 
 def test_photographs_and_each_video_stand_for_themselves():
-    photographs = [Reading(f"{i}.jpg", None, GRAY) for i in range(3)]
+    photographs = [InputImage(f"{i}.jpg", None, GRAY) for i in range(3)]
     assert key_frames(photographs, 0.12) == [0, 1, 2]
     assert key_frames([*film(4), *film(4, source="w.mp4")], 1.0) == [0, 3, 4, 7]
 

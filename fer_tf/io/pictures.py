@@ -1,27 +1,23 @@
-"""Reading pictures that others made: any common format, nothing trusted."""
+"""Decode pictures of common formats; a file that is damaged or too large is refused with the reason."""
 
 import contextlib
 import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from fer_tf.datasets.cache import cached
-from fer_tf.datasets.faults import Faults
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import ImagesOnDisk
-from fer_tf.progress import bar
 
 # The formats of faces. Others stay shut: Pillow hands EPS, for one, to an external program.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MAX_PIXELS = 64_000_000
-LONG = 3000
 
 
 def read_picture(path: Path | str | bytes, size: int, channels: int) -> np.ndarray:
@@ -95,77 +91,12 @@ def check_picture(path: Path | str) -> None:
         pass
 
 
-def read_pictures(
-    paths: Sequence[Path | str], places: Sequence[str], size: int, channels: int, faults: Faults
-) -> tuple[np.ndarray, np.ndarray]:
-    """Read many pictures; a second time, with no file changed, from the cache.
-
-    Args:
-        paths: N files.
-        places: how to call each in a message, (N,).
-        size: height and width in pixels.
-        channels: 1 or 3.
-        faults: takes the bad ones.
-
-    Returns:
-        uint8 images (M, size, size, channels) and the int64 indices (M,) of the pictures that were read.
-
-    Raises:
-        DataError: a picture cannot be read and ``faults`` does not skip.
-    """
-    check_shape(size, channels)
-    present = [i for i, path in enumerate(paths) if _is_file(path)]
-    for i in sorted(set(range(len(paths))) - set(present)):
-        named = "" if str(paths[i]) in str(places[i]) else f": {paths[i]}"
-        faults.add(places[i], f"{_why_no_file(paths[i])}{named}. Expected a picture.")
-    sources = [paths[i] for i in present]
-
-    def read() -> dict[str, np.ndarray]:
-        return _read_all(sources, [places[i] for i in present], size, channels, faults.skip_bad)
-
-    arrays = cached("pictures-1", sources, {"size": size, "channels": channels}, read)
-    for i, reason in zip(arrays["bad"], arrays["reasons"], strict=True):
-        faults.add(places[present[i]], reason)
-    kept = np.setdiff1d(np.arange(len(present)), arrays["bad"])
-    return arrays["images"], np.array(present, dtype=np.int64)[kept]
-
-
 def check_shape(size: int, channels: int) -> None:
     """Raise a ``UserError`` unless the size is 1 to 4096 pixels and the channels are 1 or 3."""
     if not isinstance(size, int) or not 1 <= size <= 4096:
         raise UserError(f"size={size!r} is no number of pixels. Expected 1 to 4096.")
     if channels not in (1, 3):
         raise UserError(f"channels={channels!r} cannot be read. Expected 1 (gray) or 3 (RGB).")
-
-
-def counted(numbers: range, description: str = "Reading pictures", unit: str = "picture") -> Iterator[int]:
-    """Count along with a progress bar where that takes more than a second."""
-    if len(numbers) < LONG:
-        yield from numbers
-        return
-    with bar(total=len(numbers), description=description, unit=unit) as progress:
-        for number in numbers:
-            yield number
-            progress.update()
-
-
-def _read_all(
-    paths: Sequence[Path | str], places: Sequence[str], size: int, channels: int, skip_bad: bool
-) -> dict[str, np.ndarray]:
-    images, bad, reasons = np.empty((len(paths), size, size, channels), np.uint8), [], []
-    for i in counted(range(len(paths))):
-        try:
-            images[i] = read_picture(paths[i], size, channels)
-        except DataError as error:
-            if not skip_bad:
-                raise DataError(f"{places[i]}: {error}") from None
-            bad.append(i)
-            reasons.append(str(error))
-    return {
-        "images": np.delete(images, bad, axis=0) if bad else images,
-        "bad": np.array(bad, dtype=np.int64),
-        "reasons": np.array(reasons, dtype=str),
-    }
 
 
 @contextlib.contextmanager
@@ -222,8 +153,8 @@ _quiet = _Quiet()
 
 
 def _open(path: Path | str | bytes) -> Image.Image:
-    if not isinstance(path, bytes) and not _is_file(path):
-        raise DataError(f"{_why_no_file(path)}.")
+    if not isinstance(path, bytes) and not is_file(path):
+        raise DataError(f"{why_no_file(path)}.")
     try:
         # A third of the time of Path.stat, and there are many.
         if not isinstance(path, bytes) and not os.path.getsize(path):  # noqa: PTH202
@@ -260,11 +191,12 @@ def _gray(picture: Image.Image) -> Image.Image:
     )
 
 
-def _is_file(path: Path | str) -> bool:
-    return os.path.isfile(path)  # noqa: PTH113 - half the time of Path.is_file
+def is_file(path: Path | str) -> bool:
+    """Return whether a path is a regular file, in half the time of ``Path.is_file``."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
-def _why_no_file(path: Path | str) -> str:
+def why_no_file(path: Path | str) -> str:
     """Say what is in a file's place, without its path and a full stop."""
     try:
         os.stat(path)  # noqa: PTH116

@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from fer_tf.datasets import cache
-from fer_tf.datasets.cache import cached
+from fer_tf.io import cache
+from fer_tf.io.cache import cached
 
 SETTLE = 0.15
 
@@ -175,7 +175,7 @@ RACE = """
 import sys
 from pathlib import Path
 import numpy as np
-from fer_tf.datasets.cache import cached
+from fer_tf.io.cache import cached
 path = Path(sys.argv[1])
 for i in range(40):
     arrays = cached("kind", [path], {"i": i}, lambda: {"x": np.full(50_000, i)}, by_content=True)

@@ -1,4 +1,4 @@
-"""Photographs and video frames read ahead in threads, in order, within a bound of memory."""
+"""Read pictures and video frames ahead in threads: in order, and within a bound of memory."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -9,22 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from fer_tf.datasets.pictures import count_pixels
 from fer_tf.errors import DataError
-from fer_tf.faces import photographs
+from fer_tf.io import pictures, video
 
-THREADS = 2
+_THREADS = 2
 # Three batches, so that the threads have work while one is detected; less when the pictures are large.
 AHEAD = 24
 AHEAD_PIXELS = 16_000_000
 BATCH = 8
 BATCH_PIXELS = 16_000_000
-NOTHING: Mapping[str, Collection[int | None]] = {}
+_NOTHING: Mapping[str, Collection[int | None]] = {}
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """What came of one photograph, one frame of a video, or the end of a video.
+class InputImage:
+    """One picture or video frame that was read, why it could not be read, or the end of a video.
 
     Attributes:
         source: name relative to the input folder.
@@ -41,28 +40,28 @@ class Reading:
     time: float | None = None
 
 
-def batches(
-    sources: Iterable[tuple[Path, str]], every: int = 1, done: Mapping[str, Collection[int | None]] = NOTHING
-) -> Iterator[list[Reading]]:
-    """Read everything that is not done.
+def read_batches(
+    sources: Iterable[tuple[Path, str]], every: int = 1, done: Mapping[str, Collection[int | None]] = _NOTHING
+) -> Iterator[list[InputImage]]:
+    """Read pictures and video frames in batches, ahead of the caller.
 
     Where a batch ends depends on the pictures from the last batch's end on, not on the speed of anything: a job that
     goes on after whole batches sees the same batches.
 
     Args:
-        sources: files and names, from ``photographs.find``.
+        sources: files and names, from ``folders.find_pictures``.
         every: take every n-th frame of a video.
         done: by source, the frames that are not wanted; ``None`` among them stands for the whole source.
     """
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         try:
-            yield from gathered(_in_order(_started(pool, sources, every, done)))
+            yield from batched(_in_order(_started(pool, sources, every, done)))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def gathered(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
-    """Make batches of ``BATCH``, or fewer where the pictures are large."""
+def batched(readings: Iterable[InputImage]) -> Iterator[list[InputImage]]:
+    """Group images into batches of ``BATCH``, or of fewer where the pictures are large."""
     batch, pixels = [], 0
     for reading in readings:
         batch.append(reading)
@@ -75,7 +74,7 @@ def gathered(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
 
 
 def two_at_a_time(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    """Yield items and what became of them, in order; while one is worked on, the next is, too.
+    """Work on two items at a time in threads; yield each item with its result, in order.
 
     What a batch does between its calls into TensorFlow would leave a core idle.
     """
@@ -90,7 +89,7 @@ def two_at_a_time(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[
             yield last, future.result()
 
 
-def _in_order(started: Iterable[tuple[Callable[[], Reading], int]]) -> Iterator[Reading]:
+def _in_order(started: Iterable[tuple[Callable[[], InputImage], int]]) -> Iterator[InputImage]:
     waiting, pixels = deque(), 0
     for result, size in started:
         waiting.append((result, size))
@@ -108,35 +107,35 @@ def _started(
     sources: Iterable[tuple[Path, str]],
     every: int,
     done: Mapping[str, Collection[int | None]],
-) -> Iterator[tuple[Callable[[], Reading], int]]:
+) -> Iterator[tuple[Callable[[], InputImage], int]]:
     """Begin to read each; yield how to get the result, and how many pixels it will have."""
     for path, name in sources:
         finished = done.get(name, ())
         if None in finished:
             continue
-        if photographs.is_video(name):
+        if video.is_video(name):
             for reading in _video(path, name, every, finished):
                 yield (lambda reading=reading: reading), _pixels(reading.picture)
         else:
-            yield pool.submit(_photograph, path, name).result, count_pixels(path)
+            yield pool.submit(_photograph, path, name).result, pictures.count_pixels(path)
 
 
-def _photograph(path: Path, name: str) -> Reading:
+def _photograph(path: Path, name: str) -> InputImage:
     try:
-        return Reading(name, None, photographs.read(path))
+        return InputImage(name, None, pictures.read_photograph(path))
     except DataError as error:
-        return Reading(name, None, None, str(error))
+        return InputImage(name, None, None, str(error))
 
 
-def _video(path: Path, name: str, every: int, finished: Collection[int | None]) -> Iterator[Reading]:
+def _video(path: Path, name: str, every: int, finished: Collection[int | None]) -> Iterator[InputImage]:
     reason = ""
     try:
-        for number, time, picture in photographs.frames(path, every):
+        for number, time, picture in video.read_frames(path, every):
             if number not in finished:
-                yield Reading(name, number, picture, time=time)
+                yield InputImage(name, number, picture, time=time)
     except DataError as error:
         reason = str(error)
-    yield Reading(name, None, None, reason)
+    yield InputImage(name, None, None, reason)
 
 
 def _pixels(picture: np.ndarray | None) -> int:

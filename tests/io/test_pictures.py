@@ -1,17 +1,15 @@
 import builtins
 import os
 import struct
-import time
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fer_tf.datasets import pictures
-from fer_tf.datasets.faults import Faults
-from fer_tf.datasets.pictures import check_picture, read_picture, read_pictures
 from fer_tf.errors import DataError, UserError
+from fer_tf.io import pictures
+from fer_tf.io.pictures import check_picture, read_picture
 
 
 def test_faces_in_memory_are_resized_as_files_are(tmp_path, picture):
@@ -152,8 +150,6 @@ def test_random_damage_is_a_data_error_or_a_picture(tmp_path, picture, rng, recw
 def test_missing_files_and_folders_are_named(tmp_path):
     with pytest.raises(DataError, match=r"^no such picture\.$"):
         read_picture(tmp_path / "gone.png", 48, 1)
-    with pytest.raises(DataError, match=r"^row 1: no such picture: .*gone\.png\. Expected a picture\.$"):
-        read_pictures([tmp_path / "gone.png"], ["row 1"], 48, 1, Faults(skip_bad=False))
     with pytest.raises(DataError, match="not a file"):
         read_picture(tmp_path, 48, 1)
 
@@ -179,25 +175,3 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, picture, mo
 def test_impossible_shapes_are_refused(tmp_path, size, channels):
     with pytest.raises(UserError, match=r"size=|channels="):
         read_picture(tmp_path / "face.png", size, channels)
-
-
-def test_many_pictures_come_in_order_and_from_the_cache(tmp_path, picture, monkeypatch):
-    pixels = np.stack([picture(tmp_path / f"{i}.png") for i in range(5)])
-    (tmp_path / "2.png").write_text("no picture")
-    paths = [tmp_path / f"{i}.png" for i in range(5)] + [tmp_path / "gone.png"]
-    places = [f"place {i}" for i in range(6)]
-    time.sleep(0.15)
-    faults = Faults(skip_bad=True)
-    with pytest.raises(DataError, match="place 2: no picture"):
-        read_pictures(paths[:5], places[:5], 48, 1, Faults(skip_bad=False))
-    images, kept = read_pictures(paths, places, 48, 1, faults)
-    assert kept.tolist() == [0, 1, 3, 4]
-    np.testing.assert_array_equal(images[..., 0], pixels[[0, 1, 3, 4]])
-    assert [line.split(": ")[0] for line in faults.lines] == ["place 5", "place 2"]
-    monkeypatch.setattr(pictures, "read_picture", lambda *_: pytest.fail("read again"))
-    again, _ = read_pictures(paths, places, 48, 1, Faults(skip_bad=True))
-    np.testing.assert_array_equal(again, images)
-    with pytest.raises(DataError, match="place 5: no such picture"):
-        read_pictures(paths, places, 48, 1, Faults(skip_bad=False))
-    with pytest.raises(DataError, match="place 2: no picture"):  # remembered, yet no less an error
-        read_pictures(paths[:5], places[:5], 48, 1, Faults(skip_bad=False))

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from fer_tf.errors import DataError, UserError
-from fer_tf.faces import photographs
+from fer_tf.io import folders, pictures, video
 
 
 def touch(root, *names):
@@ -17,15 +17,15 @@ def touch(root, *names):
 
 
 def names(src, **keywords):
-    return [name for _, name in photographs.find(src, **keywords)]
+    return [name for _, name in folders.find_pictures(src, **keywords)]
 
 
 def test_pictures_are_found_by_suffix_and_sorted_by_name(tmp_path):
     touch(tmp_path, "b.JPG", "a b/ü é.png", "a b/two\nlines.Tiff", "a/x.webp", "notes.txt", "a/film.mp4", "A.jpeg")
-    found = photographs.find(tmp_path)
+    found = folders.find_pictures(tmp_path)
     assert [n for _, n in found] == ["A.jpeg", "a b/two\nlines.Tiff", "a b/ü é.png", "a/x.webp", "b.JPG"]
     assert all(path == tmp_path / name for path, name in found)
-    with_videos = names(tmp_path, suffixes=(*photographs.SUFFIXES, *photographs.VIDEO_SUFFIXES))
+    with_videos = names(tmp_path, suffixes=folders.MEDIA_SUFFIXES)
     assert set(with_videos) - {n for _, n in found} == {"a/film.mp4"}
 
 
@@ -36,17 +36,17 @@ def test_hidden_files_and_litter_are_no_photographs(tmp_path):
 
 def test_one_file_goes_by_its_name(tmp_path):
     touch(tmp_path, "in/x.jpg", "in/x.txt")
-    assert photographs.find(tmp_path / "in" / "x.jpg") == [(tmp_path / "in" / "x.jpg", "x.jpg")]
+    assert folders.find_pictures(tmp_path / "in" / "x.jpg") == [(tmp_path / "in" / "x.jpg", "x.jpg")]
     with pytest.raises(UserError, match=r"x\.txt: no picture by its suffix. Expected \.png"):
-        photographs.find(tmp_path / "in" / "x.txt")
+        folders.find_pictures(tmp_path / "in" / "x.txt")
 
 
 def test_nothing_to_read_is_an_error(tmp_path):
     with pytest.raises(UserError, match="nowhere: no such file or folder"):
-        photographs.find(tmp_path / "nowhere")
+        folders.find_pictures(tmp_path / "nowhere")
     touch(tmp_path, "notes.txt")
     with pytest.raises(UserError, match="no pictures in it"):
-        photographs.find(tmp_path)
+        folders.find_pictures(tmp_path)
 
 
 def test_links_are_followed_but_no_folder_twice(tmp_path):
@@ -68,7 +68,7 @@ def test_links_are_followed_but_no_folder_twice(tmp_path):
     }
     for name, reason in (("broken.jpg", "link to nothing."), ("self.jpg", "cannot be read: Too many levels of symb")):
         with pytest.raises(DataError, match=f"^{reason}"):
-            photographs.read(src / name)
+            pictures.read_photograph(src / name)
 
 
 def test_a_folder_that_cannot_be_read_is_noted(tmp_path, monkeypatch, caplog):
@@ -95,12 +95,12 @@ def test_a_photograph_keeps_its_size_and_turns_upright(tmp_path):
     exif[0x0112] = 6
     for name in ("x.png", "x.tif"):
         Image.fromarray(pixels).save(tmp_path / name, exif=exif)
-        read = photographs.read(tmp_path / name)
+        read = pictures.read_photograph(tmp_path / name)
         assert read.dtype == np.uint8
         np.testing.assert_array_equal(read, np.rot90(pixels, -1))
     wide = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
     Image.fromarray(wide).save(tmp_path / "wide.png", exif=exif)
-    read = photographs.read(tmp_path / "wide.png")
+    read = pictures.read_photograph(tmp_path / "wide.png")
     assert np.abs(read[..., 0] - np.rot90(wide, -1) / 257).max() <= 0.51
 
 
@@ -122,7 +122,7 @@ def write_video(path, count=10, options=None):
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
 def test_frames_come_with_number_and_time(tmp_path, suffix):
     path = write_video(tmp_path / f"ü film.{suffix}")
-    found = list(photographs.frames(path, every=4))
+    found = list(video.read_frames(path, every=4))
     assert [i for i, _, _ in found] == [0, 4, 8]
     np.testing.assert_allclose([t for _, t, _ in found], [0, 0.16, 0.32], atol=1e-3)
     for i, _, picture in found:
@@ -138,8 +138,8 @@ def test_a_turned_video_comes_upright(tmp_path):
     assert struct.unpack(">9i", data[start : start + 36]) == (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
     turned = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
     (tmp_path / "turned.mp4").write_bytes(data[:start] + turned + data[start + 36 :])
-    plain = next(photographs.frames(tmp_path / "film.mp4"))[2]
-    upright = next(photographs.frames(tmp_path / "turned.mp4"))[2]
+    plain = next(video.read_frames(tmp_path / "film.mp4"))[2]
+    upright = next(video.read_frames(tmp_path / "turned.mp4"))[2]
     np.testing.assert_array_equal(upright, np.rot90(plain, -1))
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_video_gives_its_readable_frames_first(tmp_path):
     path.write_bytes(path.read_bytes()[:-500])
     read = []
     with pytest.raises(DataError, match=r"damaged video \(\d+ of 40 frames could be read\)"):
-        read.extend(i for i, _, _ in photographs.frames(path))
+        read.extend(i for i, _, _ in video.read_frames(path))
     assert 0 < len(read) < 40
     assert read == list(range(len(read)))
 
@@ -161,23 +161,23 @@ def test_frames_that_an_edit_list_leaves_out_are_no_damage(tmp_path):
     # Of 1.6 s, one second from 0.6 s on, which is 7680 ticks of the track.
     data[place : place + 8] = struct.pack(">Ii", 1000, 7680)
     path.write_bytes(data)
-    assert len(list(photographs.frames(path))) == 25
+    assert len(list(video.read_frames(path))) == 25
     path.write_bytes(data[:-500])
     # Three lead in from a key frame.
     with pytest.raises(DataError, match=r"damaged video \(\d+ of 28 frames could be read\)"):
-        list(photographs.frames(path))
+        list(video.read_frames(path))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not here</html>" * 50])
 def test_what_is_no_video_is_an_error(tmp_path, content):
     (tmp_path / "x.mp4").write_bytes(content)
     with pytest.raises(DataError, match="damaged video"):
-        list(photographs.frames(tmp_path / "x.mp4"))
+        list(video.read_frames(tmp_path / "x.mp4"))
     with pytest.raises(DataError, match="damaged video"):
-        list(photographs.frames(tmp_path / "gone.mp4"))
+        list(video.read_frames(tmp_path / "gone.mp4"))
 
 
 def test_without_the_extra_its_name_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with pytest.raises(UserError, match=r"pip install 'fer-tf\[video\]'"):
-        next(photographs.frames(tmp_path / "x.mp4"))
+        next(video.read_frames(tmp_path / "x.mp4"))

@@ -1,0 +1,89 @@
+"""Find the pictures and videos of a folder tree by their suffixes."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from fer_tf.errors import UserError
+from fer_tf.io import pictures, video
+
+MEDIA_SUFFIXES = (*pictures.SUFFIXES, *video.SUFFIXES)
+# What operating systems leave in folders that people open.
+_LITTER = ("thumbs.db", "desktop.ini", "__macosx")
+
+Note = Callable[[str, str], None]
+
+
+def find_pictures(
+    src: Path | str, note: Note | None = None, suffixes: Sequence[str] = pictures.SUFFIXES
+) -> list[tuple[Path, str]]:
+    """List the pictures of a file or a folder tree by their suffixes; opens none of them.
+
+    Links are followed, but no folder is entered twice. Hidden files and folders and operating systems' litter are
+    left out.
+
+    Args:
+        src: a picture, or a folder.
+        note: called with the name and the reason of each folder that is left out; ``None`` logs a warning.
+        suffixes: in lower case; ``MEDIA_SUFFIXES`` finds videos as well.
+
+    Returns:
+        (path, name) sorted by name; the name is relative to ``src``, with ``/`` on every system. A single file goes by
+        its own name.
+
+    Raises:
+        UserError: no such file or folder, a file of another suffix, nothing found.
+    """
+    src, note = Path(src), note or _warn
+    accepted = f"Expected {', '.join(suffixes)}."
+    if src.is_file():
+        if not video.has_suffix(src.name, suffixes):
+            raise UserError(f"{src}: no picture by its suffix. {accepted}")
+        return [(src, src.name)]
+    if not src.is_dir():
+        raise UserError(f"{src}: no such file or folder.")
+    found = sorted(_walk(src, note, suffixes), key=lambda pair: pair[1])
+    if not found:
+        raise UserError(f"{src}: no pictures in it. {accepted}")
+    return found
+
+
+def is_litter(name: str) -> bool:
+    """Tell hidden files and what operating systems leave in folders from what the user put there."""
+    return name.startswith(".") or name.casefold() in _LITTER
+
+
+def _walk(root: Path, note: Note, suffixes: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """Yield the pictures below a folder. A stack of its own, since trees may be deeper than Python's."""
+    seen: dict[tuple[int, int], str] = {}
+    waiting = [(os.fspath(root), "")]
+    while waiting:
+        folder, name = waiting.pop()
+        try:
+            status = os.stat(folder)  # noqa: PTH116
+            first = seen.setdefault((status.st_dev, status.st_ino), name)
+            if first != name:
+                note(name, f"the same folder as {first or '.'}, which is read already.")
+                continue
+            with os.scandir(folder) as entries:
+                inside = sorted((e for e in entries if not is_litter(e.name)), key=lambda e: e.name)
+        except OSError as error:
+            note(name or ".", f"folder cannot be read ({error.strerror}).")
+            continue
+        below = f"{name}/" if name else ""
+        for entry in inside:
+            if not _is_folder(entry) and video.has_suffix(entry.name, suffixes):
+                yield Path(entry.path), below + entry.name
+        waiting += [(e.path, below + e.name) for e in reversed(inside) if _is_folder(e)]
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link to itself.
+        return False
+
+
+def _warn(name: str, reason: str) -> None:
+    logging.getLogger(__name__).warning("%s: %s", name, reason)
