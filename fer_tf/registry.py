@@ -53,6 +53,11 @@ class Registry:
             raise unknown_name(self.kind, name, self._rows)
         return self._rows[name]
 
+    @property
+    def targets(self) -> list[str]:
+        """The functions and classes of all rows, as ``"package.module:attribute"``, each once."""
+        return list(dict.fromkeys(row.target for row in self._rows.values()))
+
     def resolve(self, text: str) -> tuple[Row, dict[str, Any]]:
         """Read a call string; return its row and its keywords (standing ones included).
 

@@ -147,7 +147,7 @@ def check(config: RunConfig, tables: Tables, devices: int = 1) -> None:
     """
     parallel.check(config, len(tables["train"]), devices)
     source = _source(config, tables)
-    losses.build(config.loss)
+    losses.get(config.loss)
     schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
     _build_optimizer(config, schedule.learning_rate, config.epochs * source.steps)
 
@@ -228,7 +228,7 @@ def _fit(
     objective.replicas = replicas
     objective.compile(
         optimizer=optimizer,
-        loss=losses.build(config.loss),
+        loss=losses.get(config.loss),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=config.jit_compile,
     )

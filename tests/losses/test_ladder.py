@@ -13,10 +13,7 @@ import tensorflow as tf
 
 from fer_tf import losses
 from fer_tf.errors import UserError
-from fer_tf.losses.cross_entropy import cross_entropy
-from fer_tf.losses.divergence import jensen_shannon, kl
-from fer_tf.losses.focal import focal
-from fer_tf.losses.multi_target import multi_target
+from fer_tf.losses import cross_entropy, focal, jensen_shannon, kl, multi_target
 
 CALLS = [*losses.LOSSES, "cross_entropy(label_smoothing=0.1)", "focal(gamma=0.5)"]
 FUNCTIONS = [cross_entropy, kl, jensen_shannon, multi_target, focal]
@@ -34,7 +31,7 @@ def random_case(n=6, classes=5, seed=0):
 
 
 def unreduced(call, targets, logits):
-    loss = losses.build(call, reduction=None)
+    loss = losses.get(call, reduction=None)
     return np.asarray(loss(targets, logits))
 
 
@@ -43,8 +40,15 @@ def log(*rows):
         return np.log(np.array(rows, "float32"))
 
 
-def test_the_ladder_climbs_every_row():
-    assert set(losses.LOSSES) == {"cross_entropy", "focal", "kl", "jensen_shannon", "multi_target"}
+def test_get_builds_call_strings_and_passes_losses_through():
+    loss = losses.JensenShannon()
+    assert losses.get(loss) is loss
+    assert losses.get("focal(gamma=1)").get_config() == losses.Focal(gamma=1).get_config()
+    for wrong in (3, None):
+        with pytest.raises(UserError, match="Expected a call string such as 'kl'"):
+            losses.get(wrong)
+    with pytest.raises(UserError, match="without more keywords"):
+        losses.get(loss, name="other")
 
 
 # Hand values: t = (.5, .5, 0), p = (.5, .25, .25)
@@ -144,7 +148,7 @@ def test_batch_equals_singles(call):
     t, z = random_case()
     singles = [unreduced(call, t[i : i + 1], z[i : i + 1])[0] for i in range(len(t))]
     np.testing.assert_allclose(unreduced(call, t, z), singles, rtol=1e-5, atol=1e-6)
-    assert float(losses.build(call)(t, z)) == pytest.approx(np.mean(singles), rel=1e-5)
+    assert float(losses.get(call)(t, z)) == pytest.approx(np.mean(singles), rel=1e-5)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -167,7 +171,7 @@ def test_sample_weights_weigh_faces(call):
     t, z = random_case()
     each = unreduced(call, t, z)
     weights = np.arange(6, dtype="float32")
-    assert float(losses.build(call)(t, z, sample_weight=weights)) == pytest.approx((each * weights).sum() / 6, rel=1e-4)
+    assert float(losses.get(call)(t, z, sample_weight=weights)) == pytest.approx((each * weights).sum() / 6, rel=1e-4)
 
 
 def extreme_cases():
@@ -181,7 +185,7 @@ def extreme_cases():
 def test_values_and_gradients_are_finite(call, case):
     t, z = case()
     x = tf.constant(z)
-    loss = losses.build(call, reduction=None)
+    loss = losses.get(call, reduction=None)
     with tf.GradientTape() as tape:
         tape.watch(x)
         value = loss(t, x)
@@ -196,7 +200,7 @@ def test_gradient_equals_finite_differences(call):
     t, z = random_case()
     x = tf.constant(z, tf.float64)
     row, _ = losses.LOSSES.resolve(call)
-    loss = losses.build(call)
+    loss = losses.get(call)
     with tf.GradientTape() as tape:
         tape.watch(x)
         value = tf.reduce_sum(loss.call(tf.constant(t, tf.float64), x))
@@ -210,7 +214,7 @@ def test_gradient_equals_finite_differences(call):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_survives_serialisation(call):
-    loss = losses.build(call)
+    loss = losses.get(call)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert type(again) is type(loss) and again.get_config() == loss.get_config()
 
@@ -219,7 +223,7 @@ def test_survives_serialisation(call):
                                   "focal(gamma=-1)", "hinge", "kl(alpha=1)"])  # fmt: skip
 def test_a_mistake_is_a_user_error(call):
     with pytest.raises(UserError):
-        losses.build(call)
+        losses.get(call)
 
 
 ON_JAX = """
@@ -228,7 +232,7 @@ import jax, numpy as np
 from fer_tf import losses
 calls, cases = json.load(sys.stdin)
 def each(call, t, z):
-    loss = losses.build(call, reduction=None)
+    loss = losses.get(call, reduction=None)
     value, pull = jax.vjp(lambda x: loss(np.float32(t), x), np.float32(z))
     return np.asarray(value).tolist(), np.asarray(pull(np.ones(len(t), "float32"))[0]).tolist()
 print(json.dumps([[each(call, t, z) for t, z in cases] for call in calls]))
@@ -247,7 +251,7 @@ def test_jax_gives_the_same_values_and_gradients():
     )
     assert done.returncode == 0, done.stderr[-2000:]
     for call, on_jax in zip(CALLS, json.loads(done.stdout), strict=True):
-        loss = losses.build(call, reduction=None)
+        loss = losses.get(call, reduction=None)
         for (t, z), (value, gradient) in zip(cases, on_jax, strict=True):
             x = tf.constant(z)
             with tf.GradientTape() as tape:

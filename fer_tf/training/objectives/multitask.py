@@ -7,7 +7,7 @@ from keras import ops
 
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
-from fer_tf.losses.concordance import concordance
+from fer_tf.losses import concordance
 from fer_tf.models import logits_of
 from fer_tf.training.objectives.base import Objective
 from fer_tf.training.objectives.classification import class_weights_of, face_weights

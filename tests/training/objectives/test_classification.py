@@ -25,7 +25,7 @@ def objective(text, loss="cross_entropy", penalty=None):
         "vgg(filters=(2,), depth=1, head='gap')", num_classes=3, image_shape=(16, 16, 1), kernel_regularizer=penalty
     )
     made = objectives.build(text, network, table())
-    made.compile("sgd", losses.build(loss))
+    made.compile("sgd", losses.get(loss))
     return made
 
 
@@ -61,7 +61,7 @@ def test_a_factor_on_all_weights_changes_nothing():
 def test_the_plain_objective_is_what_keras_computes():
     made = objective("classification", "cross_entropy(label_smoothing=0.1)", penalty="l2(l2=0.3)")
     plain = keras.Model(made.network.input, made.network.output)
-    plain.compile("sgd", losses.build("cross_entropy(label_smoothing=0.1)"))
+    plain.compile("sgd", losses.get("cross_entropy(label_smoothing=0.1)"))
     ours, theirs = (float(m.compute_loss(None, TARGETS, LOGITS)) for m in (made, plain))
     assert ours == theirs > 0
 

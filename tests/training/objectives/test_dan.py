@@ -29,7 +29,7 @@ def network(heads=4):
 
 def objective(text="dan"):
     made = objectives.build(text, network(), table())
-    made.compile("sgd", losses.build("cross_entropy"))
+    made.compile("sgd", losses.get("cross_entropy"))
     return made
 
 

@@ -48,7 +48,7 @@ def teachers(tmp_path_factory):
 
 def objective(text):
     made = objectives.build(text, network(), TABLES["train"])
-    made.compile("sgd", losses.build("cross_entropy"))
+    made.compile("sgd", losses.get("cross_entropy"))
     return made
 
 

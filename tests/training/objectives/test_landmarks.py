@@ -36,7 +36,7 @@ def network(points=5, side=24):
 
 def objective(text="landmarks", faces=None, **sizes):
     made = objectives.build(text, network(**sizes), table() if faces is None else faces)
-    made.compile("sgd", losses.build("cross_entropy"))
+    made.compile("sgd", losses.get("cross_entropy"))
     return made
 
 

@@ -8,7 +8,7 @@ from fer_tf import losses
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
-from fer_tf.losses.concordance import concordance
+from fer_tf.losses import concordance
 from fer_tf.training import objectives
 
 NAN = np.nan
@@ -28,7 +28,7 @@ def objective(text="multitask"):
     x = keras.layers.Flatten()(images)
     outputs = {"logits": keras.layers.Dense(3)(x), "valence_arousal": keras.layers.Dense(2)(x)}
     made = objectives.build(text, keras.Model(images, outputs), table())
-    made.compile("sgd", losses.build("cross_entropy"))
+    made.compile("sgd", losses.get("cross_entropy"))
     return made
 
 

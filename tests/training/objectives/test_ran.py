@@ -29,7 +29,7 @@ def network(options="", size=32):
 
 def objective(text="ran", options=""):
     made = objectives.build(text, network(options), table())
-    made.compile("sgd", losses.build("cross_entropy"))
+    made.compile("sgd", losses.get("cross_entropy"))
     return made
 
 

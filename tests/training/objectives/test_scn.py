@@ -27,7 +27,7 @@ def table(labels=(0, 1, 2, 0, 1, 2)):
 def objective(text="scn", labels=(0, 1, 2, 0, 1, 2)):
     network = models.build("scn(width=0.03, depth=1, stem='cifar')", num_classes=3, image_shape=(24, 24, 1))
     made = objectives.build(text, network, table(labels))
-    made.compile("sgd", losses.build("cross_entropy"))
+    made.compile("sgd", losses.get("cross_entropy"))
     return made
 
 
