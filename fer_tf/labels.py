@@ -72,6 +72,11 @@ POLARITY: Mapping[str, str] = {
     "happy": "positive", "neutral": "neutral", "angry": "negative", "disgust": "negative", "fear": "negative",
     "sad": "negative", "contempt": "negative",
 }  # fmt: skip
+# Valence and arousal in −1 to 1, about where the circumplex of affect (Russell 1980) has each expression.
+CIRCUMPLEX: Mapping[str, tuple[float, float]] = {
+    "angry": (-0.55, 0.65), "disgust": (-0.65, 0.4), "fear": (-0.45, 0.8), "happy": (0.8, 0.35), "sad": (-0.7, -0.3),
+    "surprise": (0.2, 0.8), "neutral": (0.0, 0.0), "contempt": (-0.55, 0.2),
+}  # fmt: skip
 MERGED: Mapping[str, Mapping[str, str]] = {LFWFER.name: POLARITY}
 
 
@@ -124,6 +129,25 @@ def tempered(distributions: np.ndarray, temperature: float) -> np.ndarray:
         return normalise(np.isclose(rows, highest, rtol=1e-6, atol=0))
     # Shares of the highest: at low temperatures powers of small probabilities alone would all be 0.
     return normalise((rows / highest) ** (1 / temperature))
+
+
+def valence_arousal(shares: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Return the mean place on the circumplex of affect of the shares of expressions.
+
+    Args:
+        shares: float (N, C), rows sum to 1.
+        classes: C expressions, nouns or adjectives.
+
+    Returns:
+        float32 (N, 2), valence and arousal in −1 to 1.
+
+    Example:
+
+    >>> valence_arousal(np.array([[0.5, 0.5]]), ("happy", "neutral")).tolist()
+    [[0.4000000059604645, 0.17499999701976776]]
+    """
+    places = np.array([CIRCUMPLEX[SYNONYMS.get(name, name)] for name in classes])
+    return (shares @ places).astype(np.float32)
 
 
 def convert(

@@ -13,7 +13,7 @@ from fer_tf.registry import Registry
 DATASETS = Registry("dataset")
 DATASETS.add("synthetic", "fer_tf.datasets.synthetic:load", needs_data=False, data="", label_set="fer2013")
 DATASETS.add(
-    "synthetic_ferplus", "fer_tf.datasets.synthetic_ferplus:load", needs_data=False, data="", label_set="ferplus"
+    "synthetic_ferplus", "fer_tf.datasets.synthetic:load_ferplus", needs_data=False, data="", label_set="ferplus"
 )
 DATASETS.add(
     "fer2013", "fer_tf.datasets.fer2013:load", needs_data=True, label_set="fer2013",

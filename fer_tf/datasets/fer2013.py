@@ -12,12 +12,11 @@ import numpy as np
 from fer_tf.datasets import folder
 from fer_tf.datasets.duplicates import duplicates as find_duplicates
 from fer_tf.datasets.duplicates import treat_leaks
-from fer_tf.datasets.expressions import valence_arousal
 from fer_tf.datasets.faults import Faults
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import SPLITS, FaceTable, converted
 from fer_tf.io.cache import cached
-from fer_tf.labels import FER2013, one_hot
+from fer_tf.labels import FER2013, one_hot, valence_arousal
 
 SIDE = 48
 FILES = ("fer2013.csv", "fer2013.csv.gz", "icml_face_data.csv", "icml_face_data.csv.gz")

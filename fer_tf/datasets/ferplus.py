@@ -10,14 +10,12 @@ import numpy as np
 
 from fer_tf.datasets import fer2013
 from fer_tf.datasets.duplicates import treat_leaks
-from fer_tf.datasets.expressions import valence_arousal
 from fer_tf.datasets.faults import Faults
+from fer_tf.datasets.ferplus_votes import VOTE_CLASSES, VotePolicy, voted_table
 from fer_tf.datasets.picture_files import read_pictures
-from fer_tf.datasets.voted import Reading, voted_table
-from fer_tf.datasets.votes import VOTE_CLASSES
 from fer_tf.errors import DataError
 from fer_tf.facetable import FaceTable, converted
-from fer_tf.labels import FER2013, FERPLUS, convert, normalise, one_hot
+from fer_tf.labels import FER2013, FERPLUS, convert, normalise, one_hot, valence_arousal
 
 VOTES_FILE = "fer2013new.csv"
 FOLDERS = {"FER2013Train": "train", "FER2013Valid": "validation", "FER2013Test": "test"}
@@ -72,13 +70,13 @@ def load(
         UserError: an unknown word, or a temperature that changes nothing.
         DataError: nothing readable at ``data``, or a bad row.
     """
-    reading = Reading(mode, evaluation, labels, temperature)
+    policy = VotePolicy(mode, evaluation, labels, temperature)
     place, faults = Path(data), Faults(skip_bad)
     voted = _reader(place)(faults)
     faults.check_any_left(len(voted.ids), place)
     votes, split = np.array(voted.votes, dtype=np.int64), np.array(voted.split)
     single = _single_labels(place, voted.ids, skip_bad) if labels == "fer2013" else None
-    table = voted_table(voted.images, voted.ids, split, votes, reading, single, tuple(faults.lines))
+    table = voted_table(voted.images, voted.ids, split, votes, policy, single, tuple(faults.lines))
     if circumplex:
         shares = normalise(table.votes[:, : len(FERPLUS)])
         table = replace(table, valence_arousal=valence_arousal(shares, FERPLUS.classes))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_tf.datasets.votes import EMOTIONS, vote_shares
+from fer_tf.datasets.ferplus_votes import EMOTIONS, vote_shares
 from fer_tf.facetable import FaceTable
 from fer_tf.metrics import distribution
 from fer_tf.metrics.softmax import softmax

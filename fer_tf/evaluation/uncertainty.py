@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fer_tf.datasets.votes import EMOTIONS, VOTE_CLASSES
+from fer_tf.datasets.ferplus_votes import EMOTIONS, VOTE_CLASSES
 from fer_tf.evaluation.ensemble import combine, doubt
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import normalise

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from fer_tf.datasets import load
-from fer_tf.datasets.votes import filter_votes
+from fer_tf.datasets.ferplus_votes import filter_votes
 from fer_tf.errors import DataError, UserError
 
 HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"

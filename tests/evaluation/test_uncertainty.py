@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fer_tf.datasets.synthetic import load
-from fer_tf.datasets.synthetic_ferplus import load as load_voted
+from fer_tf.datasets.synthetic import load_ferplus as load_voted
 from fer_tf.evaluation import uncertainty
 from fer_tf.evaluation.uncertainty import Answers
 from fer_tf.labels import one_hot

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_tf.datasets.draws import RowDraws
-from fer_tf.datasets.expressions import (
+from fer_tf.datasets.synthetic.expressions import (
     ACTIONS,
     EXPECTED_INTENSITIES,
     PROTOTYPES,
@@ -13,7 +12,6 @@ from fer_tf.datasets.expressions import (
     action_weights,
     can_show,
 )
-from fer_tf.datasets.synthetic import sit
 from fer_tf.labels import FER2013, FERPLUS, LABEL_SETS
 
 DRAWABLE = {name: s for name, s in LABEL_SETS.items() if can_show(s.classes)}
@@ -51,7 +49,7 @@ def test_distance_is_that_to_the_nearest_point_on_a_ray():
 
 
 def test_hidden_actions_count_little():
-    clear, eyes, mouth = action_weights(np.array([[0], [1], [2]]))
+    clear, eyes, mouth = action_weights(np.array([0, 1, 2]))
     brow, lips = ACTIONS.index("brow_lower"), ACTIONS.index("corner_pull")
     assert (clear == 1).all()
     assert eyes[brow] < 0.2 and eyes[lips] == 1
@@ -62,33 +60,47 @@ def test_taggers_agree_on_a_plain_face_and_split_over_an_even_blend():
     expressions = Expressions(FER2013.classes)
     happy, sad = action_rows("happy")[0], action_rows("sad")[0]
     faces = np.repeat([happy, 0.5 * (happy + sad)], 200, axis=0)
-    named, likely = expressions.vote(faces, np.ones_like(faces), RowDraws(0, 0, range(400)))
+    named, likely = expressions.vote(np.random.default_rng(0), faces, np.ones_like(faces), taggers=10)
     assert named.shape == (400, 10) and likely.shape == (400, 7)
     np.testing.assert_allclose(likely.sum(axis=1), 1)
     assert (named[:200] == FER2013.index("happy")).mean() > 0.9
     assert (named[200:] == FER2013.index("happy")).mean() < 0.6
 
 
+def votes_on(label_set, ambiguity, faces=3000):
+    """Draw blends and return them with the counts of ten annotators (N, C) and the likelihoods (N, C)."""
+    rng, expressions = np.random.default_rng(1), Expressions(label_set.classes)
+    blends = expressions.draw(rng, faces, ambiguity)
+    named, likely = expressions.vote(rng, blends.actions, np.ones_like(blends.actions), taggers=10)
+    return blends, (named[..., None] == np.arange(len(label_set))).sum(axis=1), likely
+
+
 @pytest.mark.parametrize("label_set", [FER2013, FERPLUS], ids=["fer2013", "ferplus"])
 def test_labels_agree_with_the_main_expression_mostly(label_set):
-    sitting = sit(RowDraws(0, 1, range(3000)), Expressions(label_set.classes), label_set, 0.35, 0.1)
-    agree = sitting.labels == sitting.blends.main[:, 0]
-    blended = sitting.blends.share[:, 0] < 1
-    assert 0.89 < agree.mean() < 0.95
+    blends, votes, likely = votes_on(label_set, 0.35)
+    agree = (votes + 0.5 * likely).argmax(axis=1) == blends.main
+    blended = blends.share < 1
+    assert 0.89 < agree.mean() < 0.97
     assert agree[~blended].mean() > 0.95 > agree[blended].mean() > 0.7
     assert 0.31 < blended.mean() < 0.39
 
 
 def test_vote_entropy_follows_the_share_of_the_second_expression():
-    sitting = sit(RowDraws(0, 1, range(2000)), Expressions(FER2013.classes), FER2013, 0.35, 0.0)
-    p = sitting.votes / 10
+    blends, votes, _ = votes_on(FER2013, 0.35)
+    p = votes / 10
     entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(axis=1)
-    assert np.corrcoef(entropy, 1 - sitting.blends.share[:, 0])[0, 1] > 0.35
+    assert np.corrcoef(entropy, 1 - blends.share)[0, 1] > 0.35
 
 
 def test_the_second_expression_gets_more_votes_than_a_third():
-    sitting = sit(RowDraws(0, 1, range(2000)), Expressions(FER2013.classes), FER2013, 1.0, 0.0)
-    rows = np.arange(2000)
-    main, second = (sitting.votes[rows, c[:, 0]] for c in (sitting.blends.main, sitting.blends.second))
+    blends, votes, _ = votes_on(FER2013, 1.0)
+    main, second = (votes[np.arange(len(votes)), c] for c in (blends.main, blends.second))
     others = (10 - main - second) / 5
     assert main.mean() > second.mean() > 3 * others.mean()
+
+
+def test_the_same_numbers_are_drawn_for_every_ambiguity():
+    pure, blended = (Expressions(FER2013.classes).draw(np.random.default_rng(3), 200, a) for a in (0.0, 0.5))
+    alone = blended.share == 1
+    assert 60 < alone.sum() < 140
+    np.testing.assert_array_equal(pure.actions[alone], blended.actions[alone])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fer_tf.datasets import load
-from fer_tf.datasets.votes import filter_votes
+from fer_tf.datasets.ferplus_votes import filter_votes
 from fer_tf.errors import UserError
 from fer_tf.labels import FERPLUS
 

@@ -1,4 +1,4 @@
-"""Expressions as amounts of facial action, blends of them, and the taggers who vote on a drawn face.
+"""Expressions as amounts of facial action, their blends, and simulated votes.
 
 The actions follow the units of the Facial Action Coding System (Ekman and Friesen 1978): 0 is a face at rest, 1 the
 full action.
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer_tf.datasets.draws import RowDraws
 from fer_tf.labels import SYNONYMS
 
 ACTIONS = (
@@ -50,12 +49,6 @@ PROTOTYPES: Mapping[str, tuple[Mapping[str, float], ...]] = {
     ),
 }  # fmt: skip
 
-# Valence and arousal in −1 to 1, about where the circumplex of affect (Russell 1980) has each expression.
-CIRCUMPLEX: Mapping[str, tuple[float, float]] = {
-    "angry": (-0.55, 0.65), "disgust": (-0.65, 0.4), "fear": (-0.45, 0.8), "happy": (0.8, 0.35), "sad": (-0.7, -0.3),
-    "surprise": (0.2, 0.8), "neutral": (0.0, 0.0), "contempt": (-0.55, 0.2),
-}  # fmt: skip
-
 # Taggers expect a clear expression; a weak one looks neutral to some of them.
 INTENSITIES = (0.55, 1.15)
 EXPECTED_INTENSITIES = (0.75, 1.15)
@@ -68,12 +61,12 @@ HIDDEN_WEIGHT = 0.1
 
 @dataclass(frozen=True)
 class Blends:
-    """What N faces show: ``share`` of the main class and the rest of the second one.
+    """Expressions of N faces: `share` of the main class, the rest of the second one.
 
     Attributes:
-        main: int (N, 1), class index.
-        second: int (N, 1), class index.
-        share: float (N, 1), 1 where one expression is shown alone.
+        main: int (N,), class index.
+        second: int (N,), class index.
+        share: float (N,), 1 where one expression is shown alone.
         actions: float (N, A), the amounts drawn.
     """
 
@@ -81,12 +74,6 @@ class Blends:
     second: np.ndarray
     share: np.ndarray
     actions: np.ndarray
-
-
-def valence_arousal(shares: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Return the mean place on the circumplex, float32 (N, 2), of the shares (N, C) of expressions."""
-    places = np.array([CIRCUMPLEX[SYNONYMS.get(name, name)] for name in classes])
-    return (shares @ places).astype(np.float32)
 
 
 def can_show(classes: Sequence[str]) -> bool:
@@ -101,14 +88,27 @@ def action_rows(name: str) -> np.ndarray:
 
 
 def action_weights(hidden: np.ndarray) -> np.ndarray:
-    """Return how much each action counts, float (N, A), where nothing (0), the eyes (1) or the mouth (2) is hidden."""
+    """Weigh the actions, float (N, A), where nothing (0), the eyes (1) or the mouth (2) is hidden (N,)."""
     at_eyes = np.array([action in EYE_ACTIONS for action in ACTIONS])
-    covered = ((hidden == 1) & at_eyes) | ((hidden == 2) & ~at_eyes)
+    covered = np.where(at_eyes, hidden[:, None] == 1, hidden[:, None] == 2)
     return np.where(covered, HIDDEN_WEIGHT, 1.0)
 
 
 class Expressions:
-    """The expressions of one label set: draws faces' actions and lets taggers vote on them."""
+    """Draw expressions of one label set, and simulate annotators who name them.
+
+    Args:
+        classes: names of expressions, nouns or adjectives.
+
+    Example:
+
+    >>> rng = np.random.default_rng(0)
+    >>> expressions = Expressions(("happy", "sad", "neutral"))
+    >>> blends = expressions.draw(rng, count=5, ambiguity=0.0)
+    >>> named, likely = expressions.vote(rng, blends.actions, np.ones((5, len(ACTIONS))), taggers=10)
+    >>> named.shape, likely.shape
+    ((5, 10), (5, 3))
+    """
 
     def __init__(self, classes: Sequence[str]):
         rows = [action_rows(name) for name in classes]
@@ -116,34 +116,30 @@ class Expressions:
         self._bank = np.concatenate(rows)
         self._starts = np.cumsum(self._ways) - self._ways
 
-    def draw(self, draws: RowDraws, ambiguity: float) -> Blends:
-        """Draw a blend of two expressions with probability ``ambiguity``, else one expression alone.
+    def draw(self, rng: np.random.Generator, count: int, ambiguity: float) -> Blends:
+        """Draw `count` faces' actions; with probability `ambiguity` a blend of two expressions.
 
-        Intensity and each face's own deviation from the textbook are drawn too. The draws are the same for every
-        ``ambiguity``, so the rest of a face stays when it changes.
+        Intensity and each face's own deviation from the prototype are drawn too. The drawn numbers are the same for
+        every `ambiguity`, so other properties of a face stay when it changes.
         """
-        classes = len(self._ways)
-        main = draws.integers(classes)
-        second = (main + 1 + draws.integers(classes - 1)) % classes
-        drawn = draws.uniform(*MAIN_SHARES)
-        share = np.where(draws.happens(ambiguity), drawn, 1.0)
-        first, other = (self._some_way(c[:, 0], draws.uniform()[:, 0]) for c in (main, second))
-        mixed = draws.uniform(*INTENSITIES) * (share * first + (1 - share) * other)
-        actions = mixed + draws.normal(0, PERSONAL_SPREAD, len(ACTIONS))
-        return Blends(main, second, share, np.clip(actions, -0.6, 1.2))
+        u = rng.random((count, 7))
+        main = (u[:, 0] * len(self._ways)).astype(int)
+        second = (main + 1 + (u[:, 1] * (len(self._ways) - 1)).astype(int)) % len(self._ways)
+        share = np.where(u[:, 2] < ambiguity, _between(u[:, 3], MAIN_SHARES), 1.0)[:, None]
+        first, other = self._way(main, u[:, 4]), self._way(second, u[:, 5])
+        mixed = _between(u[:, 6:], INTENSITIES) * (share * first + (1 - share) * other)
+        actions = mixed + rng.normal(0, PERSONAL_SPREAD, mixed.shape)
+        return Blends(main, second, share[:, 0], np.clip(actions, -0.6, 1.2))
 
-    def _some_way(self, classes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        return self._bank[self._starts[classes] + (uniform * self._ways[classes]).astype(np.int64)]
+    def _way(self, classes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        return self._bank[self._starts[classes] + (uniform * self._ways[classes]).astype(int)]
 
     def distances(self, actions: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Measure how far actions are from each class, at the class's best-fitting way and expected intensity.
+        """Measure squared distances (N, T, C) of actions to each class's nearest prototype, at its best intensity.
 
         Args:
             actions: float (N, T, A).
             weights: float (N, A), how much each action counts.
-
-        Returns:
-            float (N, T, C), squared distances.
         """
         along = (actions * weights[:, None]) @ self._bank.T
         length = (weights @ (self._bank**2).T)[:, None]
@@ -152,25 +148,27 @@ class Expressions:
         return np.minimum.reduceat(squared - 2 * t * along + t * t * length, self._starts, axis=-1)
 
     def vote(
-        self, actions: np.ndarray, weights: np.ndarray, draws: RowDraws, taggers: int = 10
+        self, rng: np.random.Generator, actions: np.ndarray, weights: np.ndarray, taggers: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Let taggers name the expression of each face.
+        """Let T taggers name each face's expression.
 
         Each sees the actions with an error of their own, and names class c with probability ∝ exp(−d_c / 2s²).
 
         Args:
+            rng: of the errors and choices.
             actions: float (N, A), what is drawn.
             weights: float (N, A), how much each action counts; small where it is hidden.
-            draws: source of the perceptions and choices.
             taggers: T.
 
         Returns:
             int (N, T), the classes named, and float (N, C), the probabilities averaged over taggers.
         """
-        errors = draws.normal(0, PERCEPTION_SPREAD, taggers * len(ACTIONS)).reshape(-1, taggers, len(ACTIONS))
-        logits = self.distances(actions[:, None] + errors, weights) / (-2 * DISTANCE_SCALE**2)
-        likely = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        seen = actions[:, None] + rng.normal(0, PERCEPTION_SPREAD, (len(actions), taggers, len(ACTIONS)))
+        likely = np.exp(self.distances(seen, weights) / (-2 * DISTANCE_SCALE**2))
         likely /= likely.sum(axis=-1, keepdims=True)
         bounds = likely.cumsum(axis=-1)[..., :-1]
-        chosen = (bounds < draws.uniform(columns=taggers)[..., None]).sum(axis=-1)
-        return chosen, likely.mean(axis=1)
+        return (bounds < rng.random((len(actions), taggers, 1))).sum(axis=-1), likely.mean(axis=1)
+
+
+def _between(uniform: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
+    return bounds[0] + (bounds[1] - bounds[0]) * uniform

@@ -3,7 +3,7 @@ import csv
 import numpy as np
 import pytest
 
-from fer_tf.datasets.votes import MODES, VOTE_CLASSES, filter_votes, vote_shares
+from fer_tf.datasets.ferplus_votes import MODES, VOTE_CLASSES, filter_votes, vote_shares
 from fer_tf.errors import DataError, UserError
 from fer_tf.labels import FERPLUS
 
