@@ -28,10 +28,10 @@ def brighter(image):
 
 
 def test_a_photograph_is_found_again_in_other_light_and_with_a_watermark(faces):
-    marked = faces[0].copy()
+    marked = faces[6].copy()
     marked[36:39, 8:40:3] = 255
     others = np.stack([brighter(faces[2]), marked, 255 - faces[3], faces[5]])
-    assert near_copies(faces, others).tolist() == [[0, 1], [2, 0], [5, 3]]
+    assert near_copies(faces, others).tolist() == [[2, 0], [5, 3], [6, 1]]
 
 
 def test_pairs_are_those_of_numpys_correlation(faces):
