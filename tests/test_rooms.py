@@ -26,11 +26,11 @@ MODULES = sorted(m.name for m in pkgutil.walk_packages(fer_tf.__path__, "fer_tf.
 
 # Imports go down only. Evaluation stands beside training, which chooses its epochs by it.
 FLOORS = (
-    {"_lazy", "errors", "callstring", "registry", "labels", "facetable", "io", "progress"},
+    {"_lazy", "cli", "errors", "callstring", "registry", "labels", "facetable", "io", "progress"},
     {"datasets", "augment", "models", "layers", "losses", "metrics"},
     {"readers", "evaluation", "training", "faces", "pretrained"},
     {"privacy", "robustness", "reports", "sweeps", "inference", "explain", "serving", "shards"},
-    {"demo", "gradcam", "export", "client", "predict"},
+    {"__main__", "commands", "demo", "gradcam", "export", "client", "predict"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from fer_tf.errors import UserError
@@ -17,6 +16,9 @@ from fer_tf.inference.records import Face, ImageResult
 from fer_tf.inference.sources import Found
 from fer_tf.io import atomic, video
 from fer_tf.labels import LabelSet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BINS = 1024
 PEOPLE = 4
@@ -79,7 +81,7 @@ class Timeline:
             self._bins[track] = merged
 
 
-def draw_timeline(timeline: Timeline, title: str = "", gap: float = 1.0) -> Figure:
+def draw_timeline(timeline: Timeline, title: str = "", gap: float = 1.0) -> "Figure":
     """Plot each person's distribution over time as stacked areas.
 
     Args:
@@ -90,6 +92,8 @@ def draw_timeline(timeline: Timeline, title: str = "", gap: float = 1.0) -> Figu
     Returns:
         A matplotlib figure, which belongs to no window.
     """
+    from matplotlib.figure import Figure
+
     people = timeline.people()
     rows = max(1, len(people))
     figure = Figure(figsize=(10, 1.2 + 1.9 * rows), layout="constrained")
@@ -113,7 +117,7 @@ def draw_timeline(timeline: Timeline, title: str = "", gap: float = 1.0) -> Figu
     return figure
 
 
-def _legend(figure: Figure, color: dict[str, str]) -> None:
+def _legend(figure: "Figure", color: dict[str, str]) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(color=c, label=name) for name, c in color.items()]

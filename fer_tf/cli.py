@@ -1,0 +1,74 @@
+"""Run ``fer-tf COMMAND``, also available as ``python -m fer_tf COMMAND``."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import fer_tf
+from fer_tf.errors import exit_on_user_error
+
+# A command's module, ``fer_tf.commands.<name>``, is imported only when the command is run.
+COMMANDS = {
+    "predict": "find faces in photographs and videos and recognize their expressions",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and end the process.
+
+    Args:
+        arguments: The command and its arguments; ``None`` means those of the process.
+
+    Exit codes: 0 done, 1 something failed (the command's help says what), 2 a mistake of the user, 130 interrupted.
+    """
+    prepare_environment()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = make_parser(arguments[:1])
+    if not arguments:
+        parser.error("a command is missing. Run fer-tf --help for the list.")
+    options = parser.parse_args(arguments)
+    exit_on_user_error(options.run, options)
+
+
+def shim(command: str, arguments: Sequence[str] | None = None) -> None:
+    """Run ``command`` with the arguments of ``python -m fer_tf.<command>``."""
+    main([command, *(sys.argv[1:] if arguments is None else arguments)])
+
+
+def prepare_environment() -> None:
+    """Set what must be set before TensorFlow is imported, and make any file name printable."""
+    # On some processors oneDNN is off by default, and detection then takes twice as long.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # No log lines about a missing graphics card.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def make_parser(wanted: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Create the parser of ``fer-tf``.
+
+    Args:
+        wanted: Names of the commands whose arguments are added; only their modules are imported.
+    """
+    parser = argparse.ArgumentParser(
+        prog="fer-tf",
+        description="Recognize facial expressions, train and explain models, and serve them.",
+        epilog="Run fer-tf COMMAND --help for the options and examples of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"fer-tf {fer_tf.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for name, summary in COMMANDS.items():
+        if name not in wanted:
+            commands.add_parser(name, help=summary)
+            continue
+        command = importlib.import_module(f"fer_tf.commands.{name}")
+        sub = commands.add_parser(
+            name, help=summary, description=command.DESCRIPTION, epilog=command.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        command.add_arguments(sub)
+        sub.set_defaults(run=command.run)
+    return parser
