@@ -60,7 +60,7 @@ def draw_faces(options: argparse.Namespace, classifier: "ExpressionClassifier") 
 
     if options.faces < 2:
         raise UserError(f"--faces {options.faces} gives no table. Expected at least 2.")
-    test = converted(datasets.load(options.dataset, options.data).select("test"), classifier.label_set)
+    test = converted(datasets.get(options.dataset, options.data).select("test"), classifier.label_set)
     count = min(options.faces, len(test))
     return test.take(np.sort(np.random.default_rng(options.seed).choice(len(test), count, replace=False)))
 
