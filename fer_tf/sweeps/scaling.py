@@ -38,6 +38,9 @@ def add_arguments(group: Callable[[str], Callable[..., None]], count: Callable, 
     where = group("where runs run")
     where("--executor", choices=("local", "ray"), default="local",
           help="local: one after the other in this process; ray: on a Ray cluster (default %(default)s)")  # fmt: skip
+    where("--runs-at-once", type=count, default=1, metavar="N",
+          help="runs that train at the same time in processes of their own, each with its share of the cores "
+          "(default %(default)s: one with all cores)")  # fmt: skip
     where("--devices", type=count, default=1, metavar="N",
           help="graphics cards of this machine that share each batch of a run (default %(default)s)")  # fmt: skip
     where("--processes", type=count, default=0, metavar="N",
@@ -67,9 +70,15 @@ def check(options: argparse.Namespace) -> None:
                 raise UserError(f"--{flag.replace('_', '-')} needs {needed[what]}.")
     if options.search and len(options.seeds) > 1:
         raise UserError("--search takes one seed. Repeat what it finds with several.")
-    for flag, used in (("--devices", options.devices > 1), ("--processes", options.processes > 0)):
+    local = {
+        "--devices": options.devices > 1, "--processes": options.processes > 0,
+        "--runs-at-once": options.runs_at_once > 1,
+    }  # fmt: skip
+    for flag, used in local.items():
         if used and asked["executor"]:
             raise UserError(f"{flag} is for runs on this machine, --executor ray gives them away. Leave one out.")
+    if options.devices > 1 and options.runs_at_once > 1:
+        raise UserError("--devices gives a run several graphics cards, --runs-at-once shares them. Leave one out.")
     if options.retries is not None and options.retries < 0:
         raise UserError(f"--retries is {options.retries}. Expected 0 or more.")
 
@@ -82,6 +91,11 @@ def executor(options: argparse.Namespace, load: "TableCache") -> "Iterator[Execu
     stop = None
     if options.stop_early is not None:
         stop = Halving(options.stop_early or first_rung(options.epochs))
+    if options.executor == "local" and options.runs_at_once > 1:
+        from fer_tf.sweeps.at_once import AtOnce
+
+        yield AtOnce(options.runs_at_once, stop, options.processes)
+        return
     if options.executor == "local":
         from fer_tf.sweeps.runner import Local
 
