@@ -12,7 +12,8 @@ methods' resolution, and one that is hottest in the middle of every face. "gain"
 the random maps on the same faces, in hundredths of probability, with its standard error; "hot" is how much of a face is
 hotter than half of its hottest pixel.
 
-Writes faces.csv (a row a face and method), explain.csv (the table) and explain.png. Figures: experiments/README.md.
+Writes faces.csv (a row a face and method), explain.csv (the table) and explain.png.
+Figures: experiments/results/explain.md.
 """
 
 import argparse

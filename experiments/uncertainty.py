@@ -14,7 +14,7 @@ answers when only the surest faces are answered for; AURC is the area below it, 
 save. Networks that are calibrated on the faces that chose their epoch look a little better there than on test.
 
 Writes calibration.csv, sets.csv, rejection.csv, faces.csv (a row a test face), figures/ and report.html.
-Figures: experiments/README.md.
+Figures: experiments/results/uncertainty.md.
 """
 
 import argparse
