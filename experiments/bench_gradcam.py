@@ -30,8 +30,7 @@ import tensorflow as tf
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.explain.explainer import Explainer
 from fer_tf.io.atomic import write_json
-from fer_tf.models import logits_of
-from fer_tf.pretrained import load_model
+from fer_tf.models import load_model, logits_of
 
 RATIO, DIFFERENCE, ALIKE = 5, 1e-4, 0.95
 METHODS = ("gradcam", "gradcam++")

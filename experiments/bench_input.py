@@ -80,7 +80,7 @@ class StepTimer(keras.callbacks.Callback):
 
 def training_speeds(width: float, steps: int, rounds: int) -> list[tuple[float, float]]:
     """Return (memory, pipeline) images a second of each round; the first round is not counted."""
-    model = models.build(f"vgg(width={width})", num_classes=7, image_shape=(CROP, CROP, 1))
+    model = models.get(f"vgg(width={width})", num_classes=7, input_shape=(CROP, CROP, 1))
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), keras.losses.CategoricalCrossentropy(from_logits=True))
     table = faces((steps + 1) * BATCH)
     source = BatchSource(table, BATCH, ["study"], crop=CROP)

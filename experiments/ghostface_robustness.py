@@ -16,7 +16,7 @@ validation and test keep theirs. Every run goes to its end, and no epoch is chos
   parameters, MACs     and what the networks save against --baselines, all at full width
 
 Writes results.csv, robustness.csv (a row a run), sizes.csv, report.html, figures/ and winner.keras; each run's folder
-has all four audits in examined.json. Figures: experiments/results/ghostface_robustness.md.
+has all four audits in examined.json. Figures: experiments/README.md.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
         return study_page.write(results, out, title, lambda _: [])
     runs = memorisation_study.runs_table(finished)
     table = memorisation_study.summary(runs)
-    trained = models.load(finished[0].folder / MODEL)
+    trained = models.load_model(finished[0].folder / MODEL)
     sizes = memorisation_page.sizes_table(
         memorisation_study.networks(options.model), memorisation_study.networks(options.baselines),
         trained.input_shape[1:], trained.output_shape[-1],

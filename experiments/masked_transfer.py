@@ -16,7 +16,7 @@ The original study changed the last layer of EfficientNets for LFW-FER: 86.6 to 
 masked, 71.5 to 76.9 on cut ones. It trained a network for each part, that for masked faces on cut ones, and chose
 epochs on test; the rows to compare are clean on plain, cut on masked, and cut on cut. Its faces are others than these.
 
-Writes results.csv, masked.csv, report.html, figures/ and winner.keras. Figures: experiments/results/masked_transfer.md.
+Writes results.csv, masked.csv, report.html, figures/ and winner.keras. Figures: experiments/README.md.
 """
 
 import argparse
@@ -55,12 +55,12 @@ ORIGINAL = {
 @functools.cache
 def started(model: str) -> "tuple[Path, keras.Model]":
     """Return file and network that the runs begin from."""
-    from fer_tf import pretrained
-    from fer_tf.models import facts_of
+    from fer_tf import models
+    from fer_tf.models import metadata_of
 
-    path = pretrained.path_of(model).absolute()
-    network = pretrained.load_model(path)
-    if not facts_of(network).model:
+    path = models.weights_path(model).absolute()
+    network = models.load_model(path)
+    if not metadata_of(network).model:
         raise UserError(f"{path} does not say how its network is built. Expected a file that a study here wrote.")
     return path, network
 
@@ -71,8 +71,8 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     height, _, _ = network.input_shape[1:]
     points = str(Path(options.landmarks).absolute()) if options.landmarks else None
     settings = {
-        **commandline.shared_settings(options), "start": str(path), "model": network.facts.model, "crop": height,
-        "image_size": network.facts.face_size, "landmarks": points,
+        **commandline.shared_settings(options), "start": str(path), "model": network.metadata.model, "crop": height,
+        "image_size": network.metadata.face_size, "landmarks": points,
         "optimizer": "adamw", "learning_rate": options.learning_rate, "weight_decay": 0.05, "augment": ("light",),
     }  # fmt: skip
     runs = []
@@ -87,7 +87,7 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
 
 def faces_of(options: argparse.Namespace, train: str, evaluation: str) -> dict[str, str | None]:
     """Return dataset and cover, as a run's settings, of faces in three classes that wear what is asked for."""
-    facts, shape = started(options.model)[1].facts, started(options.model)[1].input_shape
+    facts, shape = started(options.model)[1].metadata, started(options.model)[1].input_shape
     name, keywords = callstring.parse(options.dataset)
     parameters = inspect.signature(DATASETS[name].load()).parameters
     known = {"label_set": "lfwfer", "size": facts.face_size, "channels": shape[-1]}
@@ -167,7 +167,7 @@ def scored(result: "Result | None", faces: "dict[str, FaceTable]", options: argp
 
     from fer_tf import evaluation, models
 
-    network = models.load(result.folder / "model.keras" if result else started(options.model)[0])
+    network = models.load_model(result.folder / "model.keras" if result else started(options.model)[0])
     row = {"fine-tuned on": AS_IT_WAS, "seed": None}
     if result:
         seed = result.config.seed
@@ -188,7 +188,7 @@ def merged(logits: "np.ndarray", network: "keras.Model") -> "np.ndarray":
     from fer_tf.labels import LFWFER, convert
     from fer_tf.metrics.softmax import softmax
 
-    classes = network.facts.label_set
+    classes = network.metadata.label_set
     if classes.classes == LFWFER.classes:
         return softmax(logits)
     rows, kept = convert(np.eye(len(classes)), classes, LFWFER)

@@ -7,7 +7,7 @@ RAN (arXiv 1905.04075) and a plain network of the same trunk are trained alike, 
 are and as fer_tf.robustness covers them at severity 3: a gray band over the eyes, one over the mouth, and a rectangle
 over a drawn fifth of the picture (the same for every network).
 
-Writes results.csv, occlusion.csv, report.html. Figures: experiments/results/regions.md.
+Writes results.csv, occlusion.csv, report.html. Figures: experiments/README.md.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     test = load_tables(finished[0].config)["test"] if finished else None
     rows = []
     for result in finished:
-        network, config = models.load(result.folder / "model.keras"), result.config
+        network, config = models.load_model(result.folder / "model.keras"), result.config
         row = {"network": config.name.removesuffix(f"-seed{config.seed}"), "seed": config.seed}
         for what in ("nothing", *COVERS):
             logits = evaluation.logits(network, covered(test, what), crop=config.crop)

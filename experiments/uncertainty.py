@@ -14,7 +14,7 @@ answers when only the surest faces are answered for; AURC is the area below it, 
 save. Networks that are calibrated on the faces that chose their epoch look a little better there than on test.
 
 Writes calibration.csv, sets.csv, rejection.csv, faces.csv (a row a test face), figures/ and report.html.
-Figures: experiments/results/uncertainty.md.
+Figures: experiments/README.md.
 """
 
 import argparse
@@ -74,13 +74,13 @@ def read(options: argparse.Namespace, network: "keras.Model") -> dict[str, "Face
 
     from fer_tf import datasets
     from fer_tf.facetable import converted
-    from fer_tf.models import facts_of
+    from fer_tf.models import metadata_of
 
     name = options.dataset or (f"synthetic(faces={QUICK_FACES})" if options.quick else "synthetic")
-    table = with_votes(datasets.get(name, options.data), options.data)
+    table = with_votes(datasets.load(name, options.data), options.data)
     tables = {}
     for split in ("validation", "test"):
-        part = converted(table.select(split), facts_of(network).label_set)
+        part = converted(table.select(split), metadata_of(network).label_set)
         if options.limit and options.limit < len(part):
             part = part.take(np.linspace(0, len(part), options.limit, endpoint=False).astype(int))
         tables[split] = part
@@ -96,7 +96,7 @@ def with_votes(table: "FaceTable", data: str | None) -> "FaceTable":
     if table.votes is not None or table.label_set.name != "fer2013" or data is None:
         return table
     try:
-        voted = datasets.get("ferplus(evaluation='cross_entropy', mode='cross_entropy')", data)
+        voted = datasets.load("ferplus(evaluation='cross_entropy', mode='cross_entropy')", data)
     except DataError:
         return table
     row_of = {name: row for row, name in enumerate(voted.ids.tolist())}
@@ -110,12 +110,12 @@ def ask(options: argparse.Namespace) -> tuple[dict[str, "FaceTable"], dict[str, 
     """Ask all networks about both splits."""
     import numpy as np
 
-    from fer_tf import pretrained
+    from fer_tf import models
     from fer_tf.evaluation.ensemble import check_classes, member_logits
     from fer_tf.evaluation.uncertainty import Answers
     from fer_tf.progress import bar
 
-    networks = [pretrained.load_model(name) for name in options.model or ["default"]]
+    networks = [models.load_model(name) for name in options.model or ["default"]]
     check_classes(networks)
     tables, answers = read(options, networks[0]), {}
     with bar(2 * len(networks), "Asking", "network") as ticks:

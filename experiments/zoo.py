@@ -8,7 +8,7 @@ trained from scratch for its own objective (SCN, DAN and RAN with their losses).
 latency (batch 1, compiled, on the threads that TensorFlow was given) are of what was trained.
 
 Writes results.csv, zoo.csv, report.html with accuracy over latency, and winner.keras into --out. Figures:
-experiments/results/zoo.md.
+experiments/README.md.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_tf import callstring
-from fer_tf.models import MODELS
+from fer_tf.models import MODELS, small_configuration
 from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
 
@@ -38,7 +38,7 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     runs = [
         RunConfig(
             name=name,
-            model=narrowed(MODELS[name].facts["small"], options.width),
+            model=narrowed(small_configuration(name), options.width),
             objective=OWN.get(name, "classification"),
             optimizer="adamw",
             learning_rate=options.learning_rate,
@@ -77,7 +77,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
 
     rows = []
     for result in ranked(results):
-        network = models.load(result.folder / "model.keras")
+        network = models.load_model(result.folder / "model.keras")
         test = result.metrics["test"]
         rows.append(
             {

@@ -20,8 +20,8 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.losses",
     "fer_tf.metrics",
     "fer_tf.models",
+    "fer_tf.models.saving:load_model",
     "fer_tf.predict",
-    "fer_tf.pretrained:load_model",
     "fer_tf.inference.api:analyze",
     "fer_tf.training.optimizers",
 )

@@ -22,7 +22,7 @@ def moods(tmp_path, monkeypatch):
     """A trained network in the working folder."""
     monkeypatch.chdir(tmp_path)
     network = small.network()
-    models.save(network, "moods.keras", network.facts)
+    models.save_model(network, "moods.keras", network.metadata)
 
 
 def run(capsys, *arguments):

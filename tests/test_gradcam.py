@@ -24,9 +24,9 @@ MOODS = LabelSet("moods", ("glad", "grim", "happy"))
 def network(tmp_path_factory):
     """The file of a small network of three classes."""
     keras.utils.set_random_seed(0)
-    network = models.build("resnet10(width=0.05)", num_classes=3, image_shape=(24, 24, 1))
+    network = models.get("resnet10(width=0.05)", num_classes=3, input_shape=(24, 24, 1))
     path = tmp_path_factory.mktemp("model") / "small.keras"
-    models.save(network, path, models.Facts(MOODS, 28, gradcam_layer="features"))
+    models.save_model(network, path, models.ModelMetadata(MOODS, 28, gradcam_layer="features"))
     return path
 
 

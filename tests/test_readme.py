@@ -89,7 +89,7 @@ def test_from_photographs_to_a_trained_network(photographs):
         assert ended.returncode == 0, ended.stderr[-2000:]
     assert len(list(Path("faces").rglob("*.png"))) == len(list(Path("masked").rglob("*.jpg"))) == 20
     assert len(list(Path("shards").glob("*.tfrecord"))) == 1 and Path("landmarks.csv").is_file()
-    assert models.load("runs/small_resnet_quick/winner.keras").output_shape == (None, 2)
+    assert models.load_model("runs/small_resnet_quick/winner.keras").output_shape == (None, 2)
 
 
 def test_the_extraction_example_runs(photographs, capsys):
@@ -138,6 +138,6 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     folder = Path("runs/vgg_optim_sweep")
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(0)
-    models.build("vgg(width=0.03)", num_classes=7, image_shape=(40, 40, 1)).save(folder / "winner.keras")
+    models.get("vgg(width=0.03)", num_classes=7, input_shape=(40, 40, 1)).save(folder / "winner.keras")
     exec(EXAMPLES[2], {})
     assert 0 <= float(capsys.readouterr().out) <= 1

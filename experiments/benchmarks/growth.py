@@ -81,7 +81,7 @@ def _training(wanted: dict[str, int]) -> Callable[[], Any]:
 
     side, batch = wanted["image size"], wanted["batch"]
     table = _faces(wanted["images"] + batch, side, wanted["classes"])
-    network = models.build(f"vgg(width={WIDTH})", num_classes=wanted["classes"], image_shape=(side, side, 1))
+    network = models.get(f"vgg(width={WIDTH})", num_classes=wanted["classes"], input_shape=(side, side, 1))
     network.compile(
         optimizers.build("nesterov", 0.01), keras.losses.CategoricalCrossentropy(from_logits=True), jit_compile=False
     )

@@ -20,7 +20,7 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
     from fer_tf.readers import BatchSource
     from fer_tf.training import optimizers
 
-    network = models.build(f"vgg(width={settings['width']})", num_classes=CLASSES, image_shape=(CROP, CROP, 1))
+    network = models.get(f"vgg(width={settings['width']})", num_classes=CLASSES, input_shape=(CROP, CROP, 1))
     network.compile(
         optimizers.build("nesterov", 0.01),
         keras.losses.CategoricalCrossentropy(from_logits=True),

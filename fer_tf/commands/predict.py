@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from fer_tf import inference, pretrained
+from fer_tf import inference
 from fer_tf.errors import UserError
 from fer_tf.faces.crops import WHICH
 from fer_tf.inference import annotation, output, sources
@@ -16,7 +16,7 @@ from fer_tf.inference.records import ImageResult
 from fer_tf.inference.sources import Found
 from fer_tf.inference.tracking import GAP, tracked
 from fer_tf.io.video import is_video
-from fer_tf.models import facts
+from fer_tf.models import read_metadata, weights_path
 from fer_tf.progress import bar
 
 DESCRIPTION = """Find the faces of photographs and videos and recognize their expressions.
@@ -161,7 +161,7 @@ def _find(options: argparse.Namespace, notes: dict[str, str]) -> list[Found]:
 
 
 def _writers(options: argparse.Namespace, found: Sequence[Found]) -> list[Writer]:
-    known = facts.read_facts(pretrained.path_of(options.model))
+    known = read_metadata(weights_path(options.model))
     if known is None:
         raise UserError(
             f"{options.model} has no metadata that names its classes. Expected a file that this package wrote."

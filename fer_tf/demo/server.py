@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fer_tf import pretrained
 from fer_tf.demo import page
 from fer_tf.demo.guard import Guard, Limits
 from fer_tf.demo.temporary import uploads
 from fer_tf.errors import UserError
+from fer_tf.models import shipped_names, weights_path
 
 # Open pages keep a connection each; more than this get 503.
 CONNECTIONS = 1000
@@ -72,9 +72,9 @@ def named(models: tuple[str, ...]) -> dict[str, Path | str]:
         UserError: there is none of this name.
     """
     found: dict[Path, str] = {}
-    for model in models or tuple(pretrained.PRETRAINED):
-        path = pretrained.path_of(model).resolve()
-        found.setdefault(path, model if model in pretrained.PRETRAINED else Path(model).stem)
+    for model in models or ("default", "fer2013"):
+        path = weights_path(model).resolve()
+        found.setdefault(path, model if model in shipped_names() else Path(model).stem)
     names: dict[str, Path | str] = {}
     for path, name in found.items():
         names[name if name not in names else f"{name} ({path.parent.name})"] = path

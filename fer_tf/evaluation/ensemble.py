@@ -11,7 +11,7 @@ from fer_tf.evaluation.forward import logits
 from fer_tf.io.pictures import resized
 from fer_tf.metrics.distribution import entropy
 from fer_tf.metrics.softmax import log_softmax, softmax
-from fer_tf.models import facts_of
+from fer_tf.models import metadata_of
 
 if TYPE_CHECKING:
     import keras
@@ -57,7 +57,7 @@ def member_logits(
     """
     check_classes(networks)
     return np.stack(
-        [logits(n, resized(images, facts_of(n).face_size), batch_size=batch_size, view=view) for n in networks]
+        [logits(n, resized(images, metadata_of(n).face_size), batch_size=batch_size, view=view) for n in networks]
     )
 
 
@@ -65,7 +65,7 @@ def check_classes(networks: "Sequence[keras.Model]") -> None:
     """Raise a ``UserError`` unless there are networks, and all have the same classes in one order."""
     if not networks:
         raise UserError("An ensemble needs at least one network.")
-    sets = [facts_of(network).label_set.classes for network in networks]
+    sets = [metadata_of(network).label_set.classes for network in networks]
     for other in sets:
         if other != sets[0]:
             names = [", ".join(classes) for classes in (sets[0], other)]

@@ -136,13 +136,13 @@ class Explainer(tf.Module):
         """
         if not self.method.facts["by_class"]:
             raise UserError(f"{self.method.name} draws one map for all classes. Leave the class out.")
-        facts = getattr(self.network, "facts", None)
+        metadata = getattr(self.network, "metadata", None)
         if isinstance(wanted, str):
-            if facts is None:
+            if metadata is None:
                 raise UserError(
                     f"Network {self.network.name!r} does not name its classes. Give a number for {wanted!r}."
                 )
-            return class_index(facts.label_set, wanted)
+            return class_index(metadata.label_set, wanted)
         count = logits_of(layers.output_of(self.network)).shape[-1]
         if not 0 <= wanted < count:
             raise UserError(f"No class {wanted}. Network {self.network.name!r} has 0 to {count - 1}.")

@@ -12,7 +12,7 @@ LISTED = 40
 
 
 def choose(network: keras.Model, name: str | None) -> keras.layers.Layer:
-    """Return the layer of that name, at any depth; ``None`` asks the network's facts.
+    """Return the layer of that name, at any depth; ``None`` asks the network.
 
     Raises:
         UserError: no such layer, one whose output is no map, or a network that has no layers to choose from.
@@ -23,7 +23,7 @@ def choose(network: keras.Model, name: str | None) -> keras.layers.Layer:
     maps = {layer.name: layer for layer in layers if gives_maps(layer)}
     last = ", ".join(["…"] * (len(maps) > LISTED) + list(maps)[-LISTED:])
     names = f"Layers whose output is (N, h, w, channels): {last or 'none'}."
-    wanted = name or getattr(getattr(network, "facts", None), "gradcam_layer", None)
+    wanted = name or _named_by(network)
     if wanted is None:
         raise UserError(f"Network {network.name!r} does not say which layer its heat maps read. {names}")
     if wanted not in maps:
@@ -31,6 +31,12 @@ def choose(network: keras.Model, name: str | None) -> keras.layers.Layer:
         problem = f"Layer {wanted!r} gives no maps" if known else f"No layer {wanted!r}"
         raise UserError(f"{problem} in network {network.name!r}. {names}")
     return maps[wanted]
+
+
+def _named_by(network: keras.Model) -> str | None:
+    """Return the layer that the metadata names, or that the function names which built the network."""
+    known = getattr(network, "metadata", None) or network
+    return getattr(known, "gradcam_layer", None)
 
 
 def walk(network: keras.Model) -> Iterator[keras.layers.Layer]:

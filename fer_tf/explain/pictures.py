@@ -104,7 +104,7 @@ class PictureExplainer:
         if not len(faces):
             return []
         found = self.explainer.explain(faces, self.options.explained)
-        probabilities = tf.nn.softmax(found.logits / self.classifier.facts.temperature).numpy()
+        probabilities = tf.nn.softmax(found.logits / self.classifier.metadata.temperature).numpy()
         by_class = self.explainer.method.facts["by_class"]
         return [
             FaceView(view, heat, row, self.classes[number] if by_class else "", box, name)
@@ -128,7 +128,7 @@ class PictureExplainer:
         if not len(found):
             return [], np.empty(0), np.empty(0)
         frames = geometry.face_frames(found.boxes, found.landmarks)
-        side = self.classifier.facts.face_size
+        side = self.classifier.metadata.face_size
         seen = frames * np.array([1, 1, self._seen(), 1], np.float32)
         boxes = [tuple(map(float, box)) for box in found.boxes]
         return boxes, crop_faces(photograph, frames, side), crop_faces(photograph, seen, VIEW)
@@ -143,4 +143,4 @@ class PictureExplainer:
 
     def _seen(self) -> float:
         """Return how much of a face's side the network sees."""
-        return self.classifier.input_shape[0] / self.classifier.facts.face_size
+        return self.classifier.input_shape[0] / self.classifier.metadata.face_size

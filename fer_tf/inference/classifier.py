@@ -15,11 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fer_tf import pretrained
+from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.faces.arrays import library
 from fer_tf.io import cache
-from fer_tf.models import facts_of, litert, logits_of
+from fer_tf.models import litert, logits_of, metadata_of
 
 BATCH = 64
 # Conversion takes two seconds, so the converted network is kept in the cache of the datasets.
@@ -57,11 +57,11 @@ class ExpressionClassifier(tf.Module):
             raise UserError("fast=True is for shipped names and .keras files: a network in memory may be trained on.")
         self.fast = fast
         # Read before the network is, so that a file that changes meanwhile is not taken for what it was.
-        self._digest = "" if self._shared else _digest(pretrained.path_of(model))
-        self.network = model if self._shared else pretrained.load_model(model)
+        self._digest = "" if self._shared else _digest(models.weights_path(model))
+        self.network = model if self._shared else models.load_model(model)
         self._converting = threading.Lock()
-        self.facts = facts_of(self.network)
-        self.label_set = self.facts.label_set
+        self.metadata = metadata_of(self.network)
+        self.label_set = self.metadata.label_set
         self.flip = flip
         self.input_shape = tuple(self.network.input_shape[1:])
 
@@ -81,7 +81,7 @@ class ExpressionClassifier(tf.Module):
             x = luma(x)
         elif channels == 3 and x.shape[-1] == 1:
             x = tf.repeat(x, 3, axis=-1)
-        side = self.facts.face_size
+        side = self.metadata.face_size
         fits = tf.reduce_all(tf.equal(tf.shape(x)[1:3], side))
         x = tf.cond(
             fits, lambda: x, lambda: tf.clip_by_value(tf.image.resize(x, (side, side), antialias=True), 0.0, 255.0)
@@ -91,7 +91,7 @@ class ExpressionClassifier(tf.Module):
     def central(self, faces: tf.Tensor) -> tf.Tensor:
         """Crop the center (N, H, W, channels), which the network sees, of faces (N, S, S, channels)."""
         height, width, _ = self.input_shape
-        side = self.facts.face_size
+        side = self.metadata.face_size
         top, left = round((side - height) / 2), round((side - width) / 2)
         return faces[:, top : top + height, left : left + width]
 
@@ -100,7 +100,7 @@ class ExpressionClassifier(tf.Module):
         found = logits_of(self.network(prepared, training=False))
         if self.flip:
             found = (found + logits_of(self.network(prepared[:, :, ::-1], training=False))) / 2
-        return found / self.facts.temperature
+        return found / self.metadata.temperature
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))], autograph=False)
     def _of_color(self, faces: tf.Tensor) -> tf.Tensor:
@@ -159,7 +159,7 @@ class ExpressionClassifier(tf.Module):
         return np.concatenate(found) if found else np.empty((0, len(self.label_set)), np.float32)
 
     def _through(self, run: litert.Runner, faces: np.ndarray, alone: bool) -> np.ndarray:
-        if faces.shape[1:3] == (self.facts.face_size,) * 2:
+        if faces.shape[1:3] == (self.metadata.face_size,) * 2:
             prepared = self._fitting(faces)
         else:
             prepared = self._prepared[faces.shape[-1]](tf.cast(faces, tf.float32)).numpy()

@@ -121,7 +121,7 @@ class FacePipeline:
 
     def _recognised(self, pictures: Sequence[np.ndarray], frames: Sequence[np.ndarray]) -> np.ndarray:
         """Crop faces and return their distributions (F, C), in batches, so that crowds need little memory."""
-        size, waiting, found = self.classifier.facts.face_size, [], []
+        size, waiting, found = self.classifier.metadata.face_size, [], []
         for picture, squares in zip(pictures, frames, strict=True):
             for start in range(0, len(squares), BATCH):
                 waiting.append(crop_faces(picture, squares[start : start + BATCH], size))

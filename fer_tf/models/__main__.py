@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from fer_tf import callstring, models
+from fer_tf import models
 from fer_tf.errors import exit_on_user_error
+from fer_tf.models.complexity import measure
 from fer_tf.progress import bar
 
 
@@ -25,10 +26,10 @@ def table(texts: Sequence[str] | None = None, small: bool = False) -> pd.DataFra
 
     Args:
         texts: call strings; ``None`` means every name of ``MODELS``.
-        small: the small configurations, with 7 classes and images of ``SMALL_SHAPE``, not the published ones.
+        small: the small configurations, with 7 classes and faces of ``SMALL_SHAPE``, instead of the published ones.
 
     Returns:
-        A row a model: model, input, classes, parameters, non_trainable, macs, mb, reference.
+        A row for each model: model, input, classes, parameters, non_trainable, macs, mb, reference.
 
     Raises:
         UserError: an unknown model, or a value out of range.
@@ -43,30 +44,30 @@ def table(texts: Sequence[str] | None = None, small: bool = False) -> pd.DataFra
 def _rows(texts: Sequence[str], small: bool, ticks) -> Iterator[dict]:
     import keras
 
-    from fer_tf.models.complexity import measure
-
     for text in texts:
-        name, keywords = callstring.parse(text)
-        facts, classes, shape = models.MODELS[name].facts, None, None
         if small:
-            keywords = {**callstring.parse(facts["small"])[1], **keywords}
-            classes, shape = 7, models.SMALL_SHAPE
-        text = callstring.render(name, keywords)
-        network = models.build(text, classes or facts["num_classes"], shape)
+            text = models.small_configuration(text)
+        network = models.get(text, *((7, models.SMALL_SHAPE) if small else ()))
         size = measure(network)
         yield {
             "model": text,
             "input": "×".join(str(n) for n in network.input_shape[1:]),
-            "classes": classes or facts["num_classes"],
+            "classes": models.logits_of(network.output).shape[-1],
             "parameters": size.parameters,
             "non_trainable": size.non_trainable,
             "macs": size.macs,
             "mb": size.megabytes,
-            "reference": facts["reference"],
+            "reference": _reference(text),
         }
         del network
         keras.utils.clear_session()
         ticks.update()
+
+
+def _reference(text: str) -> str:
+    """Return the references in the docstring of a model's function, in one line."""
+    doc = models.MODELS.resolve(text)[0].load().__doc__ or ""
+    return " ".join(doc.partition("References:")[2].split())
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -41,7 +41,7 @@ def antialiased(network: "keras.Model") -> "keras.Model":
         if layer.name in changed:
             weights[0] = filtered(weights[0])
         copy.get_layer(layer.name).set_weights(weights)
-    copy.facts = getattr(network, "facts", None)
+    copy.metadata = getattr(network, "metadata", None)
     return copy
 
 

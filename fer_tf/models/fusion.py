@@ -1,4 +1,4 @@
-"""Fusion of two networks: their probabilities side by side, and a dense layer that weighs them."""
+"""Fusion of two networks: a dense layer on the probabilities of both."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,49 +9,63 @@ from keras import layers
 
 from fer_tf import callstring, models
 from fer_tf.errors import UserError
-from fer_tf.models.arguments import check_image_shape, regularizer
+from fer_tf.models.building import Weights, architecture, check_input_shape, regularizer, with_weights
+from fer_tf.models.saving import load_model
 
 PREFIXES = ("first", "second")
 
 
-def fusion(
-    num_classes: int,
-    image_shape: tuple[int, int, int] = (44, 44, 3),
+@architecture(gradcam_layer="first_features")
+def Fusion(
+    num_classes: int = 7,
+    input_shape: tuple[int, int, int] = (44, 44, 3),
+    weights: Weights = None,
     dropout: float | None = None,
     kernel_regularizer: Any = None,
-    name: str = "fusion",
     width: float = 1.0,
     members: Sequence[str] = ("vgg19", "resnet18"),
     frozen: bool = False,
+    name: str = "fusion",
 ) -> keras.Model:
-    """Join two networks: softmax of each, concatenated, Dense from 2C to C.
+    """Build two networks and a dense layer that weighs their probabilities.
 
-    The dense layer starts as the mean of the members' probabilities, four times as large and centred, so that fusion
-    begins where averaging ends.
+    Softmax of each, concatenated, Dense from 2C to C. The dense layer starts as the mean of both probabilities, times
+    four and centered, so that fusion starts where averaging ends.
 
     Args:
-        num_classes: C, how many logits; the members' own, where they are files.
-        image_shape: (H, W, channels), also of members that are files.
-        dropout: of members that are call strings; ``None`` means each one's own.
+        num_classes: number of classes C; also of members that are files.
+        input_shape: (height, width, channels) of the faces in pixels; also of members that are files.
+        weights: ``None`` for random ones, the name of a shipped network, or the path of a ``.keras`` file. Then
+            ``num_classes`` and ``input_shape`` default to those of the file.
+        dropout: dropout rate of members that are call strings; ``None`` means their own defaults.
         kernel_regularizer: penalty on every kernel of members that are call strings, and on the dense layer's.
-        name: the model's name.
         width: multiplies the channels of members that are call strings.
-        members: two ``.keras`` files, or call strings of ``MODELS`` for members that are trained with the rest.
-        frozen: keep the members as they are, batch-norm statistics included; only the dense layer learns.
+        members: two ``.keras`` files, or call strings of models that are trained with the rest.
+        frozen: do not change the members, batch-norm statistics included; only the dense layer learns.
+        name: name of the model.
 
     Returns:
-        A model from float32 pixels (N, H, W, channels) in 0 to 255 to float32 logits (N, C). The members' layers are
-        its own, by names that begin with ``first_`` and ``second_``.
+        A model from pixels (N, H, W, channels) in 0 to 255 to logits (N, C), float32. The names of the members' layers
+        get the prefix ``first_`` or ``second_``.
 
     Raises:
-        UserError: not two members, or a file with other shapes.
+        UserError: not two members, a file with other shapes, or weights of another network.
+
+    Example:
+        >>> import fer_tf
+        >>> network = fer_tf.models.Fusion(num_classes=7, members=("vgg16", "resnet10"), width=0.05)
+        >>> network.output_shape
+        (None, 7)
+
+    References:
+        WuJie1010/Facial-Expression-Recognition.Pytorch for the members
     """
     if len(members) != len(PREFIXES):
         raise UserError(f"fusion joins two networks, got members={tuple(members)!r}.")
-    images = keras.Input(check_image_shape(image_shape, 0), name="images")
+    images = keras.Input(check_input_shape(input_shape, 0), name="images")
     probabilities = []
     for prefix, text in zip(PREFIXES, members, strict=True):
-        member = _member(text, width, num_classes, image_shape, dropout, kernel_regularizer)
+        member = _member(text, width, num_classes, input_shape, dropout, kernel_regularizer)
         logits = _inlined(member, images, prefix, frozen)
         probabilities.append(layers.Softmax(name=f"{prefix}_probabilities")(logits))
     x = layers.Concatenate(name="probabilities")(probabilities)
@@ -59,30 +73,33 @@ def fusion(
     weigh = layers.Dense(num_classes, kernel_regularizer=penalty, dtype="float32", name="logits")
     fused = keras.Model(images, weigh(x), name=name)
     weigh.set_weights([np.tile(2 * np.eye(num_classes), (len(PREFIXES), 1)), np.full(num_classes, -4 / num_classes)])
-    return fused
+    return with_weights(fused, weights)
 
 
 def _member(
-    text: str, width: float, num_classes: int, image_shape: Sequence[int], dropout: float | None, penalty: Any
+    text: str, width: float, num_classes: int, input_shape: Sequence[int], dropout: float | None, penalty: Any
 ) -> keras.Model:
+    shape = tuple(input_shape)
     if not text.endswith(".keras"):
         row, keywords = callstring.parse(text)
         text = callstring.render(row, {**keywords, "width": width * keywords.get("width", 1.0)})
-        return models.build(text, num_classes, tuple(image_shape), dropout, penalty)
-    member = models.load(text)
-    if member.input_shape[1:] != tuple(image_shape) or member.output_shape != (None, num_classes):
+        return models.get(text, num_classes, shape, dropout=dropout, kernel_regularizer=penalty)
+    member = load_model(text)
+    if member.input_shape[1:] != shape or member.output_shape != (None, num_classes):
         raise UserError(
             f"{text} takes {member.input_shape[1:]} and gives {member.output_shape[1:]}. "
-            f"Expected {tuple(image_shape)} and ({num_classes},)."
+            f"Expected {shape} and ({num_classes},)."
         )
     return member
 
 
 def _inlined(member: keras.Model, images: keras.KerasTensor, prefix: str, frozen: bool) -> keras.KerasTensor:
-    """Repeat the member's layers and weights on ``images``, under names of their own."""
+    """Copy the member's layers and weights onto ``images``, with a prefix to their names."""
 
     def renamed(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return type(layer).from_config({**layer.get_config(), "name": f"{prefix}_{layer.name}"})
+        # The policy as it is: what shares Keras' own goes on sharing it (``fer_tf.training.compute``).
+        given = {"dtype": layer.dtype_policy, "name": f"{prefix}_{layer.name}"}
+        return type(layer).from_config({**layer.get_config(), **given})
 
     copy = keras.models.clone_model(member, input_tensors=images, clone_function=renamed)
     copy.set_weights(member.get_weights())

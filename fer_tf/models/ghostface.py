@@ -1,4 +1,4 @@
-"""GhostFace: a light network of fused and ghost blocks with triplet attention; as published, repaired, and lighter."""
+"""GhostFace: a light network of fused and ghost blocks with triplet attention: as published, repaired, lighter."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,12 +9,21 @@ from keras import layers
 from fer_tf.errors import UserError, unknown_name
 from fer_tf.layers.ghost import GhostModule
 from fer_tf.layers.triplet_attention import TripletAttention
-from fer_tf.models.arguments import check_image_shape, check_rate, per_block, regularizer, scaled
-from fer_tf.models.resnet import logits_layer
+from fer_tf.models.building import (
+    Weights,
+    architecture,
+    check_input_shape,
+    check_rate,
+    logits_layer,
+    per_block,
+    regularizer,
+    scaled,
+    with_weights,
+)
 
-# Keras' defaults, which the public code has.
+# Keras' defaults, which the public code uses.
 NORM = {"momentum": 0.99, "epsilon": 1e-3}
-# What tells the variants apart: the keywords of their ghost modules and of their attention.
+# Variants differ in the arguments of their ghost modules and of their attention.
 VARIANTS = {
     "public": ({"kernel_size": 3, "combine": "add"}, {"turned": True, **NORM}),
     "fixed": ({"kernel_size": 3, "combine": "add"}, {}),
@@ -23,56 +32,68 @@ VARIANTS = {
 FUSED_STAGES = 2
 
 
-def ghostface(
-    num_classes: int,
-    image_shape: tuple[int, int, int] = (224, 224, 3),
+@architecture(gradcam_layer="stage4", small={"strides": (1, 2, 1, 1, 2, 1, 1)})
+def GhostFace(
+    num_classes: int = 7,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    weights: Weights = None,
     dropout: float = 0.0,
     kernel_regularizer: Any = None,
-    name: str = "ghostface",
     width: float = 1.0,
     filters: Sequence[int] = (8, 16, 16, 32, 64, 128, 240),
     depth: int | Sequence[int] = (3, 3, 4, 3, 1, 1, 1),
     strides: Sequence[int] = (1, 2, 2, 2, 2, 2, 2),
     stem_stride: int = 2,
     variant: str = "fixed",
+    name: str = "ghostface",
 ) -> keras.Model:
-    """Build GhostFace: 5×5 stem, two stages of fused blocks, ghost stages, pooling, dense, dropout, logits.
+    """Build GhostFace: 5×5 stem, two stages of fused blocks, ghost stages, dense.
 
-    ``fixed`` is the default because the network as published cannot see width against channels, adds a map turned
-    by its diagonal, and takes square images only; it costs 39 parameters less. The original standardises pixels by
-    the mean and variance of its training array, one number each; here they become −1…1, which no data can change.
+    ``"fixed"`` is the default variant: the published network has no attention between width and channels, adds a map
+    that is mirrored at its diagonal, and takes square images only. The repair costs 39 parameters less. The original
+    standardizes pixels by mean and variance of its training array; here they become −1...1 for any dataset.
 
     Args:
-        num_classes: C, how many logits.
-        image_shape: (H, W, channels); square for ``public``.
-        dropout: rate before the logits, in [0, 1); the original has none.
-        kernel_regularizer: penalty on every kernel; see ``fer_tf.models.build``.
-        name: the model's name.
+        num_classes: number of classes C.
+        input_shape: (height, width, channels) of the faces in pixels; square for ``"public"``.
+        weights: ``None`` for random ones, the name of a shipped network, or the path of a ``.keras`` file. Then
+            ``num_classes`` and ``input_shape`` default to those of the file.
+        dropout: dropout rate before the logits, in [0, 1); the original has none.
+        kernel_regularizer: penalty on every kernel, such as ``"l2(l2=0.0001)"``.
         width: multiplies ``filters``.
-        filters: channels of each stage; the first two have fused blocks. The last is also the size of the embedding.
-        depth: blocks a stage, one number or one a stage.
-        strides: 1 or 2 a stage, of its first block; a fused block of stride 2 reduces height and width by 4.
-        stem_stride: of the first convolution, 1 or 2.
-        variant: ``public`` (as published), ``fixed`` (triplet attention as its authors define it) or ``ghostnet``
-            (also ghost modules as their authors define them).
+        filters: channels of each stage; the first two stages have fused blocks. The last is also the size of the
+            embedding.
+        depth: blocks in each stage: one number for all stages, or one for each.
+        strides: 1 or 2 for each stage, in its first block; a fused block of stride 2 divides height and width by 4.
+        stem_stride: stride of the first convolution, 1 or 2.
+        variant: ``"public"`` (as published), ``"fixed"`` (triplet attention as its authors define it) or
+            ``"ghostnet"`` (also ghost modules as their authors define them).
+        name: name of the model.
 
     Returns:
-        A model from float32 pixels (N, H, W, channels) in 0 to 255 to float32 logits (N, C).
+        A model from pixels (N, H, W, channels) in 0 to 255 to logits (N, C), float32.
 
     Raises:
-        UserError: a value out of range, or an image that is not square for ``public``.
+        UserError: a value out of range, weights of another network, or an image that is not square for ``"public"``.
+
+    Example:
+        >>> import fer_tf
+        >>> network = fer_tf.models.GhostFace(num_classes=7, width=0.2, depth=1)
+        >>> network.output_shape
+        (None, 7)
 
     References:
-        arXiv 1911.11907 (ghost modules), arXiv 2010.03045 (triplet attention).
+        JiaHui-TANG/Robust-Lightweight-Facial-Expression-Recognition-Model, repaired; arXiv 1911.11907 (ghost modules),
+        arXiv 2010.03045 (triplet attention)
     """
     if variant not in VARIANTS:
         raise unknown_name("variant", variant, VARIANTS)
     if len(strides) != len(filters) or not {*strides, stem_stride} <= {1, 2}:
         raise UserError(f"strides must be {len(filters)} of 1 or 2, stem_stride 1 or 2; got {strides}, {stem_stride}.")
     rate, penalty = check_rate("dropout", dropout), regularizer(kernel_regularizer)
-    # Stages 5 to 7 may end at 1×1, as they do at 224 pixels; heat maps read stage 4.
+    # Stages 5 to 7 may shrink to 1×1, as they do at 224 pixels; heat maps read stage 4.
     halvings = sum(s == 2 for s in (stem_stride, *strides[:4], *strides[:FUSED_STAGES]))
-    images = keras.Input(check_image_shape(image_shape, halvings), name="images")
+    images = keras.Input(check_input_shape(input_shape, halvings), name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(images)
     filters = scaled(filters, width)
     x = _normalised_convolution(x, filters[0], 5, stem_stride, penalty, "stem")
@@ -80,7 +101,7 @@ def ghostface(
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dense(filters[-1], kernel_regularizer=penalty, name="embedding")(x)
     x = layers.Dropout(rate, name="dropout")(x)
-    return keras.Model(images, logits_layer(num_classes, penalty)(x), name=name)
+    return with_weights(keras.Model(images, logits_layer(num_classes, penalty)(x), name=name), weights)
 
 
 def _stages(
@@ -91,7 +112,7 @@ def _stages(
     variant: tuple[dict, dict],
     penalty: Any,
 ) -> keras.KerasTensor:
-    """Stack the fused and the ghost blocks; the last layer of stage 4, say, is named ``stage4``."""
+    """Stack the fused and the ghost blocks; the last layer of stage n is named ``stage<n>``."""
     module, attention = ({**keywords, "kernel_regularizer": penalty} for keywords in variant)
     for stage, (channels, blocks) in enumerate(zip(filters, depth, strict=True), start=1):
         for i in range(1, blocks + 1):
@@ -109,7 +130,7 @@ def _stages(
 def _normalised_convolution(
     x: keras.KerasTensor, filters: int, kernel: int, stride: int, penalty: Any, name: str
 ) -> keras.KerasTensor:
-    """Convolve without bias, normalise, rectify."""
+    """Convolve without bias, normalize, rectify."""
     x = layers.Conv2D(
         filters, kernel, stride, padding="same", use_bias=False, kernel_regularizer=penalty, name=f"{name}_conv"
     )(x)
@@ -119,7 +140,7 @@ def _normalised_convolution(
 def _fused_block(
     x: keras.KerasTensor, filters: int, stride: int, attention: dict | None, penalty: Any, name: str, out: str
 ) -> keras.KerasTensor:
-    """Convolve 3×3, attend, convolve with kernel and stride ``stride``; a shortcut where the shape stays."""
+    """Convolve 3×3, attend, convolve with kernel and stride ``stride``; a shortcut where the shape is kept."""
     y = _normalised_convolution(x, filters, 3, stride, penalty, f"{name}_a")
     if attention is not None:
         y = TripletAttention(**attention, name=f"{name}_attention")(y)
@@ -134,7 +155,7 @@ def _fused_block(
 def _ghost_block(
     x: keras.KerasTensor, filters: int, stride: int, module: dict, attention: dict, name: str, out: str
 ) -> keras.KerasTensor:
-    """Add two ghost modules with attention between them to a shortcut; a depthwise convolution then halves the maps."""
+    """Add a shortcut to two ghost modules with attention in between; a depthwise convolution then halves the maps."""
     penalty = module["kernel_regularizer"]
     y = GhostModule(filters, **module, **NORM, name=f"{name}_ghost1")(x)
     y = layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(**NORM, name=f"{name}_norm1")(y))

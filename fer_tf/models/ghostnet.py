@@ -8,11 +8,19 @@ from keras import layers
 
 from fer_tf.errors import UserError
 from fer_tf.layers.ghost import GhostModule
-from fer_tf.models.arguments import check_image_shape, check_rate, per_block, regularizer
-from fer_tf.models.resnet import logits_layer
-from fer_tf.models.vgg import BATCH_NORM
+from fer_tf.models.building import (
+    BATCH_NORM,
+    Weights,
+    architecture,
+    check_input_shape,
+    check_rate,
+    logits_layer,
+    per_block,
+    regularizer,
+    with_weights,
+)
 
-# A stage has one width of feature map and is a list of blocks: kernel, expanded maps, maps, squeeze-and-excitation.
+# All blocks of a stage have maps of one size. A block: kernel, expanded maps, maps, squeeze-and-excitation.
 STAGES = (
     ((3, 16, 16, False),),
     ((3, 48, 24, False), (3, 72, 24, False)),
@@ -24,41 +32,51 @@ STAGES = (
 EMBEDDING = 1280
 
 
-def ghostnet(
-    num_classes: int,
-    image_shape: tuple[int, int, int] = (224, 224, 3),
+@architecture(small={"stem_stride": 1})
+def GhostNet(
+    num_classes: int = 1000,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    weights: Weights = None,
     dropout: float = 0.2,
     kernel_regularizer: Any = None,
-    name: str = "ghostnet",
     width: float = 1.0,
     depth: int | Sequence[int] = (1, 2, 2, 6, 5),
     stem_stride: int = 2,
+    name: str = "ghostnet",
 ) -> keras.Model:
-    """Build GhostNet: stem, five stages, 1×1 convolution, pooling, dense, dropout, logits.
+    """Build GhostNet: stem, five stages of ghost bottlenecks, two dense layers.
 
     Args:
-        num_classes: C, how many logits.
-        image_shape: (H, W, channels).
-        dropout: rate before the logits, in [0, 1).
-        kernel_regularizer: penalty on every kernel; see ``fer_tf.models.build``.
-        name: the model's name.
-        width: multiplies the maps of all convolutions, which become multiples of 4; the dense layer keeps 1280.
-        depth: at most so many blocks of each stage, one number or one a stage.
-        stem_stride: of the first convolution; 1 keeps 48×48 faces from ending at 2×2.
+        num_classes: number of classes C.
+        input_shape: (height, width, channels) of the faces in pixels.
+        weights: ``None`` for random ones, the name of a shipped network, or the path of a ``.keras`` file. Then
+            ``num_classes`` and ``input_shape`` default to those of the file.
+        dropout: dropout rate before the logits, in [0, 1).
+        kernel_regularizer: penalty on every kernel, such as ``"l2(l2=0.0001)"``.
+        width: multiplies the maps of all convolutions, rounded to multiples of 4; the dense layer keeps 1280 units.
+        depth: largest number of blocks in each stage: one number for all stages, or one for each.
+        stem_stride: stride of the first convolution; 1 prevents 48×48 faces from shrinking to 2×2.
+        name: name of the model.
 
     Returns:
-        A model from float32 pixels (N, H, W, channels) in 0 to 255 to float32 logits (N, C).
+        A model from pixels (N, H, W, channels) in 0 to 255 to logits (N, C), float32.
 
     Raises:
-        UserError: a value out of range.
+        UserError: a value out of range, or weights of another network.
+
+    Example:
+        >>> import fer_tf
+        >>> network = fer_tf.models.GhostNet(num_classes=7, input_shape=(48, 48, 1), width=0.1, depth=1)
+        >>> network.output_shape
+        (None, 7)
 
     References:
-        arXiv 1911.11907.
+        arXiv 1911.11907
     """
     if not width > 0 or stem_stride not in (1, 2):
         raise UserError(f"width must be above 0 and stem_stride 1 or 2, got {width!r} and {stem_stride!r}.")
     rate, penalty = check_rate("dropout", dropout), regularizer(kernel_regularizer)
-    images = keras.Input(check_image_shape(image_shape, 3 + stem_stride), name="images")
+    images = keras.Input(check_input_shape(input_shape, 3 + stem_stride), name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(images)
     x = _convolution(x, _in_fours(16 * width), 3, stem_stride, penalty, "stem")
     x = layers.ReLU(name="stem_relu")(x)
@@ -72,7 +90,7 @@ def ghostnet(
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dense(EMBEDDING, activation="relu", kernel_regularizer=penalty, name="embedding")(x)
     x = layers.Dropout(rate, name="dropout")(x)
-    return keras.Model(images, logits_layer(num_classes, penalty)(x), name=name)
+    return with_weights(keras.Model(images, logits_layer(num_classes, penalty)(x), name=name), weights)
 
 
 def _in_fours(maps: float) -> int:
@@ -84,7 +102,7 @@ def _in_fours(maps: float) -> int:
 def _convolution(
     x: keras.KerasTensor, filters: int, kernel: int, stride: int, penalty: Any, name: str
 ) -> keras.KerasTensor:
-    """Convolve without bias, and normalise."""
+    """Convolve without bias and normalize."""
     x = layers.Conv2D(
         filters, kernel, stride, padding="same", use_bias=False, kernel_regularizer=penalty, name=f"{name}_conv"
     )(x)
@@ -92,7 +110,7 @@ def _convolution(
 
 
 def _depthwise(x: keras.KerasTensor, kernel: int, stride: int, penalty: Any, name: str) -> keras.KerasTensor:
-    """Convolve each map by itself without bias, and normalise."""
+    """Convolve each map on its own without bias, and normalize."""
     x = layers.DepthwiseConv2D(
         kernel, stride, padding="same", use_bias=False, depthwise_regularizer=penalty, name=f"{name}_conv"
     )(x)
@@ -116,7 +134,7 @@ def _bottleneck(
 
 
 def _squeeze_and_excite(x: keras.KerasTensor, penalty: Any, name: str) -> keras.KerasTensor:
-    """Weigh each map by what the means of all maps say of it."""
+    """Multiply each map by a gate computed from the means of all maps."""
     maps = x.shape[-1]
     y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
     y = layers.Conv2D(

@@ -1,4 +1,4 @@
-"""VGG with batch-norm: the network of the optimisation study on FER2013, and VGG16 and VGG19 by their arguments."""
+"""VGG: the network of the optimizer study on FER2013, the VGG13 of FER+, VGG16 and VGG19."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -7,18 +7,250 @@ from typing import Any
 import keras
 from keras import layers
 
-from fer_tf.models.arguments import check_image_shape, check_rate, per_block, regularizer, scaled
+from fer_tf.errors import unknown_name
+from fer_tf.layers.ferplus import FerPlusNormalisation
+from fer_tf.models.building import (
+    BATCH_NORM,
+    Weights,
+    architecture,
+    check_input_shape,
+    check_rate,
+    logits_layer,
+    per_block,
+    regularizer,
+    scaled,
+    torch_default,
+    with_weights,
+)
 
-# torch's defaults, under which the published figures were made: momentum 0.1 there is 0.9 here.
-BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
+NORMALIZATIONS = {
+    "ferplus": lambda: FerPlusNormalisation(dtype="float32", name="normalise"),
+    "rescale": lambda: layers.Rescaling(1 / 255, name="scale"),
+}
 
 
-def torch_default() -> keras.initializers.Initializer:
-    """Return a new initialiser U(±1/√fan_in). A new one a layer: Keras repeats the draw of a shared one."""
-    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+@architecture()
+def VGG(
+    num_classes: int = 7,
+    input_shape: tuple[int, int, int] = (40, 40, 1),
+    weights: Weights = None,
+    dropout: float = 0.2,
+    kernel_regularizer: Any = None,
+    width: float = 1.0,
+    filters: Sequence[int] = (64, 128, 256, 512),
+    depth: int | Sequence[int] = 2,
+    head: str | Sequence[int | str] = (4096, 4096),
+    batch_norm: bool = True,
+    spatial_dropout: float = 0.0,
+    name: str = "vgg",
+) -> keras.Model:
+    """Build a VGG; the defaults are the network of the optimizer study.
+
+    Kernels start from torch's default initializer, whose scale batch-norm corrects. Without batch-norm they start
+    He-normal, since torch's default would shrink the signal by √6 in each layer.
+
+    Args:
+        num_classes: number of classes C.
+        input_shape: (height, width, channels) of the faces in pixels; height and width at least 2 ** blocks.
+        weights: ``None`` for random ones, the name of a shipped network, or the path of a ``.keras`` file. Then
+            ``num_classes`` and ``input_shape`` default to those of the file.
+        dropout: dropout rate in the head, in [0, 1). The study's text says 0.1, its code trains with 0.2.
+        kernel_regularizer: penalty on every kernel: a Keras regularizer or a call string such as ``"l2(l2=0.0001)"``.
+        width: multiplies ``filters`` and ``head``.
+        filters: channels of each block, which ends with 2×2 max-pooling.
+        depth: convolutions in each block: one number for all blocks, or one for each.
+        head: hidden units after flattening, such as (4096, 4096); ``"gap"`` averages each map and goes straight to the
+            logits; ``("gap", 512)`` has hidden units after averaging.
+        batch_norm: normalize after each convolution.
+        spatial_dropout: rate of whole maps dropped after each block, in [0, 1).
+        name: name of the model.
+
+    Returns:
+        A model from pixels (N, H, W, channels) in 0 to 255 to logits (N, C), float32.
+
+    Raises:
+        UserError: a value out of range, or weights of another network.
+
+    Example:
+        >>> network = VGG(num_classes=7, width=0.05)
+        >>> network.input_shape, network.output_shape
+        ((None, 40, 40, 1), (None, 7))
+
+    References:
+        arXiv 2105.03588 (the study), arXiv 1409.1556 (VGG)
+    """
+    penalty = regularizer(kernel_regularizer)
+    initial = torch_default if batch_norm else keras.initializers.HeNormal
+    rate = check_rate("spatial_dropout", spatial_dropout)
+    images = keras.Input(check_input_shape(input_shape, len(filters)), name="images")
+    x = layers.Rescaling(1 / 255, name="scale")(images)
+    x = _feature_extractor(
+        x, scaled(filters, width), per_block(depth, len(filters)), batch_norm, initial, penalty,
+        drop=partial(layers.SpatialDropout2D, rate) if rate else None,
+    )  # fmt: skip
+    logits = _classifier(x, num_classes, head, width, check_rate("dropout", dropout), initial, penalty)
+    return with_weights(keras.Model(images, logits, name=name), weights)
 
 
-def feature_extractor(
+@architecture()
+def VGG16(
+    num_classes: int = 7,
+    input_shape: tuple[int, int, int] = (44, 44, 3),
+    weights: Weights = None,
+    dropout: float = 0.5,
+    kernel_regularizer: Any = None,
+    width: float = 1.0,
+    filters: Sequence[int] = (64, 128, 256, 512, 512),
+    depth: int | Sequence[int] = (2, 2, 3, 3, 3),
+    head: str | Sequence[int | str] = "gap",
+    batch_norm: bool = True,
+    spatial_dropout: float = 0.0,
+    name: str = "vgg16",
+) -> keras.Model:
+    """Build VGG16 with batch-norm and global average pooling in place of the hidden layers.
+
+    Args:
+        num_classes: number of classes C.
+        input_shape: (height, width, channels) of the faces in pixels; height and width at least 2 ** blocks.
+        weights: ``None`` for random ones, the name of a shipped network, or the path of a ``.keras`` file. Then
+            ``num_classes`` and ``input_shape`` default to those of the file.
+        dropout: dropout rate before the logits, in [0, 1).
+        kernel_regularizer: penalty on every kernel, such as ``"l2(l2=0.0001)"``.
+        width: multiplies ``filters`` and ``head``.
+        filters, depth, head, batch_norm, spatial_dropout: see ``VGG``.
+        name: name of the model.
+
+    Returns:
+        A model from pixels (N, H, W, channels) in 0 to 255 to logits (N, C), float32.
+
+    Raises:
+        UserError: a value out of range, or weights of another network.
+
+    Example:
+        >>> network = VGG16(num_classes=7, input_shape=(48, 48, 1), width=0.05)
+        >>> network.output_shape
+        (None, 7)
+
+    References:
+        arXiv 1409.1556, configuration D, with batch-norm
+    """
+    return VGG(
+        num_classes, input_shape, weights, dropout, kernel_regularizer, width, filters, depth, head, batch_norm,
+        spatial_dropout, name,
+    )  # fmt: skip
+
+
+@architecture()
+def VGG19(
+    num_classes: int = 7,
+    input_shape: tuple[int, int, int] = (44, 44, 3),
+    weights: Weights = None,
+    dropout: float = 0.5,
+    kernel_regularizer: Any = None,
+    width: float = 1.0,
+    filters: Sequence[int] = (64, 128, 256, 512, 512),
+    depth: int | Sequence[int] = (2, 2, 4, 4, 4),
+    head: str | Sequence[int | str] = "gap",
+    batch_norm: bool = True,
+    spatial_dropout: float = 0.0,
+    name: str = "vgg19",
+) -> keras.Model:
+    """Build VGG19 with batch-norm and global average pooling in place of the hidden layers.
+
+    Args:
+        num_classes: number of classes C.
+        input_shape: (height, width, channels) of the faces in pixels; height and width at least 2 ** blocks.
+        weights: ``None`` for random ones, the name of a shipped network, or the path of a ``.keras`` file. Then
+            ``num_classes`` and ``input_shape`` default to those of the file.
+        dropout: dropout rate before the logits, in [0, 1).
+        kernel_regularizer: penalty on every kernel, such as ``"l2(l2=0.0001)"``.
+        width: multiplies ``filters`` and ``head``.
+        filters, depth, head, batch_norm, spatial_dropout: see ``VGG``.
+        name: name of the model.
+
+    Returns:
+        A model from pixels (N, H, W, channels) in 0 to 255 to logits (N, C), float32.
+
+    Raises:
+        UserError: a value out of range, or weights of another network.
+
+    Example:
+        >>> network = VGG19(num_classes=7, input_shape=(48, 48, 1), width=0.05)
+        >>> network.output_shape
+        (None, 7)
+
+    References:
+        arXiv 1409.1556, configuration E, with batch-norm
+    """
+    return VGG(
+        num_classes, input_shape, weights, dropout, kernel_regularizer, width, filters, depth, head, batch_norm,
+        spatial_dropout, name,
+    )  # fmt: skip
+
+
+@architecture()
+def VGG13(
+    num_classes: int = 8,
+    input_shape: tuple[int, int, int] = (64, 64, 1),
+    weights: Weights = None,
+    dropout: float = 0.5,
+    kernel_regularizer: Any = None,
+    width: float = 1.0,
+    filters: Sequence[int] = (64, 128, 256, 256),
+    depth: int | Sequence[int] = (2, 2, 3, 3),
+    head: str | Sequence[int | str] = (1024, 1024),
+    normalization: str = "ferplus",
+    batch_norm: bool = False,
+    name: str = "vgg13",
+) -> keras.Model:
+    """Build the VGG13 of FER+: ten convolutions and three dense layers.
+
+    Kernels start Glorot-uniform.
+
+    Args:
+        num_classes: number of classes C.
+        input_shape: (height, width, channels) of the faces in pixels; height and width at least 2 ** blocks.
+        weights: ``None`` for random ones, the name of a shipped network, or the path of a ``.keras`` file. Then
+            ``num_classes`` and ``input_shape`` default to those of the file.
+        dropout: dropout rate after the hidden dense layers, in [0, 1); the blocks drop half as much.
+        kernel_regularizer: penalty on every kernel, such as ``"l2(l2=0.0001)"``.
+        width: multiplies ``filters`` and ``head``.
+        filters, depth, head: see ``VGG``.
+        normalization: ``"ferplus"`` (equalize the histogram, subtract the plane of light, unit RMS) or ``"rescale"``
+            (to 0...1).
+        batch_norm: normalize after each convolution. FER+'s network does not, and takes many epochs to start learning.
+        name: name of the model.
+
+    Returns:
+        A model from pixels (N, H, W, channels) in 0 to 255 to logits (N, C), float32.
+
+    Raises:
+        UserError: a value out of range, or weights of another network.
+
+    Example:
+        >>> network = VGG13(num_classes=8, input_shape=(48, 48, 1), width=0.05)
+        >>> network.output_shape
+        (None, 8)
+
+    References:
+        arXiv 1608.01041
+    """
+    if normalization not in NORMALIZATIONS:
+        raise unknown_name("normalization", normalization, NORMALIZATIONS)
+    penalty = regularizer(kernel_regularizer)
+    initial = keras.initializers.GlorotUniform
+    rate = check_rate("dropout", dropout)
+    images = keras.Input(check_input_shape(input_shape, len(filters)), name="images")
+    x = NORMALIZATIONS[normalization]()(images)
+    x = _feature_extractor(
+        x, scaled(filters, width), per_block(depth, len(filters)), batch_norm, initial, penalty,
+        drop=partial(layers.Dropout, rate / 2),
+    )  # fmt: skip
+    logits = _classifier(x, num_classes, head, width, rate, initial, penalty)
+    return with_weights(keras.Model(images, logits, name=name), weights)
+
+
+def _feature_extractor(
     x: keras.KerasTensor,
     filters: Sequence[int],
     depth: Sequence[int],
@@ -29,8 +261,8 @@ def feature_extractor(
 ) -> keras.KerasTensor:
     """Stack blocks of [3×3 convolution, batch-norm, ReLU] × depth, 2×2 max-pooling, dropout.
 
-    The last ReLU, the one before the last pooling, is named ``features``. ``kernel_initializer`` and ``drop`` are
-    functions that make a new initialiser and a new dropout layer; ``drop`` may be ``None``.
+    The last ReLU, before the last pooling, is named ``features``. ``kernel_initializer`` makes a new initializer for a
+    layer, ``drop`` a new dropout layer; ``drop`` may be ``None``.
     """
     for block, (width, convolutions) in enumerate(zip(filters, depth, strict=True), start=1):
         for i in range(1, convolutions + 1):
@@ -48,7 +280,7 @@ def feature_extractor(
     return x
 
 
-def classifier(
+def _classifier(
     x: keras.KerasTensor,
     num_classes: int,
     head: str | Sequence[int | str],
@@ -57,17 +289,9 @@ def classifier(
     kernel_initializer: Callable[[], keras.initializers.Initializer],
     kernel_regularizer: Any,
 ) -> keras.KerasTensor:
-    """Turn feature maps into logits: flatten or pool, [dense, ReLU, dropout] a hidden layer, dense.
+    """Turn feature maps (N, h, w, c) into logits: flatten or average, [dense, ReLU, dropout] ×, dense.
 
-    Args:
-        x: feature maps (N, h, w, c).
-        num_classes: C.
-        head: hidden units after flattening, such as (4096, 4096); ``"gap"`` or ``()`` averages each map and goes
-            straight to the logits; ``("gap", 512)`` has hidden units after averaging.
-        width: multiplies the hidden units.
-        dropout: rate after each hidden layer, or before the logits where there is none.
-        kernel_initializer: makes a new initialiser for a hidden layer.
-        kernel_regularizer: penalty on each kernel.
+    ``head`` lists hidden units, see ``VGG``. Dropout follows each hidden layer, or precedes the logits without one.
     """
     head = (head,) if isinstance(head, str) else tuple(head)
     pooled = head[:1] in ((), ("gap",))
@@ -81,60 +305,4 @@ def classifier(
         x = layers.Dropout(dropout, name=f"dense{i}_dropout")(x)
     if not hidden:
         x = layers.Dropout(dropout, name="dropout")(x)
-    return layers.Dense(
-        num_classes, kernel_initializer=torch_default(), kernel_regularizer=kernel_regularizer,
-        dtype="float32", name="logits",
-    )(x)  # fmt: skip
-
-
-def vgg(
-    num_classes: int,
-    image_shape: tuple[int, int, int] = (40, 40, 1),
-    dropout: float = 0.2,
-    kernel_regularizer: Any = None,
-    name: str = "vgg",
-    width: float = 1.0,
-    filters: Sequence[int] = (64, 128, 256, 512),
-    depth: int | Sequence[int] = 2,
-    head: str | Sequence[int | str] = (4096, 4096),
-    batch_norm: bool = True,
-    spatial_dropout: float = 0.0,
-) -> keras.Model:
-    """Build a VGG; the defaults are the network of the study.
-
-    Kernels start as torch's default draws them, which batch-norm evens out; without batch-norm they start He-normal,
-    for torch's default would shrink the signal by √6 a layer.
-
-    Args:
-        num_classes: C, how many logits.
-        image_shape: (H, W, channels); H and W at least 2 to the number of blocks.
-        dropout: rate in the head, in [0, 1). The study sets 0.1 and trains with 0.2.
-        kernel_regularizer: penalty on every kernel; see ``fer_tf.models.build``.
-        name: the model's name.
-        width: multiplies ``filters`` and ``head``.
-        filters: channels of each block; a 2×2 max-pooling ends a block.
-        depth: convolutions in each block, one number or one a block.
-        head: hidden units, or ``"gap"``; see ``classifier``.
-        batch_norm: batch-norm after each convolution.
-        spatial_dropout: rate of whole maps dropped after each block, in [0, 1).
-
-    Returns:
-        A model from float32 pixels (N, H, W, channels) in 0 to 255 to float32 logits (N, C).
-
-    Raises:
-        UserError: a value out of range.
-
-    References:
-        arXiv 2105.03588 (the study), arXiv 1409.1556 (VGG).
-    """
-    penalty = regularizer(kernel_regularizer)
-    initial = torch_default if batch_norm else keras.initializers.HeNormal
-    rate = check_rate("spatial_dropout", spatial_dropout)
-    images = keras.Input(check_image_shape(image_shape, len(filters)), name="images")
-    x = layers.Rescaling(1 / 255, name="scale")(images)
-    x = feature_extractor(
-        x, scaled(filters, width), per_block(depth, len(filters)), batch_norm, initial, penalty,
-        drop=partial(layers.SpatialDropout2D, rate) if rate else None,
-    )  # fmt: skip
-    logits = classifier(x, num_classes, head, width, check_rate("dropout", dropout), initial, penalty)
-    return keras.Model(images, logits, name=name)
+    return logits_layer(num_classes, kernel_regularizer)(x)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fer_tf.errors import UserError
-from fer_tf.models.facts import facts_of
+from fer_tf.models.saving import metadata_of
 
 if TYPE_CHECKING:
     import keras
@@ -45,7 +45,7 @@ def averaged(network: "keras.Model", views: Sequence[View]) -> "keras.Model":
 
     from fer_tf.models import logits_of
 
-    facts = facts_of(network)
+    facts = metadata_of(network)
     height, width, channels = network.input_shape[1:]
     room = facts.face_size - height, facts.face_size - width
     if not views or min(room) <= 0:
@@ -60,5 +60,5 @@ def averaged(network: "keras.Model", views: Sequence[View]) -> "keras.Model":
     logits = logits_of(network(ops.concatenate(crops, axis=0)))
     outputs = ops.mean(ops.reshape(logits, (len(views), -1, len(facts.label_set))), axis=0)
     model = keras.Model(faces, outputs, name=f"{network.name}_views")
-    model.facts = dataclasses.replace(facts, gradcam_layer=None, views=len(views))
+    model.metadata = dataclasses.replace(facts, gradcam_layer=None, views=len(views))
     return model

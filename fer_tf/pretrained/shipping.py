@@ -63,15 +63,15 @@ def ship(
         raise UserError(f"{run} is no finished run. Expected a folder with {CONFIG}, {METRICS} and {MODEL}.")
     config = RunConfig.from_json(config)
     dataset, data = dataset or config.dataset, data or config.data
-    network = models.load(Path(run) / MODEL)
-    tables = measuring.load_faces(dataset, data, network.facts.face_size if network.facts else config.image_size)
-    facts = network.facts or facts_for(config, tables["train"], network)
+    network = models.load_model(Path(run) / MODEL)
+    tables = measuring.load_faces(dataset, data, network.metadata.face_size if network.metadata else config.image_size)
+    facts = network.metadata or facts_for(config, tables["train"], network)
     if facts.label_set.classes != tables["test"].label_set.classes:
         names = ", ".join(facts.label_set.classes)
         raise UserError(f"The network tells {names}, but {dataset} has {', '.join(tables['test'].label_set.classes)}.")
     facts = replace(facts, temperature=measuring.fitted_temperature(network, tables["validation"]))
     path = Path(out) / f"{name}.keras"
-    models.save(network, path, facts)
+    models.save_model(network, path, facts)
     opinions = measuring.load_opinions(dataset, data, facts.face_size)
     record = {
         "name": name,

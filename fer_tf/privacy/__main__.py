@@ -159,7 +159,7 @@ def _shadows(
     ids, seen = shadows.train(runs, tables.train, tables.validation, tables.test, out)
     place = {name: row for row, name in enumerate(ids.tolist())}
     of_audited = seen[:, [place[name] for name in faces.ids.tolist()]]
-    told = shadows.answers(runs, out, faces.images, of_audited, subject.network.facts.temperature)
+    told = shadows.answers(runs, out, faces.images, of_audited, subject.network.metadata.temperature)
     return told, runs[0].to_json()
 
 

@@ -90,7 +90,7 @@ def answers(
         temperature: divides the logits, as the audited network's.
     """
     found = [
-        from_logits(evaluation.logits(models.load(out / c.folder() / MODEL), images, crop=c.crop) / temperature)
+        from_logits(evaluation.logits(models.load_model(out / c.folder() / MODEL), images, crop=c.crop) / temperature)
         for c in runs
     ]
     return Shadows(np.stack(found), seen)

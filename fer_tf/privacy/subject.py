@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fer_tf import callstring, evaluation, pretrained
+from fer_tf import callstring, evaluation, models
 from fer_tf.datasets import DATASETS
-from fer_tf.datasets.label_noise import flip_labels
+from fer_tf.datasets.noise import flip_labels
 from fer_tf.errors import UserError
 from fer_tf.faces.covers import COVERS
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.io.pictures import resized
-from fer_tf.models import facts_of
+from fer_tf.models import metadata_of
 from fer_tf.privacy import scores
 from fer_tf.privacy.draws import balanced
 from fer_tf.privacy.predictions import Predictions
@@ -56,9 +56,9 @@ def load_subject(model: str, dataset: str | None, data: str | None) -> Subject:
     Raises:
         UserError: no such network, one without facts, or one that does not say on what it was trained.
     """
-    path = pretrained.path_of(model)
-    network = pretrained.load_model(model)
-    facts, config = facts_of(network), config_beside(path)
+    path = models.weights_path(model)
+    network = models.load_model(model)
+    facts, config = metadata_of(network), config_beside(path)
     dataset = dataset or (config.dataset if config else facts.dataset)
     if not dataset:
         raise UserError(f"{path} does not say what it was trained on. Give --dataset, and --data for real faces.")
@@ -132,7 +132,7 @@ def tables_of(subject: Subject) -> Tables:
     What sets training apart from test by rule is no sign of membership: FER+ may train on faces without a majority,
     which are harder, and tests on those with one; a study may cover faces, or make labels wrong, in training alone.
     """
-    facts, config = facts_of(subject.network), subject.config
+    facts, config = metadata_of(subject.network), subject.config
     taught, same = load_tables(config), alike(config)
     judged = taught if same == config else load_tables(same)
     members, test = judged["train"], judged["test"]
@@ -196,6 +196,6 @@ def audited_faces(members: FaceTable, others: FaceTable, most: int | None = None
 
 def answers(network: "keras.Model", faces: AuditedFaces) -> Predictions:
     """Return what a network with facts says of the faces, at its temperature: what its users are told."""
-    facts = facts_of(network)
+    facts = metadata_of(network)
     logits = evaluation.logits(network, faces.images) / facts.temperature
     return Predictions(scores.from_logits(logits), faces.labels, faces.member, facts.label_set.classes, faces.ids)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_tf import pretrained
+from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet
@@ -87,7 +87,7 @@ def measure(table: FaceTable, plan: Plan) -> Outcome:
     known = [text for text in plan.corruptions if benchmark.rows_for(text, alone.table).size]
     settings = {
         "faces": _digest(table.images, table.targets, table.ids.astype(str)), "scored": len(alone.table),
-        "face_size": network.facts.face_size, "seed": plan.seed,
+        "face_size": network.metadata.face_size, "seed": plan.seed,
     }  # fmt: skip
     stored, other = _reference(plan, settings, known, landmarks_digest(alone.table))
     asked = [network] if other is None else [network, other]
@@ -102,7 +102,7 @@ def measure(table: FaceTable, plan: Plan) -> Outcome:
     against = errors[-1] if plan.reference != NONE and stored is None and known else stored
     skipped = _skipped(table, plan.corruptions, faces, len(faces.table))
     return Outcome(
-        plan, faces, network.facts.label_set, answers[0], errors[0], against, flips,
+        plan, faces, network.metadata.label_set, answers[0], errors[0], against, flips,
         {**settings, "scored": count}, skipped,
     )  # fmt: skip
 
@@ -129,7 +129,7 @@ def _reference(
             return reference.read(reference.STORED, settings, corruptions, landmarks), None
         except UserError:
             wanted = reference.NETWORK
-    same = pretrained.path_of(wanted).resolve() == pretrained.path_of(plan.model).resolve()
+    same = models.weights_path(wanted).resolve() == models.weights_path(plan.model).resolve()
     return None, None if same and plan.view == "center" else subjects.load(wanted)
 
 

@@ -65,7 +65,7 @@ def comparable(table: FaceTable, subjects: Sequence[Subject]) -> Comparable:
         raise UserError("No face has a class that every network knows.")
     targets = tuple(t[np.searchsorted(rows, kept)] for t, rows in found)
     faces = table.take(kept)
-    return Comparable(faces.with_images(resized(faces.images, subjects[0].facts.face_size)), targets)
+    return Comparable(faces.with_images(resized(faces.images, subjects[0].metadata.face_size)), targets)
 
 
 def rows_for(text: str, table: FaceTable) -> np.ndarray:

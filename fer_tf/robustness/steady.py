@@ -57,11 +57,11 @@ def steadied(
     """
     from fer_tf import evaluation
     from fer_tf.metrics import calibration
-    from fer_tf.models import antialias, facts_of, viewed
+    from fer_tf.models import antialias, metadata_of, viewed
     from fer_tf.training.averaging import estimate_batch_norm
 
     _check(side, filters)
-    facts = facts_of(network)
+    facts = metadata_of(network)
     if facts.label_set.classes != validation.label_set.classes:
         names = ", ".join(facts.label_set.classes)
         raise UserError(f"The network tells {names}, the faces are of {', '.join(validation.label_set.classes)}.")
@@ -73,7 +73,7 @@ def steadied(
         copy = viewed.averaged(copy, viewed.grid(side))
     found = evaluation.logits(copy, resized(validation.images, facts.face_size))
     temperature = calibration.fit_temperature(found, validation.targets)
-    copy.facts = dataclasses.replace(copy.facts, temperature=temperature)
+    copy.metadata = dataclasses.replace(copy.metadata, temperature=temperature)
     return copy
 
 
@@ -115,18 +115,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from fer_tf import datasets, models, pretrained
+    from fer_tf import datasets, models
 
     if options.out.suffix != ".keras":
         raise UserError(f"{options.out} is no name for a network. Expected a name that ends in .keras.")
     _check(options.grid, options.filter)
-    source = pretrained.path_of(options.model)
-    table = datasets.get(options.dataset, options.data)
-    network = pretrained.load_model(source)
+    source = models.weights_path(options.model)
+    table = datasets.load(options.dataset, options.data)
+    network = models.load_model(source)
     copy = steadied(
         network, table.select("train"), table.select("validation"), options.grid, options.filter, options.seed
     )
-    models.save(copy, options.out, copy.facts)
+    models.save_model(copy, options.out, copy.metadata)
     print(f"wrote {options.out}")
 
 

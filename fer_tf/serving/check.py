@@ -34,9 +34,9 @@ def samples(classifier: ExpressionClassifier, count: int = 3) -> dict[str, dict[
     Returns:
         Signature → name of the input → its value.
     """
-    drawn = datasets.get(f"synthetic(faces={max(60, count)})").images[:count]
+    drawn = datasets.load(f"synthetic(faces={max(60, count)})").images[:count]
     gray = [Image.fromarray(face[..., 0]) for face in drawn]
-    side = classifier.facts.face_size
+    side = classifier.metadata.face_size
     faces = np.stack([np.asarray(face.resize((side, side)).convert("RGB")) for face in gray])
     return {
         ENCODED_FACES: {"image_bytes": _encoded(Image.fromarray(face) for face in faces)},
@@ -108,7 +108,7 @@ def _probabilities(classifier: ExpressionClassifier, faces: np.ndarray) -> np.nd
     prepared = classifier.prepare(faces)
     views = [prepared, prepared[:, :, ::-1]] if classifier.flip else [prepared]
     found = [keras.ops.convert_to_numpy(logits_of(classifier.network(v, training=False))) for v in views]
-    logits = np.mean(found, axis=0, dtype=np.float64) / classifier.facts.temperature
+    logits = np.mean(found, axis=0, dtype=np.float64) / classifier.metadata.temperature
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
 

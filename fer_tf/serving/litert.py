@@ -21,7 +21,7 @@ CALIBRATION_FACES = 300
 def face_function(classifier: ExpressionClassifier) -> Function:
     """Return the graph function from ``faces``, float32 (N, S, S, channels) in 0 to 255, to ``probabilities`` (N, C);
     S is the network's face size."""
-    side, channels = classifier.facts.face_size, classifier.input_shape[-1]
+    side, channels = classifier.metadata.face_size, classifier.input_shape[-1]
     spec = tf.TensorSpec((None, side, side, channels), tf.float32, name="faces")
 
     def probabilities(faces: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -90,7 +90,7 @@ def check(classifier: ExpressionClassifier, found: np.ndarray) -> None:
 
 def _drawn(classifier: ExpressionClassifier, count: int) -> np.ndarray:
     """Return drawn faces as the file takes them."""
-    images = datasets.get(f"synthetic(faces={max(60, count)})").images[:count]
-    side, channels = classifier.facts.face_size, classifier.input_shape[-1]
+    images = datasets.load(f"synthetic(faces={max(60, count)})").images[:count]
+    side, channels = classifier.metadata.face_size, classifier.input_shape[-1]
     faces = tf.clip_by_value(tf.image.resize(images, (side, side), antialias=True), 0.0, 255.0).numpy()
     return np.repeat(faces, channels, axis=-1) if faces.shape[-1] != channels else faces

@@ -50,7 +50,7 @@ class Signatures:
         if not isinstance(found, RetinaFaceDetector):
             raise UserError(f"Detector {detector!r} does not run inside a TensorFlow graph. Expected retinaface.")
         self.classifier, self.max_pixels = classifier, max_pixels
-        self.extractor = FaceExtractor(classifier.facts.face_size, max_faces, detector=found)
+        self.extractor = FaceExtractor(classifier.metadata.face_size, max_faces, detector=found)
         self.classes = list(classifier.label_set.classes)
 
     def variables(self) -> list[tf.Variable]:
@@ -124,7 +124,7 @@ class Signatures:
         found = tf.map_fn(
             self._found, image_bytes, fn_output_signature=self._found_signature(), parallel_iterations=AT_ONCE
         )
-        places, side, classes = self.extractor.max_faces, self.classifier.facts.face_size, len(self.classes)
+        places, side, classes = self.extractor.max_faces, self.classifier.metadata.face_size, len(self.classes)
         there = tf.reshape(tf.sequence_mask(found["count"], places), [-1])
         faces = tf.reshape(found.pop("faces"), (-1, side, side, 3))
         named = self._named(self._of_some(faces, there, self._logits_of_pixels), there)

@@ -15,6 +15,7 @@ from fer_tf.errors import UserError
 from fer_tf.faces.crops import CropOptions
 from fer_tf.io import atomic
 from fer_tf.io.pictures import check_shape
+from fer_tf.models import weights_path
 
 JOB, SOURCES = "job.json", "sources.jsonl"
 SHARD = re.compile(r"shard-(\d{5,})\.(?:json|npz|tfrecord)")
@@ -61,9 +62,7 @@ class ShardOptions:
             raise UserError("Features are those of a network. Name one as model.")
         _ = self.crop
         if self.model:
-            from fer_tf.pretrained import path_of
-
-            path_of(self.model)
+            weights_path(self.model)
 
     @property
     def crop(self) -> CropOptions:
@@ -78,9 +77,7 @@ class ShardOptions:
         """Return what the records depend on, as JSON; the network by its bytes."""
         values = {**asdict(self), "network": ""}
         if self.model:
-            from fer_tf.pretrained import path_of
-
-            values["network"] = hashlib.blake2b(path_of(self.model).read_bytes(), digest_size=8).hexdigest()
+            values["network"] = hashlib.blake2b(weights_path(self.model).read_bytes(), digest_size=8).hexdigest()
         return values
 
 

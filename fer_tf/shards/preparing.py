@@ -109,7 +109,7 @@ class Reader:
 
         prepared = self.classifier.prepare(faces.astype(np.float32))
         features, logits = (np.asarray(x) for x in self.inner.predict_on_batch(prepared))
-        probabilities = np.exp(log_softmax(logits / self.classifier.facts.temperature)).astype(np.float32)
+        probabilities = np.exp(log_softmax(logits / self.classifier.metadata.temperature)).astype(np.float32)
         for row, inside in zip(probabilities, features, strict=True):
             yield {"probabilities": row, "features": inside.ravel()}
 

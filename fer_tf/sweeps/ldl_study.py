@@ -134,7 +134,7 @@ def opinions(result: "Result", table: "FaceTable") -> dict[str, Any]:
     known = read_json(path)
     if known is None or known["of"] != of:
         config = result.config
-        logits = evaluation.logits(models.load(model), table.images, view=config.view, crop=config.crop)
+        logits = evaluation.logits(models.load_model(model), table.images, view=config.view, crop=config.crop)
         known = {"of": of, "scores": evaluation.distribution_scores(logits, table)}
         atomic.write_json(path, known)
     return known["scores"]

@@ -32,7 +32,7 @@ def sizes_table(
     with bar(len(texts), "sizes", "network") as ticks:
         sizes = {}
         for text in texts:
-            sizes[text] = measure(models.build(text, num_classes, shape))
+            sizes[text] = measure(models.get(text, num_classes, shape))
             ticks.update()
     table = pd.DataFrame({"network": list(sizes)})
     table["parameters"] = [size.parameters for size in sizes.values()]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_tf import callstring
 from fer_tf.errors import UserError
-from fer_tf.models import MODELS
+from fer_tf.models import small_configuration
 from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
 
@@ -41,9 +41,7 @@ def networks(text: str, width: float | None = None) -> list[str]:
     """Return the call strings of ``--model`` or ``--baselines``: for faces of FER2013's size, at a width."""
     found = []
     for part in filter(None, (p.strip() for p in text.split(";"))):
-        name, keywords = callstring.parse(part)
-        small = callstring.parse(MODELS[name].facts["small"])[1]
-        call = callstring.render(name, {**small, **keywords})
+        call = small_configuration(part)
         found.append(call if width is None else commandline.sized(call, width))
     return found
 
@@ -102,7 +100,7 @@ def taught(config: RunConfig, clean: "Mapping[str, FaceTable]") -> Taught:
         config: the run.
         clean: its tables without wrong labels.
     """
-    from fer_tf.datasets.label_noise import flip_labels
+    from fer_tf.datasets.noise import flip_labels
 
     (train, train_wrong), (test, test_wrong) = (
         flip_labels(clean[split], config.label_noise, config.seed) for split in ("train", "test")
@@ -126,7 +124,7 @@ def examine(result: "Result", load: "Callable[[RunConfig], Mapping[str, FaceTabl
     digest = hashlib.blake2b(model.read_bytes(), digest_size=8).hexdigest()
     of, known = read_json(result.folder / ENVIRONMENT)["data_digest"] + digest, read_json(path)
     if known is None or known["of"] != of:
-        faces, network = taught(result.config, load(replace(result.config, label_noise=0.0))), models.load(model)
+        faces, network = taught(result.config, load(replace(result.config, label_noise=0.0))), models.load_model(model)
         train, test = (
             evaluation.logits(network, table.images, crop=result.config.crop) for table in (faces.train, faces.test)
         )

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fer_tf import callstring, evaluation, models
+from fer_tf import evaluation, models
 from fer_tf.facetable import FaceTable
 from fer_tf.io import atomic
 from fer_tf.readers.batches import BatchSource
@@ -40,10 +40,10 @@ def model_of(folder: Path, epoch: int) -> Path:
     return folder / f"model-{epoch}.keras"
 
 
-def facts_for(config: RunConfig, table: FaceTable, network: keras.Model) -> models.Facts:
+def facts_for(config: RunConfig, table: FaceTable, network: keras.Model) -> models.ModelMetadata:
     """Return what the file of a run's network says beside the weights."""
-    layer = models.MODELS[callstring.parse(config.model)[0]].facts["gradcam_layer"]
-    return models.Facts(
+    layer = models.MODELS.resolve(config.model)[0].load().gradcam_layer
+    return models.ModelMetadata(
         label_set=table.label_set,
         face_size=table.image_shape[0],
         gradcam_layer=layer if any(layer == part.name for part in network.layers) else None,
@@ -155,7 +155,7 @@ class EndOfEpoch(keras.callbacks.Callback):
             if scores["accuracy"] > best or self.config.keep == "last":
                 self.progress.best_epoch = epoch + 1
                 facts = facts_for(self.config, self.validation, network)
-                models.save(network, model_of(self.folder, epoch + 1), facts)
+                models.save_model(network, model_of(self.folder, epoch + 1), facts)
         return scores
 
     def _batch_norm(self, network: keras.Model, optimizer: keras.optimizers.Optimizer, epoch: int) -> Any:

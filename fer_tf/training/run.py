@@ -162,16 +162,16 @@ def build_network(config: RunConfig, tables: Tables) -> keras.Model:
     height, width, channels = tables["train"].image_shape
     shape = (config.crop, config.crop, channels) if config.crop else (height, width, channels)
     penalty = keras.regularizers.L1L2(config.kernel_l1, config.kernel_l2)
-    network = models.build(
+    network = models.get(
         config.model,
         num_classes=len(tables["train"].label_set),
-        image_shape=shape,
+        input_shape=shape,
         dropout=config.dropout,
         kernel_regularizer=penalty if config.kernel_l1 or config.kernel_l2 else None,
     )
     objectives.check_network(config.objective, network)
     if config.start:
-        models.begin_from(network, config.start, tables["train"].label_set)
+        models.initialize_from(network, config.start, tables["train"].label_set)
     return network
 
 
@@ -220,11 +220,11 @@ def _fit(
     processes: int,
 ) -> checkpoint.Progress:  # fmt: skip
     network = build_network(config, tables)
+    compute.speed_up(network, compute.resolve_precision(config.precision))
     source = _source(config, tables)
     schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
     optimizer = _build_optimizer(config, schedule.learning_rate, config.epochs * source.steps)
     objective = objectives.build(config.objective, network, source.table)
-    objective.speed_up(compute.resolve_precision(config.precision))
     objective.replicas = replicas
     objective.compile(
         optimizer=optimizer,
@@ -261,7 +261,7 @@ def _score(config: RunConfig, folder: Path, tables: Tables, progress: checkpoint
     best = model_of(folder, progress.best_epoch)
     if best.is_file():
         best.replace(folder / MODEL)  # it is missing when a kill came between here and metrics.json
-    network = models.load(folder / MODEL)
+    network = models.load_model(folder / MODEL)
     test = tables["test"]
     logits = evaluation.logits(network, test.images, view=config.view, crop=config.crop)
     with atomic.atomic_write(folder / PREDICTIONS) as part, part.open("wb") as file:

@@ -19,8 +19,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from fer_tf import pretrained
-from fer_tf.models.facts import read_facts
+from fer_tf import models
+from fer_tf.models.saving import read_metadata
 
 START = 240
 
@@ -109,7 +109,7 @@ def file(path):
 def server(tmp_path_factory):
     pytest.importorskip("gradio", reason="the extra demo is not installed")
     other = tmp_path_factory.mktemp("networks") / "other.keras"
-    shutil.copy(pretrained.path_of("default"), other)
+    shutil.copy(models.weights_path("default"), other)
     options = ("--rate", "2000", "--model", "default", "--model", str(other))
     running = Server(*options, temporary=tmp_path_factory.mktemp("uploads"))
     yield running
@@ -120,7 +120,7 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="session")
 def joy():
     """What the shipped network calls the astronaut's expression."""
-    return next(c for c in read_facts(pretrained.path_of("default")).label_set.classes if c.startswith("happ"))
+    return next(c for c in read_metadata(models.weights_path("default")).label_set.classes if c.startswith("happ"))
 
 
 @pytest.fixture(scope="session")

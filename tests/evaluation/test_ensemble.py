@@ -51,8 +51,8 @@ def test_disagreement_counts_pairs():
 
 
 def network(label_set=FER2013, side=20, face_size=24):
-    made = models.build("vgg(width=0.03, filters=(64,), depth=1, head='gap')", len(label_set), (side, side, 1))
-    made.facts = models.Facts(label_set, face_size)
+    made = models.get("vgg(width=0.03, filters=(64,), depth=1, head='gap')", len(label_set), (side, side, 1))
+    made.metadata = models.ModelMetadata(label_set, face_size)
     return made
 
 

@@ -9,7 +9,7 @@ from fer_tf.errors import UserError
 @pytest.fixture(scope="module")
 def network():
     keras.utils.set_random_seed(0)
-    return models.build("vgg(width=0.1, batch_norm=False)", num_classes=7)
+    return models.get("vgg(width=0.1, batch_norm=False)", num_classes=7)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from fer_tf.evaluation.latency import milliseconds
 
 
 def test_a_larger_network_takes_longer():
-    small, large = (models.build(f"vgg(width={w})", num_classes=7, image_shape=(48, 48, 1)) for w in (0.03, 1))
+    small, large = (models.get(f"vgg(width={w})", num_classes=7, input_shape=(48, 48, 1)) for w in (0.03, 1))
     assert 0 < milliseconds(small, repeats=5) < milliseconds(large, repeats=5)
 
 

@@ -27,8 +27,8 @@ def test_runs_start_from_the_network_and_differ_in_what_the_faces_wear():
     assert list(runs) == ["clean", "masked", "both", "cut"]
     network = script.started("default")[1]
     for run in runs.values():
-        assert run.model == network.facts.model and Path(run.start).is_file()
-        assert (run.crop, run.image_size) == (network.input_shape[1], network.facts.face_size)
+        assert run.model == network.metadata.model and Path(run.start).is_file()
+        assert (run.crop, run.image_size) == (network.input_shape[1], network.metadata.face_size)
         assert "label_set='lfwfer'" in run.dataset and "evaluation='both'" in run.cover
     assert [c.cover.split("train=")[1].split("'")[1] for c in runs.values()] == ["plain", "masked", "both", "cut"]
     assert {name: c.epochs for name, c in runs.items()} == {"clean": 6, "masked": 6, "both": 3, "cut": 6}
@@ -43,7 +43,7 @@ def test_the_release_brings_its_own_masked_faces():
 
 def test_probabilities_of_seven_classes_add_up_to_three():
     class Network:
-        facts = models.Facts(FER2013, 48)
+        facts = models.ModelMetadata(FER2013, 48)
 
     logits = np.random.default_rng(0).normal(size=(5, 7))
     p = dict(zip(FER2013.classes, softmax(logits).T, strict=True))
@@ -61,8 +61,8 @@ def test_the_study_leaves_its_table_beside_the_original_one(tmp_path, capsys):
     table = pd.read_csv(tmp_path / "masked.csv").set_index("fine-tuned on")
     assert list(table.index) == ["as it was", "both"]
     assert table[["plain", "masked", "cut"]].to_numpy().min() > 0
-    winner = models.load(tmp_path / "winner.keras")
-    assert winner.facts.label_set.classes == LFWFER.classes and winner.output_shape == (None, 3)
+    winner = models.load_model(tmp_path / "winner.keras")
+    assert winner.metadata.label_set.classes == LFWFER.classes and winner.output_shape == (None, 3)
     page = (tmp_path / "report.html").read_text()
     assert "Another dataset" in page and "M-LFW-FER-face-cut" in page and "76.92" in page
     assert "Another dataset, LFW-FER" in capsys.readouterr().out

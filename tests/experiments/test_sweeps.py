@@ -48,8 +48,8 @@ def test_a_study_leaves_table_page_and_winner(name, tmp_path):
     assert f"wrote {out.relative_to(tmp_path) / 'report.html'}" in ended.stdout
     table = pd.read_csv(out / "results.csv")
     assert list(table["run"]) == [run] and list(table["status"]) == ["done"]
-    winner = models.load(out / "winner.keras")
-    assert models.logits_of(winner.output).shape == (None, len(winner.facts.label_set))
+    winner = models.load_model(out / "winner.keras")
+    assert models.logits_of(winner.output).shape == (None, len(winner.metadata.label_set))
     assert name not in TABLES or len(pd.read_csv(out / TABLES[name])) == 1
     page = (out / "report.html").read_text()
     assert run in page and page.count("data:image/png;base64,") >= 2

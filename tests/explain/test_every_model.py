@@ -23,13 +23,13 @@ REFERENCES = {"gradcam": Gradcam, "gradcam++": GradcamPlusPlus}
 
 def narrow(row):
     """A narrow copy of the row's small configuration; deep ones get one block a stage."""
-    name, keywords = callstring.parse(row.facts["small"])
+    name, keywords = callstring.parse(models.small_configuration(row.name))
     takes = inspect.signature(row.load()).parameters
     sizes = {
         k: v for k, v in {"width": 0.08, "depth": 1}.items() if k in takes and not (k == "depth" and "vgg" in name)
     }
     keras.utils.set_random_seed(3)
-    return models.build(callstring.render(name, {**keywords, **sizes}), num_classes=5, image_shape=(48, 48, 1))
+    return models.get(callstring.render(name, {**keywords, **sizes}), num_classes=5, input_shape=(48, 48, 1))
 
 
 def pixels(count, shape=(48, 48, 1)):
@@ -58,7 +58,7 @@ def test_every_model_has_every_heat_map(name):
     row = models.MODELS[name]
     network, faces = narrow(row), pixels(3)
     for method in explain.METHODS:
-        explainer = Explainer(network, method, row.facts["gradcam_layer"])
+        explainer = Explainer(network, method, row.load().gradcam_layer)
         found = explainer.explain(faces)
         assert found.heat.shape == (3, 48, 48) and found.logits.shape == (3, 5)
         assert np.isfinite(found.raw).all() and found.raw.any(), method
@@ -103,6 +103,6 @@ def test_the_shipped_network_s_maps_are_those_of_tf_keras_vis(method):
     classifier = ExpressionClassifier()
     faces = classifier.prepare(pixels(8)).numpy()
     found = Explainer(classifier.network, method).explain(faces)
-    maps = reference(method, classifier.network, classifier.facts.gradcam_layer, faces, found.classes)
+    maps = reference(method, classifier.network, classifier.metadata.gradcam_layer, faces, found.classes)
     assert maps.max() > 0
     assert_same(found.raw, maps, method)

@@ -31,7 +31,7 @@ def network():
     keras.utils.set_random_seed(0)
     images = keras.Input((14, 12, 1))
     made = keras.Model(images, head(trunk(images)), name="small")
-    made.facts = models.Facts(SIDES, 16, gradcam_layer="features")
+    made.metadata = models.ModelMetadata(SIDES, 16, gradcam_layer="features")
     return made
 
 
@@ -143,7 +143,7 @@ def test_a_layer_beside_the_way_to_the_logits_is_refused():
 
 
 def test_a_layer_of_several_maps_a_face_is_refused():
-    network = models.build("ran(width=0.05, depth=1, stem='strided', region_size=32)", 4, (32, 32, 1))
+    network = models.get("ran(width=0.05, depth=1, stem='strided', region_size=32)", 4, (32, 32, 1))
     with pytest.raises(UserError, match="Layer 'region_features' gives 6 maps a face"):
         heatmaps(network, pixels(2, (32, 32, 1)), layer="region_features")
 

@@ -18,7 +18,7 @@ def corner_judge():
     logits = keras.layers.Dense(2, use_bias=False)
     network = keras.Model(images, logits(keras.layers.GlobalAveragePooling2D()(quarter)))
     logits.set_weights([np.array([[0, 0.05]], np.float32)])
-    network.facts = models.Facts(LabelSet("brightness", ("dark", "bright")), 8)
+    network.metadata = models.ModelMetadata(LabelSet("brightness", ("dark", "bright")), 8)
     return ExpressionClassifier(network)
 
 

@@ -28,7 +28,7 @@ def sides(side=16, face=20):
     left = np.zeros((side, side, 1), np.float32)
     left[:, : side // 2] = 0.1
     logits.set_weights([np.stack([left.ravel(), left[:, ::-1].ravel()], axis=1)])
-    network.facts = models.Facts(SIDES, face, gradcam_layer="maps", temperature=2.0)
+    network.metadata = models.ModelMetadata(SIDES, face, gradcam_layer="maps", temperature=2.0)
     return network
 
 

@@ -96,14 +96,14 @@ def test_predict_takes_arrays_and_files(astronaut, tmp_path):
 
 
 def test_networks_are_loaded_once_and_a_changed_file_again(astronaut, tmp_path):
-    from fer_tf import models, pretrained
+    from fer_tf import models
 
     assert api._pipeline(api._key("default"), None, "all", False) is api._pipeline(
         api._key("default"), None, "all", False
     )
-    network = pretrained.load_model()
+    network = models.load_model()
     path = tmp_path / "m.keras"
-    models.save(network, path, network.facts)
+    models.save_model(network, path, network.metadata)
     first = api._classifier(api._key(path), False)
     assert api._classifier(api._key(str(path)), False) is first
     os.utime(path, ns=(1, 1))

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 import fer_tf
-from fer_tf import datasets, evaluation, models, pretrained
+from fer_tf import datasets, evaluation, models
 from fer_tf.errors import UserError
 from fer_tf.inference.classifier import ExpressionClassifier, luma
 from fer_tf.labels import LabelSet
@@ -25,7 +25,7 @@ def halves(channels=1, side=4, face=6, temperature=1.0):
     right = keras.layers.Rescaling(0.1)(keras.layers.GlobalAveragePooling2D()(inputs[:, :, side // 2 :]))
     mean = keras.layers.Lambda(lambda x: keras.ops.mean(x, axis=-1, keepdims=True))
     network = keras.Model(inputs, keras.layers.Concatenate()([mean(left), mean(right)]))
-    network.facts = models.Facts(SIDES, face, temperature=temperature)
+    network.metadata = models.ModelMetadata(SIDES, face, temperature=temperature)
     return network
 
 
@@ -97,7 +97,7 @@ def test_other_sizes_are_scaled_with_antialiasing(shipped):
 
 def test_the_shipped_network_gives_what_evaluation_scores(shipped):
     images = np.random.default_rng(1).integers(0, 256, (70, 48, 48, 1)).astype(np.uint8)
-    logits = evaluation.logits(shipped.network, images) / shipped.facts.temperature
+    logits = evaluation.logits(shipped.network, images) / shipped.metadata.temperature
     odds = np.exp(logits - logits.max(1, keepdims=True))
     np.testing.assert_allclose(shipped.predict(images), odds / odds.sum(1, keepdims=True), atol=2e-6)
     assert shipped.label_set.classes[3].startswith("happ") or "happiness" in shipped.label_set.classes
@@ -142,7 +142,7 @@ def test_models_come_by_name_by_path_or_as_they_are(tmp_path):
     with pytest.raises(UserError, match=r"No model 'nonsense'\. Expected one of default, .*\.keras"):
         ExpressionClassifier("nonsense")
     network = halves()
-    del network.facts
+    del network.metadata
     with pytest.raises(UserError, match="does not say which classes"):
         ExpressionClassifier(network)
     assert fer_tf.load_model().count_params() == ExpressionClassifier("default").network.count_params()
@@ -163,7 +163,7 @@ def test_a_networks_file_gives_through_litert_what_tensorflow_gives(flip):
 
 @pytest.mark.slow
 def test_fast_weights_of_8_bits_say_nearly_the_same(shipped):
-    faces = datasets.get("synthetic(faces=210)").images
+    faces = datasets.load("synthetic(faces=210)").images
     exact, fast = shipped.predict(faces), ExpressionClassifier("default", fast=True).predict(faces)
     off = np.abs(fast - exact)
     assert 0 < off.max() < 0.1 and np.median(off.max(axis=1)) < 0.01
@@ -193,14 +193,14 @@ def test_a_conversion_is_kept_until_the_file_is_another(face, tmp_path, monkeypa
     counted, convert = [], litert.convert
     monkeypatch.setattr(litert, "convert", lambda prepared: counted.append(1) or convert(prepared))
     path = tmp_path / "network.keras"
-    shutil.copy(pretrained.path_of("default"), path)
+    shutil.copy(models.weights_path("default"), path)
     first = ExpressionClassifier(path).predict(face[None])
     np.testing.assert_array_equal(ExpressionClassifier("default").predict(face[None]), first)
     assert len(counted) == 1
     ExpressionClassifier(path, flip=True).predict(face[None])
     ExpressionClassifier(path, fast=True).predict(face[None])
     assert len(counted) == 3
-    shutil.copy(pretrained.path_of("fer2013"), path)
+    shutil.copy(models.weights_path("fer2013"), path)
     assert ExpressionClassifier(path).predict(face[None]).shape[1] == 7 and len(counted) == 4
 
 

@@ -26,7 +26,7 @@ def shades():
     inputs = keras.Input((8, 8, 1))
     mean = keras.layers.Rescaling(0.1, -10)(keras.layers.GlobalAveragePooling2D()(inputs))
     network = keras.Model(inputs, keras.layers.Concatenate()([keras.layers.Rescaling(0.0)(mean), mean]))
-    network.facts = models.Facts(SHADES, 8)
+    network.metadata = models.ModelMetadata(SHADES, 8)
     return network
 
 

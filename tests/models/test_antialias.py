@@ -41,15 +41,15 @@ def test_steps_stay_where_they_were(side, kernel):
 
 
 def test_a_network_keeps_its_facts_and_layers_and_can_be_saved(tmp_path):
-    network = models.build("resnet10(width=0.125)", num_classes=7, image_shape=(44, 44, 1))
-    network.facts = models.Facts(FER2013, 48, "stage3_block1")
+    network = models.get("resnet10(width=0.125)", num_classes=7, input_shape=(44, 44, 1))
+    network.metadata = models.ModelMetadata(FER2013, 48, "stage3_block1")
     copy = antialiased(network)
-    assert [x.name for x in copy.layers] == [x.name for x in network.layers] and copy.facts == network.facts
+    assert [x.name for x in copy.layers] == [x.name for x in network.layers] and copy.metadata == network.metadata
     faces = np.random.default_rng(0).uniform(0, 255, (2, 44, 44, 1)).astype(np.float32)
     said = copy.predict_on_batch(faces)
     assert said.shape == (2, 7) and not np.allclose(said, network.predict_on_batch(faces))
-    models.save(copy, tmp_path / "copy.keras", copy.facts)
-    np.testing.assert_array_equal(models.load(tmp_path / "copy.keras").predict_on_batch(faces), said)
+    models.save_model(copy, tmp_path / "copy.keras", copy.metadata)
+    np.testing.assert_array_equal(models.load_model(tmp_path / "copy.keras").predict_on_batch(faces), said)
 
 
 def test_networks_without_strides_are_refused():

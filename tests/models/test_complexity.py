@@ -40,7 +40,7 @@ def test_shared_layers_count_at_each_call_and_nested_ones_too():
 
 
 def test_counting_leaves_no_trace():
-    model = models.build("vgg(width=0.05, head='gap')", 7, (16, 16, 1))
+    model = models.get("vgg(width=0.05, head='gap')", 7, (16, 16, 1))
     x = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 1)).astype("float32")
     before, weights = np.asarray(model(x)), model.get_weights()
     assert macs(model) == macs(model)
@@ -66,7 +66,7 @@ SLOW = pytest.mark.slow
     ],
 )
 def test_macs_are_the_published(call, classes, published):
-    assert macs(models.build(call, num_classes=classes)) == published
+    assert macs(models.get(call, num_classes=classes)) == published
 
 
 @pytest.mark.slow
@@ -76,11 +76,11 @@ def test_macs_are_the_published(call, classes, published):
 )
 def test_macs_agree_with_rounded_figures(call, classes, millions):
     within = 0.015 if "efficientnet" in call else 1e-4  # the sources give these two in two digits
-    assert macs(models.build(call, num_classes=classes)) / 1e6 == pytest.approx(millions, rel=within)
+    assert macs(models.get(call, num_classes=classes)) / 1e6 == pytest.approx(millions, rel=within)
 
 
 def test_measure_and_the_size_of_the_file(tmp_path):
-    model = models.build("vgg(width=0.25)", 7)
+    model = models.get("vgg(width=0.25)", 7)
     size = measure(model)
     assert size.parameters == sum(np.prod(w.shape) for w in model.trainable_weights)
     assert size.non_trainable == 3_840 // 4

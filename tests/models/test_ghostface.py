@@ -16,7 +16,7 @@ def clean():
 
 @pytest.fixture(scope="module")
 def thin():
-    return models.build("ghostface(width=0.1)", num_classes=7)
+    return models.get("ghostface(width=0.1)", num_classes=7)
 
 
 def count(weights):
@@ -32,7 +32,7 @@ def count(weights):
     ],
 )
 def test_counts(variant, trainable, statistics):
-    model = models.build(f"ghostface(variant={variant!r})", num_classes=7)
+    model = models.get(f"ghostface(variant={variant!r})", num_classes=7)
     assert (count(model.trainable_weights), count(model.non_trainable_weights)) == (trainable, statistics)
 
 
@@ -56,7 +56,7 @@ PUBLISHED = {
 
 
 def test_blocks_of_the_public_variant():
-    model = models.build("ghostface(variant='public')", num_classes=7)
+    model = models.get("ghostface(variant='public')", num_classes=7)
     blocks = {}
     for layer in model.layers:
         if match := re.match(r"stem|stage\d(_block\d)?", layer.name):
@@ -91,8 +91,8 @@ def test_attention_is_in_every_ghost_block_and_in_three_fused_ones(thin):
 
 def test_public_takes_square_images_only():
     with pytest.raises(UserError, match=r"square maps"):
-        models.build("ghostface(variant='public', width=0.1)", num_classes=7, image_shape=(224, 192, 3))
-    assert models.build("ghostface(width=0.1, depth=1)", num_classes=7, image_shape=(224, 192, 3)).output_shape == (
+        models.get("ghostface(variant='public', width=0.1)", num_classes=7, input_shape=(224, 192, 3))
+    assert models.get("ghostface(width=0.1, depth=1)", num_classes=7, input_shape=(224, 192, 3)).output_shape == (
         None,
         7,
     )
@@ -115,10 +115,10 @@ def test_pixels_are_scaled_to_one_around_zero(thin):
 )
 def test_mistakes(call, message):
     with pytest.raises(UserError, match=message):
-        models.build(f"ghostface({call})", num_classes=7)
+        models.get(f"ghostface({call})", num_classes=7)
 
 
 def test_small_configuration_keeps_seven_stages_and_ends_above_one_pixel():
-    model = models.build(models.MODELS["ghostface"].facts["small"], 7, models.SMALL_SHAPE)
+    model = models.get(models.small_configuration("ghostface"), 7, models.SMALL_SHAPE)
     sizes = [model.get_layer(f"stage{s}").output.shape[1] for s in range(1, 8)]
     assert sizes == [24, 6, 6, 6, 3, 3, 3]

@@ -15,7 +15,7 @@ def network():
     inputs = keras.Input((44, 44, 1))
     maps = keras.layers.Conv2D(3, 5, 4, activation="relu")(keras.layers.Rescaling(1 / 255)(inputs))
     made = keras.Model(inputs, keras.layers.Dense(7)(keras.layers.Flatten()(maps)))
-    made.facts = models.Facts(FER2013, 48, "stage3_block1", temperature=1.5)
+    made.metadata = models.ModelMetadata(FER2013, 48, "stage3_block1", temperature=1.5)
     return made
 
 
@@ -33,16 +33,19 @@ def test_the_mean_of_the_crops_logits(network, tmp_path):
     crops = [c[:, :, ::-1] if i % 2 else c for i, c in enumerate(crops)]
     wanted = np.mean([network.predict_on_batch(c) for c in crops], axis=0)
     np.testing.assert_allclose(model.predict_on_batch(faces), wanted, atol=1e-5)
-    assert model.facts == models.Facts(FER2013, 48, None, temperature=1.5, views=9) and network.facts.gradcam_layer
+    assert (
+        model.metadata == models.ModelMetadata(FER2013, 48, None, temperature=1.5, views=9)
+        and network.metadata.gradcam_layer
+    )
     assert model.count_params() == network.count_params()
-    models.save(model, tmp_path / "m.keras", model.facts)
-    again = models.load(tmp_path / "m.keras")
+    models.save_model(model, tmp_path / "m.keras", model.metadata)
+    again = models.load_model(tmp_path / "m.keras")
     np.testing.assert_allclose(again.predict_on_batch(faces), wanted, atol=1e-5)
 
 
 def test_networks_of_the_whole_face_are_refused():
     inputs = keras.Input((48, 48, 1))
     whole = keras.Model(inputs, keras.layers.Dense(7)(keras.layers.Flatten()(inputs)))
-    whole.facts = models.Facts(FER2013, 48)
+    whole.metadata = models.ModelMetadata(FER2013, 48)
     with pytest.raises(UserError, match="no room for several crops"):
         averaged(whole, grid(2))

@@ -18,17 +18,17 @@ MEGABYTE = 1e6
 
 
 def test_something_ships_and_default_is_there():
-    assert FILES and pretrained.path_of("default") in FILES
-    assert {pretrained.path_of(name) for name in pretrained.PRETRAINED} <= set(FILES)
-    assert all(pretrained.path_of(path.stem).is_file() for path in FILES)
+    assert FILES and models.weights_path("default") in FILES
+    assert set(models.shipped_names().values()) == set(FILES)
+    assert all(models.weights_path(path.stem).is_file() for path in FILES)
     with pytest.raises(UserError, match=r"No model 'nothing'\. Expected one of .*default"):
-        pretrained.path_of("nothing")
+        models.weights_path("nothing")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_a_shipped_network_loads_says_what_it_is_and_is_small(path):
     network = fer_tf.load_model(path)
-    facts = models.facts_of(network)
+    facts = models.metadata_of(network)
     assert network.output_shape == (None, len(facts.label_set))
     assert facts.views > 1 or facts.gradcam_layer in {layer.name for layer in network.layers}
     assert max(network.input_shape[1:3]) <= facts.face_size
@@ -58,11 +58,11 @@ def test_the_shipped_file_has_the_scores_of_its_card(path, real_data):
     record = json.loads(path.read_text())
     network = fer_tf.load_model(path.stem)
     dataset = record["data"]["dataset"]
-    tables = measuring.load_faces(dataset, str(real_data), network.facts.face_size)
+    tables = measuring.load_faces(dataset, str(real_data), network.metadata.face_size)
     assert {s: len(t) for s, t in tables.items()} == record["data"]["faces"]
     assert tables["test"].digest() == record["data"]["digest"]["test"]
-    opinions = measuring.load_opinions(dataset, str(real_data), network.facts.face_size)
-    found = measuring.measured_scores(network, tables, opinions, network.facts.temperature)
+    opinions = measuring.load_opinions(dataset, str(real_data), network.metadata.face_size)
+    found = measuring.measured_scores(network, tables, opinions, network.metadata.temperature)
     for part in ("validation", "test", "test_flip", "test_without_copies"):
         for name in NUMBERS:
             assert found[part][name] == pytest.approx(record[part][name], abs=0.001), (part, name)

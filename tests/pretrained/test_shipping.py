@@ -40,21 +40,21 @@ def shipped(finished, tmp_path_factory):
 
 
 def test_the_network_keeps_its_weights_and_gets_the_temperature_of_validation(finished, shipped):
-    before, after = models.load(finished / run.MODEL), models.load(shipped[0])
+    before, after = models.load_model(finished / run.MODEL), models.load_model(shipped[0])
     for ours, theirs in zip(after.weights, before.weights, strict=True):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
-    validation = datasets.get(FACES).select("validation")
+    validation = datasets.load(FACES).select("validation")
     wanted = calibration.fit_temperature(evaluation.logits(after, validation.images), validation.targets)
-    assert after.facts.temperature == pytest.approx(wanted) != 1
-    assert after.facts.label_set == before.facts.label_set and after.facts.face_size == 48
+    assert after.metadata.temperature == pytest.approx(wanted) != 1
+    assert after.metadata.label_set == before.metadata.label_set and after.metadata.face_size == 48
 
 
 def test_the_record_has_the_scores_of_the_calibrated_network(shipped):
     path, record, _ = shipped
-    network, tables = models.load(path), datasets.get(FACES)
+    network, tables = models.load_model(path), datasets.load(FACES)
     for split in ("validation", "test"):
         faces = tables.select(split)
-        probabilities = softmax(evaluation.logits(network, faces.images) / network.facts.temperature)
+        probabilities = softmax(evaluation.logits(network, faces.images) / network.metadata.temperature)
         right = probabilities.argmax(1) == faces.labels
         assert record[split]["accuracy"] == pytest.approx(right.mean()) and record[split]["faces"] == len(faces)
         likelihood = -np.log(probabilities[np.arange(len(faces)), faces.labels]).mean()
@@ -72,14 +72,14 @@ def test_the_record_has_the_scores_of_the_calibrated_network(shipped):
 
 def test_the_record_says_what_the_data_and_the_network_were(finished, shipped):
     path, record, _ = shipped
-    table = datasets.get(FACES)
+    table = datasets.load(FACES)
     assert record["data"]["digest"] == {s: table.select(s).digest() for s in ("train", "validation", "test")}
     assert [(c["of"], c["in"]) for c in record["data"]["copies"]] == [
         ("validation", "train"), ("test", "train"), ("test", "validation"),
     ]  # fmt: skip
     assert all(c["ids"] == c["exact"] == 0 for c in record["data"]["copies"])
     assert record["file"]["bytes"] == path.stat().st_size
-    network = models.load(path)
+    network = models.load_model(path)
     assert record["network"]["parameters"] == sum(int(np.prod(w.shape)) for w in network.trainable_weights)
     assert record["network"]["milliseconds"] > 0 and record["network"]["input"] == [40, 40, 1]
     assert record["training"]["best_epoch"] == json.loads((finished / run.METRICS).read_text())["best_epoch"]
@@ -143,13 +143,13 @@ def test_a_dataset_with_votes_is_scored_against_the_taggers_too(tmp_path):
     config = RunConfig(name="votes", dataset=faces, model=CONFIG.model, crop=40, objective=taught)
     atomic.write_json(folder / run.CONFIG, config.to_json())
     atomic.write_json(folder / run.METRICS, {"seconds": 90.0, "best_epoch": 1})
-    facts = models.Facts(FERPLUS, 48, "features", config.model, config.dataset)
-    models.save(models.build(config.model, 8, (40, 40, 1)), folder / run.MODEL, facts)
+    facts = models.ModelMetadata(FERPLUS, 48, "features", config.model, config.dataset)
+    models.save_model(models.get(config.model, 8, (40, 40, 1)), folder / run.MODEL, facts)
     path, numbers, card = shipping.ship(folder, "votes", out=tmp_path / "out")
     record = json.loads(numbers.read_text())
-    faces = datasets.get("synthetic_ferplus(faces=160, evaluation='cross_entropy')").select("test")
-    network = models.load(path)
-    logits = evaluation.logits(network, faces.images) / network.facts.temperature
+    faces = datasets.load("synthetic_ferplus(faces=160, evaluation='cross_entropy')").select("test")
+    network = models.load_model(path)
+    logits = evaluation.logits(network, faces.images) / network.metadata.temperature
     assert record["distribution"] == evaluation.distribution_scores(logits, faces)
     assert record["distribution"]["faces"] == len(faces) > record["test"]["faces"]
     text = card.read_text()

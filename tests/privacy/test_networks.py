@@ -32,18 +32,18 @@ def dense(side, hidden=64, classes=7):
 def overfitted(tmp_path_factory):
     """Return the file of a network that was trained on the drawn faces until it knew them all."""
     keras.utils.set_random_seed(0)
-    table, network = datasets.get(DATASET).select("train"), dense(48)
+    table, network = datasets.load(DATASET).select("train"), dense(48)
     network.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
     network.fit(table.images.astype(np.float32), table.targets, batch_size=32, epochs=40, verbose=0)
     path = tmp_path_factory.mktemp("overfitted") / "net.keras"
-    models.save(network, path, models.Facts(table.label_set, 48, dataset=DATASET))
+    models.save_model(network, path, models.ModelMetadata(table.label_set, 48, dataset=DATASET))
     return path
 
 
 def test_an_untrained_network_gives_nothing_away():
     keras.utils.set_random_seed(1)
     network, rng = dense(8), np.random.default_rng(1)
-    network.facts = models.Facts(LABEL_SETS["fer2013"], 8)
+    network.metadata = models.ModelMetadata(LABEL_SETS["fer2013"], 8)
     images = rng.integers(0, 256, (20_000, 8, 8, 1), np.uint8)
     rows, labels = np.arange(20_000), rng.integers(0, 7, 20_000)
     told = answers(network, AuditedFaces(images, labels, rows < 10_000, rows.astype(str)))
@@ -80,12 +80,12 @@ def test_a_network_that_knows_its_faces_by_heart_is_found_out(overfitted, tmp_pa
 
 
 def test_members_are_scored_as_they_are_with_the_labels_they_were_taught(tmp_path):
-    models.save(dense(48, 1), tmp_path / "model.keras", models.Facts(LABEL_SETS["fer2013"], 48))
+    models.save_model(dense(48, 1), tmp_path / "model.keras", models.ModelMetadata(LABEL_SETS["fer2013"], 48))
     config = RunConfig(name="noisy", dataset=DATASET, label_noise=0.3, limit=50, augment=("strong",), seed=2)
     (tmp_path / "config.json").write_text(json.dumps(config.to_json()))
     found = subject.load_subject(str(tmp_path / "model.keras"), None, None)
     tables = subject.tables_of(found)
-    clean = datasets.get(DATASET)
+    clean = datasets.load(DATASET)
     for table in (tables.members, tables.test):
         rows = np.isin(clean.ids, table.ids)
         assert len(table) == 50 and (clean.labels[rows] != table.labels).sum() == 15
@@ -100,11 +100,11 @@ def test_members_are_scored_as_they_are_with_the_labels_they_were_taught(tmp_pat
 def test_members_are_chosen_and_labelled_by_the_rule_of_the_test_faces():
     voted = "synthetic_ferplus(faces=300, mode='cross_entropy', temperature=0.5)"
     network = dense(48, 1, classes=8)
-    network.facts = models.Facts(LABEL_SETS["ferplus"], 48)
+    network.metadata = models.ModelMetadata(LABEL_SETS["ferplus"], 48)
     config = RunConfig(name="a", dataset=voted, limit=100)
     tables = subject.tables_of(subject.Subject("a", network, config, True))
     assert set(tables.members.ids) < set(tables.train.ids) and len(tables.train) == 100
-    majority = datasets.get("synthetic_ferplus(faces=300)")
+    majority = datasets.load("synthetic_ferplus(faces=300)")
     rows = np.isin(majority.ids, tables.members.ids)
     assert rows.sum() == len(tables.members) and np.array_equal(majority.targets[rows], tables.members.targets)
     # A test of distributions keeps what training keeps.

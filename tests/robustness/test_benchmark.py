@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_tf import datasets
+from fer_tf.datasets import synthetic
 from fer_tf.errors import UserError
 from fer_tf.labels import FER2013, FERPLUS
-from fer_tf.models import Facts
+from fer_tf.models import ModelMetadata
 from fer_tf.robustness import SEVERITIES, audit, benchmark, corrupted, drift, reference, report, results
 from fer_tf.robustness.__main__ import main
 from fer_tf.robustness.audit import Plan
@@ -25,18 +25,18 @@ class ByBrightness:
 
     def __init__(self, label_set=FER2013, side=44, face=48, channels=1):
         self.input_shape, self.name = (None, side, side, channels), "hand"
-        self.facts, self.seen = Facts(label_set, face), []
+        self.metadata, self.seen = ModelMetadata(label_set, face), []
 
     def predict_on_batch(self, images):
         self.seen.append(images.shape)
-        classes = len(self.facts.label_set)
+        classes = len(self.metadata.label_set)
         place = images.mean(axis=(1, 2, 3)) / 255 * (classes - 1)
         return -((place[:, None] - np.arange(classes)) ** 2).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def table():
-    return datasets.load_synthetic(faces=60).select("test")
+    return synthetic.load(faces=60).select("test")
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def asked(monkeypatch):
     """Networks by name, in place of files."""
     known = {"hand": Subject("hand", ByBrightness()), "wide": Subject("wide", ByBrightness(FERPLUS, 32, 40, 3))}
     monkeypatch.setattr(audit.subjects, "load", lambda name, view="center": known[str(name)])
-    monkeypatch.setattr(audit.pretrained, "path_of", lambda name: Path(str(name)))
+    monkeypatch.setattr(audit.models, "weights_path", lambda name: Path(str(name)))
     monkeypatch.setattr(reference, "NETWORK", "wide")
     return known
 
@@ -75,7 +75,7 @@ def test_networks_of_other_sizes_and_classes_see_the_same_faces(table):
     assert len(faces.table) == len(table) and [t.shape[1] for t in faces.targets] == [7, 8]
     wide.logits(faces.table.images)
     assert wide.network.seen[-1][1:] == (32, 32, 3)
-    eight = datasets.load_synthetic(faces=60, label_set="ferplus")
+    eight = synthetic.load(faces=60, label_set="ferplus")
     contempt = (eight.labels == 7).sum()
     assert contempt and len(benchmark.comparable(eight, [wide, hand]).table) == len(eight) - contempt
 

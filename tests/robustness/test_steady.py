@@ -4,16 +4,17 @@ import keras
 import numpy as np
 import pytest
 
-from fer_tf import datasets, models
+from fer_tf import models
+from fer_tf.datasets import synthetic
 from fer_tf.errors import UserError
 from fer_tf.labels import FERPLUS
-from fer_tf.models import Facts
+from fer_tf.models import ModelMetadata
 from fer_tf.robustness.steady import _crops, main, steadied
 
 
 @pytest.fixture(scope="module")
 def table():
-    return datasets.load_synthetic(faces=120)
+    return synthetic.load(faces=120)
 
 
 def test_crops_are_windows_of_faces_some_mirrored(table):
@@ -26,8 +27,8 @@ def test_crops_are_windows_of_faces_some_mirrored(table):
 
 
 def test_statistics_are_those_of_the_copys_own_maps(table):
-    network = models.build("resnet10(width=0.0625)", num_classes=7, image_shape=(44, 44, 1))
-    network.facts = Facts(table.label_set, 48, temperature=3.0)
+    network = models.get("resnet10(width=0.0625)", num_classes=7, input_shape=(44, 44, 1))
+    network.metadata = ModelMetadata(table.label_set, 48, temperature=3.0)
     copy = steadied(network, table.select("train"), table.select("validation"), side=1, filters=True)
     stem = keras.Model(copy.inputs, copy.get_layer("stem_conv").output)
     batches = list(_crops(table.select("train"), (44, 44, 1), 48, seed=0))
@@ -35,30 +36,30 @@ def test_statistics_are_those_of_the_copys_own_maps(table):
     norm = copy.get_layer("stem_norm")
     np.testing.assert_allclose(norm.moving_mean, maps.mean(axis=(0, 1, 2)), atol=1e-4)
     np.testing.assert_allclose(norm.moving_variance, maps.var(axis=(0, 1, 2)), rtol=1e-3, atol=1e-6)
-    assert copy.facts.temperature != 3.0 and copy.facts.label_set == table.label_set
+    assert copy.metadata.temperature != 3.0 and copy.metadata.label_set == table.label_set
 
 
 def test_other_faces_are_refused(table):
-    network = models.build("resnet10(width=0.0625)", num_classes=8, image_shape=(44, 44, 1))
-    network.facts = Facts(FERPLUS, 48)
+    network = models.get("resnet10(width=0.0625)", num_classes=8, input_shape=(44, 44, 1))
+    network.metadata = ModelMetadata(FERPLUS, 48)
     with pytest.raises(UserError, match="The network tells neutral, happiness"):
         steadied(network, table, table.select("validation"))
-    colour = models.build("resnet10(width=0.0625)", num_classes=7, image_shape=(44, 44, 3))
-    colour.facts = Facts(table.label_set, 48)
+    colour = models.get("resnet10(width=0.0625)", num_classes=7, input_shape=(44, 44, 3))
+    colour.metadata = ModelMetadata(table.label_set, 48)
     with pytest.raises(UserError, match="have 1 channels, the network takes 3"):
         steadied(colour, table, table.select("validation"))
 
 
 def test_views_come_before_the_same_weights(table):
-    network = models.build("resnet10(width=0.0625)", num_classes=7, image_shape=(44, 44, 1))
-    network.facts = Facts(table.label_set, 48)
+    network = models.get("resnet10(width=0.0625)", num_classes=7, input_shape=(44, 44, 1))
+    network.metadata = ModelMetadata(table.label_set, 48)
     validation = table.select("validation")
     copy = steadied(network, table.select("train"), validation)
     images = validation.images.astype(np.float32)
     crops = [images[:, :44, :44], images[:, :44, 4:, :][:, :, ::-1], images[:, 4:, :44][:, :, ::-1], images[:, 4:, 4:]]
     wanted = np.mean([network.predict_on_batch(c) for c in crops], axis=0)
     np.testing.assert_allclose(copy.predict_on_batch(images), wanted, atol=1e-4)
-    assert copy.facts.temperature != 1
+    assert copy.metadata.temperature != 1
 
 
 def test_a_command_that_would_change_nothing(capsys, tmp_path):

@@ -26,7 +26,7 @@ def network(channels=1, seed=3):
         if isinstance(layer, keras.layers.BatchNormalization):
             rng = np.random.default_rng(seed)
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
-    made.facts = models.Facts(MOODS, 32, temperature=1.3)
+    made.metadata = models.ModelMetadata(MOODS, 32, temperature=1.3)
     return made
 
 

@@ -321,7 +321,7 @@ def test_the_shipped_network_s_answers_are_those_of_predict(tmp_path):
     from fer_tf import datasets
     from fer_tf.inference.classifier import ExpressionClassifier
 
-    table = datasets.get("synthetic(faces=70)")
+    table = datasets.load("synthetic(faces=70)")
     for name, image in zip(table.ids, table.images, strict=True):
         drawn.save(tmp_path / "faces" / "a" / f"{name}.png", image[..., 0])
     options = ShardOptions(size=48, faces="whole", model="default", shard_images=66)
@@ -336,6 +336,6 @@ def test_the_shipped_network_s_answers_are_those_of_predict(tmp_path):
     # The head on the features gives the distribution back.
     classifier = ExpressionClassifier("default")
     kernel, bias = (np.asarray(w) for w in classifier.network.get_layer("logits").get_weights())
-    logits = (columns["features"] @ kernel + bias) / classifier.facts.temperature
+    logits = (columns["features"] @ kernel + bias) / classifier.metadata.temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), columns["probabilities"], atol=1e-5)

@@ -117,8 +117,8 @@ def test_opinions_are_computed_once_for_a_network(tmp_path, monkeypatch):
         import keras
 
         keras.utils.set_random_seed(seed)
-        network = models.build(config.model, 8, (48, 48, 1))
-        models.save(network, tmp_path / "model.keras", models.Facts(table.label_set, 48))
+        network = models.get(config.model, 8, (48, 48, 1))
+        models.save_model(network, tmp_path / "model.keras", models.ModelMetadata(table.label_set, 48))
 
     write(1)
     result = Result(config, tmp_path, {})
@@ -138,7 +138,7 @@ def test_real_faces_are_the_same_for_all_targets(real_data):
     sizes, scored = {}, set()
     for name, target in ldl_study.TARGETS.items():
         text = ", ".join(f"{k}={v!r}" for k, v in target.options.items())
-        table = datasets.get(f"ferplus({text})", real_data)
+        table = datasets.load(f"ferplus({text})", real_data)
         sizes[name] = len(table.select("train"))
         scored.add((digest(table.select("validation")), digest(table.select("test"))))
     assert len(scored) == 1 and sizes["fer2013 label"] == sizes["cross-entropy"] > sizes["majority"]

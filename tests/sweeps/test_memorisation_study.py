@@ -127,7 +127,7 @@ def test_repeated_wrong_labels_give_members_away():
 def test_savings_are_of_macs_at_the_same_size_of_face():
     small, large = "vgg(filters=(4, 8), depth=1, head=(8,))", "vgg(filters=(8, 16), depth=1, head=(8,))"
     found = memorisation_page.sizes_table([small], [large], (16, 16, 1), 3).set_index("network")
-    sizes = {text: measure(models.build(text, 3, (16, 16, 1))) for text in (small, large)}
+    sizes = {text: measure(models.get(text, 3, (16, 16, 1))) for text in (small, large)}
     assert found.loc[large, "macs"] == sizes[large].macs and found.loc[large, "parameters"] == sizes[large].parameters
     saved = found["MACs that vgg saves, %"]
     assert saved[large] == pytest.approx(100 * (1 - sizes[small].macs / sizes[large].macs)) and np.isnan(saved[small])

@@ -155,7 +155,7 @@ def test_killed_at_random_points_it_ends_as_if_never_killed(tmp_path):
     whole, killed = (pd.read_csv(tmp_path / name / "results.csv").drop(columns=TIMES) for name in ("whole", "killed"))
     pd.testing.assert_frame_equal(whole, killed, check_exact=True)
     for folder in whole["folder"]:
-        ours, theirs = (models.load(tmp_path / n / "runs" / folder / run.MODEL) for n in ("whole", "killed"))
+        ours, theirs = (models.load_model(tmp_path / n / "runs" / folder / run.MODEL) for n in ("whole", "killed"))
         for a, b in zip(ours.weights, theirs.weights, strict=True):
             np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
         assert {p.name for p in (runs / folder).iterdir()} == {

@@ -54,7 +54,7 @@ def two_devices():
 def execute(config, folder, devices):
     run.execute(config, folder, lambda _: TABLES, devices=devices)
     history = pd.read_csv(folder / callbacks.HISTORY).drop(columns=["seconds", "images_per_second"])
-    return history.to_numpy(), models.load(folder / run.MODEL)
+    return history.to_numpy(), models.load_model(folder / run.MODEL)
 
 
 def same(one, two):

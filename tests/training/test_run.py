@@ -57,7 +57,7 @@ def interrupt_after(epochs, monkeypatch):
 
 def outcome(folder):
     """Everything of a run that must not depend on interruptions."""
-    network = models.load(folder / run.MODEL)
+    network = models.load_model(folder / run.MODEL)
     history = pd.read_csv(folder / callbacks.HISTORY).drop(columns=["seconds", "images_per_second"])
     with np.load(folder / run.PREDICTIONS) as file:
         return [np.asarray(v) for v in network.weights], history, file["logits"]
@@ -93,7 +93,7 @@ def test_the_epoch_is_chosen_on_validation_and_the_model_is_that_epochs(finished
     assert metrics["best_epoch"] == 1 + history["val_accuracy"].argmax()
     assert metrics["val_accuracy"] == history["val_accuracy"].max()
     validation = TABLES["validation"]
-    logits = run.evaluation.logits(models.load(folder / "model.keras"), validation.images, crop=12)
+    logits = run.evaluation.logits(models.load_model(folder / "model.keras"), validation.images, crop=12)
     assert (logits.argmax(1) == validation.labels).mean() == pytest.approx(metrics["val_accuracy"])
 
 
@@ -103,7 +103,7 @@ def test_the_last_epoch_is_kept_where_the_configuration_says_so(tmp_path):
     metrics = execute(replace(CONFIG, keep="last"), tmp_path, {**TABLES, "validation": validation})
     history = pd.read_csv(tmp_path / "history.csv")["val_accuracy"]
     assert metrics["best_epoch"] == CONFIG.epochs and metrics["val_accuracy"] == history.iloc[-1] < history.max()
-    logits = run.evaluation.logits(models.load(tmp_path / "model.keras"), validation.images, crop=12)
+    logits = run.evaluation.logits(models.load_model(tmp_path / "model.keras"), validation.images, crop=12)
     assert (logits.argmax(1) == validation.labels).mean() == pytest.approx(metrics["val_accuracy"])
 
 
@@ -117,12 +117,12 @@ def test_it_learns_and_scores_test(finished):
 
 
 def test_the_saved_network_has_no_optimizer_and_gives_logits(finished):
-    network = models.load(finished[0] / "model.keras")
+    network = models.load_model(finished[0] / "model.keras")
     assert not network.compiled and network.output_shape == (None, 2)
 
 
 def test_the_saved_network_says_how_to_use_it(finished):
-    facts = models.facts_of(models.load(finished[0] / run.MODEL))
+    facts = models.metadata_of(models.load_model(finished[0] / run.MODEL))
     assert facts.label_set == LabelSet("sides", ("upper", "lower"))
     assert (facts.face_size, facts.gradcam_layer, facts.temperature) == (16, "features", 1.0)
     assert (facts.model, facts.dataset) == (CONFIG.model, CONFIG.dataset)
@@ -173,13 +173,13 @@ def test_after_a_kill_the_model_is_of_the_epoch_that_the_checkpoint_names(tmp_pa
         rising = iter([0.5, 0.6])
         execute(config, tmp_path)
     assert {p.name for p in tmp_path.glob("*.keras")} == {"model-1.keras", "model-2.keras"}
-    first = [np.asarray(v) for v in models.load(tmp_path / "model-1.keras").weights]
+    first = [np.asarray(v) for v in models.load_model(tmp_path / "model-1.keras").weights]
     with monkeypatch.context() as patch:
         falling = iter([0.4, 0.3, 0.2, 0.1])
         patch.setattr(callbacks.evaluation, "scores", lambda *_: {"accuracy": next(falling), "nll": 1.0})
         metrics = execute(config, tmp_path)
     assert metrics["best_epoch"] == 1 and metrics["val_accuracy"] == 0.5
-    for ours, theirs in zip(first, models.load(tmp_path / "model.keras").weights, strict=True):
+    for ours, theirs in zip(first, models.load_model(tmp_path / "model.keras").weights, strict=True):
         np.testing.assert_array_equal(ours, np.asarray(theirs))
 
 
@@ -305,7 +305,9 @@ def test_a_run_begins_where_another_ended(finished, tmp_path):
     config = replace(CONFIG, start=start, epochs=1, learning_rate=1e-9, dropout=0.0, augment=())
     metrics = execute(config, tmp_path / "on")
     assert metrics["val_accuracy"] == pytest.approx(finished[1]["val_accuracy"], abs=0.11)
-    ours, theirs = (models.load(p).get_layer("logits").get_weights()[0] for p in (tmp_path / "on" / run.MODEL, start))
+    ours, theirs = (
+        models.load_model(p).get_layer("logits").get_weights()[0] for p in (tmp_path / "on" / run.MODEL, start)
+    )
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
     with pytest.raises(UserError, match=r"No model file at .*nowhere\.keras"):
         execute(replace(config, start="nowhere.keras"), tmp_path / "off")

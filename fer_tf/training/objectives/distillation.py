@@ -9,8 +9,7 @@ from keras import ops
 from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
-from fer_tf.models import facts_of, logits_of
-from fer_tf.training import compute
+from fer_tf.models import logits_of, metadata_of
 from fer_tf.training.objectives.base import Objective, check_share
 
 
@@ -67,12 +66,6 @@ class Distillation(Objective):
         # In a function, since Keras would train and store every network that it finds among the attributes.
         self._teachers = lambda: loaded
 
-    def speed_up(self, precision: str) -> None:
-        """Let the network and its teachers compute in ``precision``; see ``fer_tf.training.compute``."""
-        super().speed_up(precision)
-        for teacher in self._teachers():
-            compute.speed_up(teacher, precision)
-
     def call(self, images: Any, training: bool = False) -> dict[str, Any]:
         """Return the network's outputs, and the teachers' distribution (B, C) as ``teachers``."""
         outputs = super().call(images, training=training)
@@ -90,8 +83,8 @@ class Distillation(Objective):
 
 def _teacher(path: str, network: keras.Model, table: FaceTable) -> keras.Model:
     """Load a teacher, or say why it cannot teach."""
-    teacher = models.load(path)
-    classes = facts_of(teacher).label_set.classes
+    teacher = models.load_model(path)
+    classes = metadata_of(teacher).label_set.classes
     if classes != table.label_set.classes:
         names = [", ".join(c) for c in (classes, table.label_set.classes)]
         raise UserError(f"{path} cannot teach: its classes are {names[0]}; expected {names[1]}.")

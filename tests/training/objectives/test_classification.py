@@ -21,8 +21,8 @@ def table(labels=(0, 0, 0, 0, 1, 1)):
 
 
 def objective(text, loss="cross_entropy", penalty=None):
-    network = models.build(
-        "vgg(filters=(2,), depth=1, head='gap')", num_classes=3, image_shape=(16, 16, 1), kernel_regularizer=penalty
+    network = models.get(
+        "vgg(filters=(2,), depth=1, head='gap')", num_classes=3, input_shape=(16, 16, 1), kernel_regularizer=penalty
     )
     made = objectives.build(text, network, table())
     made.compile("sgd", losses.get(loss))

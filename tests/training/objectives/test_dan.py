@@ -24,7 +24,7 @@ def table(n=6):
 
 def network(heads=4):
     text = f"dan(width=0.03, depth=1, stem='strided', heads={heads})"
-    return models.build(text, num_classes=3, image_shape=(32, 32, 1))
+    return models.get(text, num_classes=3, input_shape=(32, 32, 1))
 
 
 def objective(text="dan"):
@@ -104,7 +104,7 @@ def test_the_centres_are_trained_and_are_not_the_networks():
 
 def test_the_start_of_the_heads():
     keras.utils.set_random_seed(0)
-    made = models.build("dan(width=0.5, depth=1)", num_classes=7, image_shape=(32, 32, 1))
+    made = models.get("dan(width=0.5, depth=1)", num_classes=7, input_shape=(32, 32, 1))
     kernel = np.asarray(made.get_layer("head1_square_conv").kernel)
     assert kernel.std() == pytest.approx(math.sqrt(2 / (9 * 256)), rel=0.02)  # fan-out
     assert np.asarray(made.get_layer("head2_excite").kernel).std() == pytest.approx(0.001, rel=0.05)

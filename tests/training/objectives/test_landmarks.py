@@ -31,7 +31,7 @@ def table(points=5, side=32):
 
 def network(points=5, side=24):
     text = f"landmark_scn(width=0.03, depth=1, stem='strided', points={points}, dropout=0.0)"
-    return models.build(text, num_classes=3, image_shape=(side, side, 1))
+    return models.get(text, num_classes=3, input_shape=(side, side, 1))
 
 
 def objective(text="landmarks", faces=None, **sizes):
@@ -77,7 +77,7 @@ def test_the_network_begins_at_the_mean_shape_of_the_central_crop(tmp_path):
     given = made.network(np.zeros((2, 24, 24, 1), "float32"))
     assert given["landmarks"].shape == (2, 5, 2) and given["logits"].shape == (2, 3)
     made.network.save(tmp_path / "m.keras")
-    again = models.load(tmp_path / "m.keras")
+    again = models.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(numbers(again.get_layer("landmarks").mean_shape), numbers(layer.mean_shape))
 
 
@@ -109,6 +109,6 @@ def test_mistakes(text, faces, message):
 
 
 def test_a_network_without_landmarks():
-    made = models.build("scn(width=0.03, depth=1, stem='strided')", num_classes=3, image_shape=(24, 24, 1))
+    made = models.get("scn(width=0.03, depth=1, stem='strided')", num_classes=3, input_shape=(24, 24, 1))
     with pytest.raises(UserError, match="'landmarks' needs a network with output 'landmarks', such as landmark_scn"):
         objectives.build("landmarks", made, table())

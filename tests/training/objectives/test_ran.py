@@ -24,7 +24,7 @@ def table(n=6):
 
 def network(options="", size=32):
     text = f"ran(width=0.03, depth=1, stem='strided', region_size=16{options})"
-    return models.build(text, num_classes=3, image_shape=(size, size, 1))
+    return models.get(text, num_classes=3, input_shape=(size, size, 1))
 
 
 def objective(text="ran", options=""):
@@ -118,7 +118,7 @@ def test_logits_depend_on_the_layer_that_heat_maps_read():
 def test_mistakes_in_the_network(options, message):
     text = "ran(region_size=16" + options + ")"
     with pytest.raises(UserError, match=message):
-        models.build(text, num_classes=3, image_shape=(32, 32, 1))
+        models.get(text, num_classes=3, input_shape=(32, 32, 1))
 
 
 def test_a_margin_below_0():
