@@ -11,7 +11,7 @@ OpenCV) a photograph at a time: the same job, its faces aligned and written by O
 left out for all. Figures are medians of the rounds, ratios medians of the rounds' ratios. Thresholds: (a) 25 images a
 second and ahead of (c)'s same job; growth of resident memory, its largest value during the job, below 100 MB. Exit code
 1 when one is missed, or when the other package is not installed and nothing can be said. Figures:
-experiments/README.md.
+experiments/results/bench_faces.md.
 """
 
 import argparse

@@ -12,7 +12,7 @@ of the rounds' ratios theirs ÷ ours: by the clock, and by the processor time th
 what is waited for; fer keeps one core busy, ours all of them, so that the second is smaller. Thresholds, by the clock:
 a photograph of 640 pixels in at most half of fer's time, 64 faces at 3 times its speed, videos at 5 times. Exit code 1
 when one is missed. fer's Video asks a window for keys at every frame; there is none, so that is left out. Figures:
-experiments/README.md.
+experiments/results/bench_predict.md.
 """
 
 import argparse

@@ -12,7 +12,8 @@ methods' resolution, and one that is hottest in the middle of every face. "gain"
 the random maps on the same faces, in hundredths of probability, with its standard error; "hot" is how much of a face is
 hotter than half of its hottest pixel.
 
-Writes faces.csv (a row a face and method), explain.csv (the table) and explain.png. Figures: experiments/README.md.
+Writes faces.csv (a row a face and method), explain.csv (the table) and explain.png.
+Figures: experiments/results/explain.md.
 """
 
 import argparse
@@ -60,7 +61,7 @@ def draw_faces(options: argparse.Namespace, classifier: "ExpressionClassifier") 
 
     if options.faces < 2:
         raise UserError(f"--faces {options.faces} gives no table. Expected at least 2.")
-    test = converted(datasets.load(options.dataset, options.data).select("test"), classifier.label_set)
+    test = converted(datasets.get(options.dataset, options.data).select("test"), classifier.label_set)
     count = min(options.faces, len(test))
     return test.take(np.sort(np.random.default_rng(options.seed).choice(len(test), count, replace=False)))
 

@@ -5,7 +5,7 @@
 
 First both members are trained (WuJie's networks and crop of 44, at --width of their channels). Then the fusion of the
 two trained ones is trained for --fusion-epochs: once with the members frozen, once fine-tuned at a hundredth of the
-rate. Its dense layer starts as the mean of the members. Figures: experiments/README.md.
+rate. Its dense layer starts as the mean of the members. Figures: experiments/results/fusion.md.
 """
 
 import argparse

@@ -16,7 +16,7 @@ validation and test keep theirs. Every run goes to its end, and no epoch is chos
   parameters, MACs     and what the networks save against --baselines, all at full width
 
 Writes results.csv, robustness.csv (a row a run), sizes.csv, report.html, figures/ and winner.keras; each run's folder
-has all four audits in examined.json. Figures: experiments/README.md.
+has all four audits in examined.json. Figures: experiments/results/ghostface_robustness.md.
 """
 
 import argparse

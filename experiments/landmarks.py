@@ -6,7 +6,7 @@
 
 The landmark-driven Self-Cure network with its three heads, trained with the landmark loss, with its coefficient at a
 tenth, and without it (systems of RainbowRui and arXiv 2002.10392). Faces whose landmarks are not found take part
-without them. Figures: experiments/README.md.
+without them. Figures: experiments/results/landmarks.md.
 """
 
 import argparse

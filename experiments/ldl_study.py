@@ -15,7 +15,7 @@ cross-entropy mode keeps. Copies of later splits are left out of training (--lea
 arXiv 1608.01041 with the full VGG13: majority 83.852, multi-target 83.966, probability 84.986, cross-entropy 84.716.
 
 Writes results.csv, ldl.csv (mean and standard deviation over seeds, gain over majority beside the pooled deviation),
-report.html, figures/ and winner.keras. Measured figures: experiments/README.md.
+report.html, figures/ and winner.keras. Measured figures: experiments/results/ldl_study.md.
 """
 
 import argparse

@@ -16,7 +16,7 @@ The original study changed the last layer of EfficientNets for LFW-FER: 86.6 to 
 masked, 71.5 to 76.9 on cut ones. It trained a network for each part, that for masked faces on cut ones, and chose
 epochs on test; the rows to compare are clean on plain, cut on masked, and cut on cut. Its faces are others than these.
 
-Writes results.csv, masked.csv, report.html, figures/ and winner.keras. Figures: experiments/README.md.
+Writes results.csv, masked.csv, report.html, figures/ and winner.keras. Figures: experiments/results/masked_transfer.md.
 """
 
 import argparse

@@ -6,7 +6,7 @@
 
 Valence and arousal come with AffectNet. Other faces get made-up ones, the place of their label or the mean place of
 their votes on the circumplex: they show that the path works and say nothing about what people feel. Networks that can
-predict them: efficientnet_b0, efficientnet_b2, resnet10, resnet18. Figures: experiments/README.md.
+predict them: efficientnet_b0, efficientnet_b2, resnet10, resnet18. Figures: experiments/results/multitask.md.
 """
 
 import argparse

@@ -8,7 +8,8 @@ test keep theirs. The same trunk is trained plain (cross-entropy), as SCN withou
 (arXiv 2002.10392). Relabel precision is the share of the relabelled faces whose new label is the one before the noise;
 where the noise left a face alone, its own label counts as right.
 
-Writes results.csv, noise.csv (mean and standard error over the seeds), report.html. Figures: experiments/README.md.
+Writes results.csv, noise.csv (mean and standard error over the seeds), report.html.
+Figures: experiments/results/noisy_labels.md.
 """
 
 import argparse

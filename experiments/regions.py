@@ -7,7 +7,7 @@ RAN (arXiv 1905.04075) and a plain network of the same trunk are trained alike, 
 are and as fer_tf.robustness covers them at severity 3: a gray band over the eyes, one over the mouth, and a rectangle
 over a drawn fifth of the picture (the same for every network).
 
-Writes results.csv, occlusion.csv, report.html. Figures: experiments/README.md.
+Writes results.csv, occlusion.csv, report.html. Figures: experiments/results/regions.md.
 """
 
 import argparse

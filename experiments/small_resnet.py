@@ -11,7 +11,7 @@ Fine-tune a network that was trained on other labels, and learn from larger ones
   python experiments/small_resnet.py --dataset fer2013 --data DIR --start FERPLUS.keras --learning-rate 0.005
   python experiments/small_resnet.py --dataset fer2013 --data DIR --teacher A.keras,B.keras --averaging "ema()"
 
-Writes results.csv, report.html and winner.keras into --out. experiments/README.md has measured figures.
+Writes results.csv, report.html and winner.keras into --out. experiments/results/small_resnet.md has measured figures.
 """
 
 import argparse

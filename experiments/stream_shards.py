@@ -118,7 +118,7 @@ def measure(out: Path, steps: int, limit: float) -> int:
     print(f"shards    {size / 1e9:6.2f} GB in {len(list(out.glob('*.tfrecord')))} files")
     _report("imports", 0, 0, 0)
     start, busy = time.perf_counter(), time.process_time()
-    table = datasets.load("shards", out)
+    table = datasets.get("shards", out)
     _report("opened", len(table), time.perf_counter() - start, time.process_time() - busy)
     source = BatchSource(table, BATCH, seed=0, drop_remainder=False)
     start, busy = time.perf_counter(), time.process_time()

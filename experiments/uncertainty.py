@@ -14,7 +14,7 @@ answers when only the surest faces are answered for; AURC is the area below it, 
 save. Networks that are calibrated on the faces that chose their epoch look a little better there than on test.
 
 Writes calibration.csv, sets.csv, rejection.csv, faces.csv (a row a test face), figures/ and report.html.
-Figures: experiments/README.md.
+Figures: experiments/results/uncertainty.md.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def read(options: argparse.Namespace, network: "keras.Model") -> dict[str, "Face
     from fer_tf.models import metadata_of
 
     name = options.dataset or (f"synthetic(faces={QUICK_FACES})" if options.quick else "synthetic")
-    table = with_votes(datasets.load(name, options.data), options.data)
+    table = with_votes(datasets.get(name, options.data), options.data)
     tables = {}
     for split in ("validation", "test"):
         part = converted(table.select(split), metadata_of(network).label_set)
@@ -96,7 +96,7 @@ def with_votes(table: "FaceTable", data: str | None) -> "FaceTable":
     if table.votes is not None or table.label_set.name != "fer2013" or data is None:
         return table
     try:
-        voted = datasets.load("ferplus(evaluation='cross_entropy', mode='cross_entropy')", data)
+        voted = datasets.get("ferplus(evaluation='cross_entropy', mode='cross_entropy')", data)
     except DataError:
         return table
     row_of = {name: row for row, name in enumerate(voted.ids.tolist())}

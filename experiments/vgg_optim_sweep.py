@@ -11,7 +11,7 @@ Every optimiser runs at a constant rate, and SGD with Nesterov momentum with eve
 plateau schedule for every optimiser, as in the study's figure. Runs choose their epoch on validation and score test
 once. Stop it at any moment and start it again: finished runs are kept, the interrupted one continues.
 
-Writes results.csv, report.html and winner.keras into --out. experiments/README.md has measured figures.
+Writes results.csv, report.html and winner.keras into --out. Figures: experiments/results/vgg_optim_sweep.md.
 """
 
 import argparse

@@ -8,7 +8,7 @@ trained from scratch for its own objective (SCN, DAN and RAN with their losses).
 latency (batch 1, compiled, on the threads that TensorFlow was given) are of what was trained.
 
 Writes results.csv, zoo.csv, report.html with accuracy over latency, and winner.keras into --out. Figures:
-experiments/README.md.
+experiments/results/zoo.md.
 """
 
 import argparse

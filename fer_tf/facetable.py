@@ -133,6 +133,21 @@ class FaceTable:
         return self.targets.argmax(axis=1)
 
     @property
+    def train(self) -> "FaceTable":
+        """The training faces."""
+        return self.select("train")
+
+    @property
+    def validation(self) -> "FaceTable":
+        """The validation faces (PublicTest of FER2013)."""
+        return self.select("validation")
+
+    @property
+    def test(self) -> "FaceTable":
+        """The test faces (PrivateTest of FER2013)."""
+        return self.select("test")
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of the images in memory."""
         if self.images is None:

@@ -2,8 +2,10 @@
 
 import doctest
 import importlib
+import importlib.util
 import inspect
 import pkgutil
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +39,25 @@ def exported():
 def described(package, name):
     thing = getattr(importlib.import_module(package), name)
     return thing if inspect.isclass(thing) or inspect.isfunction(thing) else None
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory):
+    """Write a small release of each dataset into data/<name>, where the examples read them."""
+    path = Path(__file__).parent / "datasets" / "layouts.py"
+    spec = importlib.util.spec_from_file_location("layouts", path)
+    layouts = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(layouts)
+    root = tmp_path_factory.mktemp("releases")
+    for name, write in layouts.WRITERS.items():
+        (root / "data" / name).mkdir(parents=True)
+        write(root / "data" / name)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def in_its_own_folder(releases, monkeypatch):
+    monkeypatch.chdir(releases)
 
 
 @pytest.mark.parametrize(("package", "name"), list(exported()))

@@ -16,7 +16,7 @@ import pytest
 
 from fer_tf import augment, evaluation, models
 from fer_tf.datasets import fer2013
-from fer_tf.datasets.faults import Faults
+from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.metrics import distribution
 from fer_tf.models import litert
 
@@ -57,7 +57,7 @@ def job(name, tmp_path):
         path = tmp_path / "fer2013.csv"
         rows = (f"{i % 7},{' '.join(map(str, face.ravel()))},Training" for i, face in enumerate(FACES[:400]))
         path.write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n", encoding="utf-8")
-        return lambda: fer2013.read_rows(path, Faults(skip_bad=False))
+        return lambda: fer2013.read_rows(path, RowErrors(skip_bad=False))
     if name.startswith("six"):
         targets, found = RNG.dirichlet(np.ones(8), (2, 20_000)).astype(np.float32)
         return lambda: distribution.averages(targets, found)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.listed import Face, Reading, assemble, carve_validation, first_of, names_in
 from fer_tf.datasets.npyfiles import load_array
+from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import check_share
 from fer_tf.errors import DataError, UserError, unknown_name
 from fer_tf.facetable import FaceTable, converted
@@ -32,7 +32,7 @@ ANNOTATIONS: Mapping[str, tuple[str, ...]] = {
 SETS = {"train_set": "train", "val_set": "test"}
 
 
-def load(
+def load_affectnet(
     data: Path | str,
     /,
     *,
@@ -71,33 +71,39 @@ def load(
 
     Raises:
         DataError: nothing readable at ``data``, or a bad row.
+
+    Example:
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_affectnet("data/affectnet")
+        >>> faces.label_set.name
+        'affectnet'
     """
     if classes not in (7, 8):
         raise UserError(f"classes={classes!r} is no AffectNet. Expected 7 or 8.")
     if annotated not in ANNOTATIONS:
         raise unknown_name("annotation of AffectNet", annotated, ANNOTATIONS)
-    root, faults, share = Path(data), Faults(skip_bad), check_share(validation)
+    root, row_errors, share = Path(data), RowErrors(skip_bad), check_share(validation)
     reading = Reading(size, channels, in_memory, crop, headers=False)
-    faces = list(_reader(root, annotated)(classes, landmarks, faults))
-    table = assemble(root, faces, AFFECTNET if classes == 8 else AFFECTNET7, faults, reading)
+    faces = list(_reader(root, annotated)(classes, landmarks, row_errors))
+    table = assemble(root, faces, AFFECTNET if classes == 8 else AFFECTNET7, row_errors, reading)
     return converted(carve_validation(table, share, seed), label_set)
 
 
-def _reader(root: Path, annotated: str) -> Callable[[int, bool, Faults], Iterator[Face]]:
+def _reader(root: Path, annotated: str) -> Callable[[int, bool, RowErrors], Iterator[Face]]:
     """Choose how to read ``root``: the NumPy annotations or the CSV lists."""
     if all((root / name / "annotations").is_dir() for name in SETS):
-        return lambda classes, landmarks, faults: (
-            face for name in SETS for face in _read_set(root, name, classes, landmarks, faults)
+        return lambda classes, landmarks, row_errors: (
+            face for name in SETS for face in _read_set(root, name, classes, landmarks, row_errors)
         )
     wanted = {"Manually": "training.csv", "Automatically": "automatically_annotated.csv"}
     lists = [(kind, wanted[kind], "train") for kind in ANNOTATIONS[annotated]] + [
         ("Manually", "validation.csv", "test")
     ]
     found = [(kind, _find_list(root, kind, name), split) for kind, name, split in lists]
-    return lambda classes, landmarks, faults: (
+    return lambda classes, landmarks, row_errors: (
         face
         for kind, path, split in found
-        for face in _read_list(path, _find_images(root, kind), split, classes, landmarks, faults)
+        for face in _read_list(path, _find_images(root, kind), split, classes, landmarks, row_errors)
     )
 
 
@@ -132,7 +138,9 @@ def _wanted(expression: int, classes: int, left_out: Counter) -> bool:
     return False
 
 
-def _read_list(path: Path, images: Path, split: str, classes: int, landmarks: bool, faults: Faults) -> Iterator[Face]:
+def _read_list(
+    path: Path, images: Path, split: str, classes: int, landmarks: bool, row_errors: RowErrors
+) -> Iterator[Face]:
     """Read one CSV list; its header may be missing, as in some copies."""
     left_out: Counter = Counter()
     try:
@@ -144,13 +152,13 @@ def _read_list(path: Path, images: Path, split: str, classes: int, landmarks: bo
                 try:
                     face = _parse_row(row, images, split, classes, landmarks, f"{path}:{reader.line_num}", left_out)
                 except DataError as error:
-                    faults.add(f"{path}:{reader.line_num}", error)
+                    row_errors.add(f"{path}:{reader.line_num}", error)
                 else:
                     if face:
                         yield face
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}).") from None
-    faults.count(path, left_out)
+    row_errors.count(path, left_out)
 
 
 def _is_header(path: Path, row: Sequence[str]) -> bool:
@@ -221,7 +229,7 @@ def _points(values: Sequence[str] | np.ndarray) -> np.ndarray:
     return points.reshape(POINTS, 2)
 
 
-def _read_set(root: Path, name: str, classes: int, landmarks: bool, faults: Faults) -> Iterator[Face]:
+def _read_set(root: Path, name: str, classes: int, landmarks: bool, row_errors: RowErrors) -> Iterator[Face]:
     """Read one set of the NumPy release: ``images/0.jpg`` with ``annotations/0_exp.npy`` and more."""
     images, annotations, left_out = root / name / "images", root / name / "annotations", Counter()
     if not images.is_dir():
@@ -229,7 +237,7 @@ def _read_set(root: Path, name: str, classes: int, landmarks: bool, faults: Faul
     known = {n.removesuffix("_exp.npy") for n in names_in(annotations) if n.endswith("_exp.npy")}
     pictures = {Path(n).stem: n for n in names_in(images) if not n.startswith(".")}
     for stem in sorted(set(pictures) - known, key=_by_number):
-        faults.add(images / pictures[stem], f"no {stem}_exp.npy in {annotations}.")
+        row_errors.add(images / pictures[stem], f"no {stem}_exp.npy in {annotations}.")
     stems = sorted(known, key=_by_number)
     kinds = ("exp", "val", "aro", "lnd") if landmarks else ("exp", "val", "aro")
     arrays = _read_arrays(annotations, stems, kinds)
@@ -244,11 +252,11 @@ def _read_set(root: Path, name: str, classes: int, landmarks: bool, faults: Faul
             affect = (_affect("valence", float(arrays["val"][row])), _affect("arousal", float(arrays["aro"][row])))
             points = arrays["lnd"][row].reshape(POINTS, 2) if landmarks and arrays["marked"][row] else None
         except DataError as error:
-            faults.add(place, error)
+            row_errors.add(place, error)
         else:
             path = f"{images}{os.sep}{pictures.get(stem, f'{stem}.jpg')}"
             yield Face(path, f"{name}/{stem}", label, SETS[name], place, landmarks=points, affect=affect)
-    faults.count(annotations, left_out)
+    row_errors.count(annotations, left_out)
 
 
 def _read_arrays(annotations: Path, stems: Sequence[str], kinds: Sequence[str]) -> dict[str, np.ndarray]:

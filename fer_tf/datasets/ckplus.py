@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf.datasets import fer2013
-from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.listed import Face, Reading, assemble, first_of, list_tree
+from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import group_folds
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import FaceTable, converted
@@ -28,7 +28,7 @@ CSV_LABELS = LabelSet(
 _NAME = re.compile(r"(S\d+)_\d+_\d+\.\w+")
 
 
-def load(
+def load_ckplus(
     data: Path | str,
     /,
     *,
@@ -67,17 +67,23 @@ def load(
     Raises:
         UserError: an option out of range or not for this packaging.
         DataError: nothing readable at ``data``, or a bad row.
+
+    Example:
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_ckplus("data/ckplus")
+        >>> faces.label_set.name
+        'ckplus'
     """
     _check_options(peak_frames, folds, fold)
-    root, faults, reading = Path(data), Faults(skip_bad), Reading(size, channels, in_memory, crop)
+    root, row_errors, reading = Path(data), RowErrors(skip_bad), Reading(size, channels, in_memory, crop)
     own = CKPLUS8 if neutral else CKPLUS
     if (root / FRAMES).is_dir():
-        faces = list(_list_sequences(root, neutral, peak_frames, crop, faults))
+        faces = list(_list_sequences(root, neutral, peak_frames, crop, row_errors))
     elif (file := root if root.is_file() else root / CSV_FILE).is_file():
-        return converted(_read_csv(file, own, reading, (folds, fold), faults), label_set)
+        return converted(_read_csv(file, own, reading, (folds, fold), row_errors), label_set)
     else:
-        faces = list(_list_folders(root, neutral, faults))
-    table = assemble(root, faces, own, faults, reading)
+        faces = list(_list_folders(root, neutral, row_errors))
+    table = assemble(root, faces, own, row_errors, reading)
     number = group_folds(table.subject.tolist(), table.labels, folds, seed)
     split = np.where(number == fold, "test", np.where(number == (fold + 1) % folds, "validation", "train"))
     return converted(replace(table, split=split), label_set)
@@ -91,7 +97,7 @@ def _check_options(peak_frames: int, folds: int, fold: int) -> None:
         raise UserError(f"fold={fold!r} of {folds}. Expected 0 to {folds - 1}.")
 
 
-def _list_sequences(root: Path, neutral: bool, peak_frames: int, crop: bool, faults: Faults) -> Iterator[Face]:
+def _list_sequences(root: Path, neutral: bool, peak_frames: int, crop: bool, row_errors: RowErrors) -> Iterator[Face]:
     """List the labelled sequences: ``Emotion/S005/001/S005_001_00000011_emotion.txt`` and the frames it is of."""
     labels = first_of([root / "Emotion", root / "Emotion_labels" / "Emotion", root / "Emotion_labels"])
     if labels is None:
@@ -104,14 +110,14 @@ def _list_sequences(root: Path, neutral: bool, peak_frames: int, crop: bool, fau
             label = _read_label(file)
             frames = _frames(root / FRAMES / file.parent.relative_to(labels), peak_frames + neutral)
         except DataError as error:
-            faults.add(file, error)
+            row_errors.add(file, error)
             continue
         chosen = [(frame, label) for frame in frames[-peak_frames:]]
         for frame, number in [(frames[0], 0), *chosen] if neutral else chosen:
             try:
                 yield _face(frame, number if neutral else number - 1, points, crop)
             except DataError as error:
-                faults.add(frame, error)
+                row_errors.add(frame, error)
 
 
 def _read_label(file: Path) -> int:
@@ -167,30 +173,30 @@ def _square(marks: np.ndarray) -> tuple[float, ...]:
     return x0, y1 - side, x0 + side, y1
 
 
-def _list_folders(root: Path, neutral: bool, faults: Faults) -> Iterator[Face]:
+def _list_folders(root: Path, neutral: bool, row_errors: RowErrors) -> Iterator[Face]:
     place = root / CLASS_FOLDERS if (root / CLASS_FOLDERS).is_dir() else root
     if not (place / "anger").is_dir():
         raise DataError(f"{root}: no CK+ there. Looked for {FRAMES}, {CSV_FILE}, {CLASS_FOLDERS}/anger and anger.")
     if neutral:
         raise UserError(f"{place}: these class folders have no neutral faces. Leave neutral=True out.")
-    for face in list_tree(place, "", "train", CKPLUS, faults):
+    for face in list_tree(place, "", "train", CKPLUS, row_errors):
         name = _NAME.fullmatch(Path(face.path).name)
         if name:
             yield replace(face, subject=name[1])
         else:
-            faults.add(face.path, "expected a name such as S010_004_00000017.png.")
+            row_errors.add(face.path, "expected a name such as S010_004_00000017.png.")
 
 
-def _read_csv(file: Path, own: LabelSet, reading: Reading, chosen: Sequence[int], faults: Faults) -> FaceTable:
+def _read_csv(file: Path, own: LabelSet, reading: Reading, chosen: Sequence[int], row_errors: RowErrors) -> FaceTable:
     if tuple(chosen) != (10, 0):
         raise UserError(f"{file}: does not say who is who, so there are no folds. Leave folds and fold out.")
     if not reading.in_memory:
         raise UserError(f"{file}: holds the pixels themselves. Leave in_memory=False out.")
     logging.getLogger(__name__).warning("%s: its splits share people; scores on them are too good.", file)
-    rows = fer2013.read_rows(file, faults, classes=len(CSV_LABELS))
+    rows = fer2013.read_rows(file, row_errors, classes=len(CSV_LABELS))
     images = np.repeat(resized(rows.images, reading.size), reading.channels, axis=-1)
     table = FaceTable(
         images=images, targets=one_hot(rows.labels, len(CSV_LABELS)), label_set=CSV_LABELS, split=rows.split,
-        ids=np.array([f"ck{i:04d}" for i in rows.index.tolist()]), skipped=tuple(faults.lines),
+        ids=np.array([f"ck{i:04d}" for i in rows.index.tolist()]), skipped=tuple(row_errors.lines),
     )  # fmt: skip
     return converted(table, own)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.folder import class_index, label_set_of
 from fer_tf.datasets.picture_files import read_pictures
+from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import ACCEPTED, carve, check_shares, split_of
 from fer_tf.errors import DataError, UserError, unknown_name
 from fer_tf.facetable import FaceTable
@@ -34,7 +34,7 @@ class Face:
     subject: str
 
 
-def load(
+def load_csv(
     data: Path | str,
     /,
     *,
@@ -65,16 +65,22 @@ def load(
     Raises:
         UserError: labels are numbers and no ``label_set`` says of what.
         DataError: no such file, a missing column, a bad row.
+
+    Example:
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_csv("data/csv")
+        >>> len(faces) > 0
+        True
     """
-    shares, faults = check_shares(split), Faults(skip_bad)
+    shares, row_errors = check_shares(split), RowErrors(skip_bad)
     check_shape(size, channels)
     path = _find(Path(data))
-    rows = _read(path, faults)
+    rows = _read(path, row_errors)
     labels = _label_set(path, rows, label_set)
-    faces = _parse(path, rows, labels, faults)
+    faces = _parse(path, rows, labels, row_errors)
     places = [f"{path}:{face.line}" for face in faces]
-    images, kept = read_pictures([face.path for face in faces], places, size, channels, faults)
-    faults.check_any_left(len(kept), path)
+    images, kept = read_pictures([face.path for face in faces], places, size, channels, row_errors)
+    row_errors.check_any_left(len(kept), path)
     faces = [faces[i] for i in kept]
     targets, ids = np.array([f.target for f in faces], dtype=np.float32), np.array([f.name for f in faces])
     subject = np.array([f.subject for f in faces]) if "subject" in rows[0][1] else None
@@ -86,7 +92,7 @@ def load(
         split=parts,
         ids=ids,
         subject=subject,
-        skipped=tuple(faults.lines),
+        skipped=tuple(row_errors.lines),
     )
 
 
@@ -102,7 +108,7 @@ def _find(data: Path) -> Path:
     return found[0]
 
 
-def _read(path: Path, faults: Faults) -> list[tuple[int, Row]]:
+def _read(path: Path, row_errors: RowErrors) -> list[tuple[int, Row]]:
     """Return the rows as dicts with stripped values, and the line on which each ends."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -112,12 +118,12 @@ def _read(path: Path, faults: Faults) -> list[tuple[int, Row]]:
             rows = []
             for fields in reader:
                 if fields and len(fields) != len(names):
-                    faults.add(f"{path}:{reader.line_num}", f"{len(fields)} fields, expected {len(names)}.")
+                    row_errors.add(f"{path}:{reader.line_num}", f"{len(fields)} fields, expected {len(names)}.")
                 elif fields:
                     rows.append((reader.line_num, dict(zip(names, (f.strip() for f in fields), strict=True))))
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}).") from None
-    faults.check_any_left(len(rows), path)
+    row_errors.check_any_left(len(rows), path)
     return rows
 
 
@@ -154,7 +160,7 @@ def _label_set(path: Path, rows: Sequence[tuple[int, Row]], given: str | Sequenc
     return label_set_of(names, "csv")
 
 
-def _parse(path: Path, rows: Sequence[tuple[int, Row]], label_set: LabelSet, faults: Faults) -> list[Face]:
+def _parse(path: Path, rows: Sequence[tuple[int, Row]], label_set: LabelSet, row_errors: RowErrors) -> list[Face]:
     columns = _class_columns(path, rows[0][1], label_set)
     faces, seen = [], {}
     for line, row in rows:
@@ -166,7 +172,7 @@ def _parse(path: Path, rows: Sequence[tuple[int, Row]], label_set: LabelSet, fau
             seen[real] = line
             faces.append(face)
         except DataError as error:
-            faults.add(f"{path}:{line}", error)
+            row_errors.add(f"{path}:{line}", error)
     return faces
 
 

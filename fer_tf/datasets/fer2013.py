@@ -12,7 +12,7 @@ import numpy as np
 from fer_tf.datasets import folder
 from fer_tf.datasets.duplicates import duplicates as find_duplicates
 from fer_tf.datasets.duplicates import treat_leaks
-from fer_tf.datasets.faults import Faults
+from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import SPLITS, FaceTable, converted
 from fer_tf.io.cache import cached
@@ -46,7 +46,7 @@ class Rows:
     total: int
 
 
-def load(
+def load_fer2013(
     data: Path | str,
     /,
     *,
@@ -78,25 +78,31 @@ def load(
 
     Raises:
         DataError: nothing readable at ``data``, or a bad row.
+
+    Example:
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_fer2013("data/fer2013")
+        >>> len(faces.label_set), faces.train.image_shape
+        (7, (48, 48, 1))
     """
     if duplicates not in ("keep", "error"):
         raise UserError(f"duplicates={duplicates!r} is unknown. Expected 'keep' or 'error'.")
-    place, faults = find(data), Faults(skip_bad)
+    place, row_errors = find(data), RowErrors(skip_bad)
     if place.is_dir():
-        table = _read_folders(place, faults, seed)
+        table = _read_folders(place, row_errors, seed)
         places = [str(place / i) for i in table.ids]
     else:
-        rows = read_rows(place, faults)
+        rows = read_rows(place, row_errors)
         table = FaceTable(
             images=rows.images,
             targets=one_hot(rows.labels, len(FER2013)),
             label_set=FER2013,
             split=rows.split,
             ids=np.array([f"fer{i:07d}" for i in rows.index.tolist()]),
-            skipped=tuple(faults.lines),
+            skipped=tuple(row_errors.lines),
         )
         places = [f"{place}:{line}" for line in rows.lines.tolist()]
-    table = table if duplicates == "keep" else _without_repeats(table, places, faults)
+    table = table if duplicates == "keep" else _without_repeats(table, places, row_errors)
     if circumplex:
         table = replace(table, valence_arousal=valence_arousal(table.targets, FER2013.classes))
     return converted(treat_leaks(table, leaks), label_set)
@@ -123,26 +129,26 @@ def find(data: Path | str) -> Path:
     raise DataError(f"{data}: no FER2013 there. Looked for {', '.join(FILES)}, images/train/<class>, train/<class>.")
 
 
-def read_rows(path: Path, faults: Faults, classes: int = len(FER2013)) -> Rows:
+def read_rows(path: Path, row_errors: RowErrors, classes: int = len(FER2013)) -> Rows:
     """Read a FER2013 CSV, plain or gzipped; a second time, with the file unchanged, from the cache.
 
     Args:
         path: the file; its columns ``emotion``, ``pixels``, ``Usage`` in any order, spaces around names allowed.
-        faults: takes the bad rows.
+        row_errors: takes the bad rows.
         classes: ``emotion`` is a number below it.
 
     Raises:
-        DataError: missing column, empty or unreadable file, or a bad row and ``faults`` does not skip.
+        DataError: missing column, empty or unreadable file, or a bad row and ``row_errors`` does not skip.
     """
 
     def read() -> dict[str, np.ndarray]:
-        return _read_file(path, faults.skip_bad, classes)
+        return _read_file(path, row_errors.skip_bad, classes)
 
     options = {} if classes == len(FER2013) else {"classes": classes}
     arrays = cached("fer2013-1", [path], options, read, by_content=True)
     for line, reason in zip(arrays["bad"], arrays["reasons"], strict=True):
-        faults.add(f"{path}:{line}", reason)
-    faults.check_any_left(len(arrays["labels"]), path)
+        row_errors.add(f"{path}:{line}", reason)
+    row_errors.check_any_left(len(arrays["labels"]), path)
     return Rows(
         images=arrays["images"],
         labels=arrays["labels"],
@@ -255,15 +261,15 @@ def _shown(text: bytes) -> str:
     return repr(text[:20].decode("utf-8", "replace"))
 
 
-def _read_folders(place: Path, faults: Faults, seed: int) -> FaceTable:
-    entries = folder.read_tree(place, faults, splits_only=True)
+def _read_folders(place: Path, row_errors: RowErrors, seed: int) -> FaceTable:
+    entries = folder.read_tree(place, row_errors, splits_only=True)
     for name in sorted({e.class_name for e in entries}):
         if folder.class_index(FER2013, name) is None:
             raise DataError(f"{place}: class folder {name!r} is none of FER2013's: {', '.join(FER2013.classes)}.")
-    return folder.build(place, entries, FER2013, faults, (0.8, 0.1, 0.1), seed, SIDE, channels=1)
+    return folder.build(place, entries, FER2013, row_errors, (0.8, 0.1, 0.1), seed, SIDE, channels=1)
 
 
-def _without_repeats(table: FaceTable, places: list[str], faults: Faults) -> FaceTable:
+def _without_repeats(table: FaceTable, places: list[str], row_errors: RowErrors) -> FaceTable:
     """Count the rows that repeat the face and label of an earlier one as bad."""
     repeats = []
     for group in find_duplicates(table):
@@ -273,9 +279,9 @@ def _without_repeats(table: FaceTable, places: list[str], faults: Faults) -> Fac
             if earlier != row:
                 repeats.append((row, earlier))
     for row, earlier in sorted(repeats):
-        faults.add(places[row], f"repeats the face and label of {places[earlier]}.")
+        row_errors.add(places[row], f"repeats the face and label of {places[earlier]}.")
     kept = np.setdiff1d(np.arange(len(table)), [row for row, _ in repeats])
     return FaceTable(
         images=table.images[kept], targets=table.targets[kept], label_set=table.label_set,
-        split=table.split[kept], ids=table.ids[kept], skipped=tuple(faults.lines),
+        split=table.split[kept], ids=table.ids[kept], skipped=tuple(row_errors.lines),
     )  # fmt: skip

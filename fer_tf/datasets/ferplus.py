@@ -10,9 +10,9 @@ import numpy as np
 
 from fer_tf.datasets import fer2013
 from fer_tf.datasets.duplicates import treat_leaks
-from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.ferplus_votes import VOTE_CLASSES, VotePolicy, voted_table
 from fer_tf.datasets.picture_files import read_pictures
+from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.errors import DataError
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.labels import FER2013, FERPLUS, convert, normalise, one_hot, valence_arousal
@@ -32,7 +32,7 @@ class Voted:
     votes: list[Sequence[int]] = field(default_factory=list)
 
 
-def load(
+def load_ferplus(
     data: Path | str,
     /,
     *,
@@ -69,14 +69,20 @@ def load(
     Raises:
         UserError: an unknown word, or a temperature that changes nothing.
         DataError: nothing readable at ``data``, or a bad row.
+
+    Example:
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_ferplus("data/ferplus", mode="cross_entropy")
+        >>> len(faces.label_set), faces.votes.shape[1]
+        (8, 10)
     """
     policy = VotePolicy(mode, evaluation, labels, temperature)
-    place, faults = Path(data), Faults(skip_bad)
-    voted = _reader(place)(faults)
-    faults.check_any_left(len(voted.ids), place)
+    place, row_errors = Path(data), RowErrors(skip_bad)
+    voted = _reader(place)(row_errors)
+    row_errors.check_any_left(len(voted.ids), place)
     votes, split = np.array(voted.votes, dtype=np.int64), np.array(voted.split)
     single = _single_labels(place, voted.ids, skip_bad) if labels == "fer2013" else None
-    table = voted_table(voted.images, voted.ids, split, votes, policy, single, tuple(faults.lines))
+    table = voted_table(voted.images, voted.ids, split, votes, policy, single, tuple(row_errors.lines))
     if circumplex:
         shares = normalise(table.votes[:, : len(FERPLUS)])
         table = replace(table, valence_arousal=valence_arousal(shares, FERPLUS.classes))
@@ -90,7 +96,7 @@ def _single_labels(place: Path, ids: Sequence[str], skip_bad: bool) -> np.ndarra
     path = next((file for file in files if file.is_file()), None)
     if path is None:
         raise DataError(f"{base}: labels='fer2013' needs {fer2013.FILES[0]} there or in the folder above.")
-    rows = fer2013.read_rows(path, Faults(skip_bad))
+    rows = fer2013.read_rows(path, RowErrors(skip_bad))
     label_of = dict(zip((f"fer{i:07d}" for i in rows.index.tolist()), rows.labels.tolist(), strict=True))
     missing = next((name for name in ids if name not in label_of), None)
     if missing is not None:
@@ -98,7 +104,7 @@ def _single_labels(place: Path, ids: Sequence[str], skip_bad: bool) -> np.ndarra
     return convert(one_hot([label_of[name] for name in ids], len(FER2013)), FER2013, FERPLUS)[0]
 
 
-def _reader(place: Path) -> Callable[[Faults], Voted]:
+def _reader(place: Path) -> Callable[[RowErrors], Voted]:
     """Choose how to read ``place``: the two CSV files where both are there, else the FER+ folders."""
     if not place.exists():
         raise DataError(f"{place}: no such file or folder. Expected the folder with {VOTES_FILE} and fer2013.csv.")
@@ -106,19 +112,19 @@ def _reader(place: Path) -> Callable[[Faults], Voted]:
     faces = [place] if place.is_file() and place.name != VOTES_FILE else [base / name for name in fer2013.FILES]
     faces = [f for f in faces if f.is_file()]
     if faces and (base / VOTES_FILE).is_file():
-        return lambda faults: _read_csv(faces[0], base / VOTES_FILE, faults)
+        return lambda row_errors: _read_csv(faces[0], base / VOTES_FILE, row_errors)
     for root in (base, base / "ferplus", base / "data"):
         if all((root / name).is_dir() for name in FOLDERS):
-            return lambda faults: _read_folders(root, faults)
+            return lambda row_errors: _read_folders(root, row_errors)
     raise DataError(
         f"{base}: no FER+ there. Looked for {VOTES_FILE} beside one of {', '.join(fer2013.FILES)}, and for "
         f"{', '.join(FOLDERS)} (also in ferplus/ and data/)."
     )
 
 
-def _read_csv(faces: Path, votes: Path, faults: Faults) -> Voted:
+def _read_csv(faces: Path, votes: Path, row_errors: RowErrors) -> Voted:
     """Join the two files row by row; faces without an image name are left out, as FER+ says."""
-    rows = fer2013.read_rows(faces, faults)
+    rows = fer2013.read_rows(faces, row_errors)
     lines = list(_read_lines(votes))
     order = _column_order(votes, lines[0][1] if lines else [])
     if len(lines) - 1 != rows.total:
@@ -135,12 +141,12 @@ def _read_csv(faces: Path, votes: Path, faults: Faults) -> Voted:
             _add(voted, seen, name, str(rows.split[position]), counts)
             kept.append(position)
         except DataError as error:
-            faults.add(f"{votes}:{line}", error)
+            row_errors.add(f"{votes}:{line}", error)
     voted.images = rows.images if len(kept) == len(rows.images) else rows.images[kept]
     return voted
 
 
-def _read_folders(root: Path, faults: Faults) -> Voted:
+def _read_folders(root: Path, row_errors: RowErrors) -> Voted:
     voted, seen, paths, places = Voted(np.empty(0)), set(), [], []
     for folder, split in FOLDERS.items():
         labels = root / folder / "label.csv"
@@ -154,8 +160,8 @@ def _read_folders(root: Path, faults: Faults) -> Voted:
                 paths.append(root / folder / fields[0].strip())
                 places.append(f"{labels}:{line}")
             except DataError as error:
-                faults.add(f"{labels}:{line}", error)
-    voted.images, kept = read_pictures(paths, places, fer2013.SIDE, 1, faults)
+                row_errors.add(f"{labels}:{line}", error)
+    voted.images, kept = read_pictures(paths, places, fer2013.SIDE, 1, row_errors)
     for column in ("ids", "split", "votes"):
         setattr(voted, column, [getattr(voted, column)[i] for i in kept])
     return voted

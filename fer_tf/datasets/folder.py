@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.picture_files import read_pictures
+from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import ACCEPTED, carve, check_shares, split_of
 from fer_tf.errors import DataError
 from fer_tf.facetable import SPLITS, FaceTable
@@ -28,7 +28,7 @@ class Entry:
     split: str
 
 
-def load(
+def load_folder(
     data: Path | str,
     /,
     *,
@@ -56,19 +56,25 @@ def load(
 
     Raises:
         DataError: no such folder, an empty class, a file that is no picture.
+
+    Example:
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_folder("data/folder", size=64)
+        >>> faces.train.image_shape
+        (64, 64, 1)
     """
-    root, faults = Path(data), Faults(skip_bad)
-    entries = read_tree(root, faults)
+    root, row_errors = Path(data), RowErrors(skip_bad)
+    entries = read_tree(root, row_errors)
     label_set = label_set_of({e.class_name for e in entries}, "folder")
-    return build(root, entries, label_set, faults, split, seed, size, channels, in_memory)
+    return build(root, entries, label_set, row_errors, split, seed, size, channels, in_memory)
 
 
-def read_tree(root: Path, faults: Faults, splits_only: bool = False) -> list[Entry]:
+def read_tree(root: Path, row_errors: RowErrors, splits_only: bool = False) -> list[Entry]:
     """List the pictures of a tree of class folders, sorted by id; opens none of them.
 
     Args:
         root: the tree.
-        faults: takes empty classes and misplaced pictures.
+        row_errors: takes empty classes and misplaced pictures.
         splits_only: pass over folders that are no splits, such as a ``runs`` beside them.
 
     Raises:
@@ -76,10 +82,10 @@ def read_tree(root: Path, faults: Faults, splits_only: bool = False) -> list[Ent
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder. Expected DIR/<split>/<class>/*.png or DIR/<class>/*.png.")
-    folders = [f for f in _folders(root, faults) if not splits_only or split_of(f.name)]
+    folders = [f for f in _folders(root, row_errors) if not splits_only or split_of(f.name)]
     named = {f: split_of(f.name) for f in folders}
     if not any(named.values()):
-        entries = _read_classes(root, folders, "", faults)
+        entries = _read_classes(root, folders, "", row_errors)
     else:
         for f, name in named.items():
             if name is None:
@@ -87,8 +93,8 @@ def read_tree(root: Path, faults: Faults, splits_only: bool = False) -> list[Ent
         twice = [f for f in folders if list(named.values()).count(named[f]) > 1]
         if twice:
             raise DataError(f"{root}: {' and '.join(f.name for f in twice)} both mean {named[twice[0]]}. Keep one.")
-        entries = [e for f in folders for e in _read_classes(root, _folders(f, faults), named[f], faults)]
-    faults.check_any_left(len(entries), root)
+        entries = [e for f in folders for e in _read_classes(root, _folders(f, row_errors), named[f], row_errors)]
+    row_errors.check_any_left(len(entries), root)
     return sorted(entries, key=lambda e: e.id)
 
 
@@ -123,22 +129,22 @@ def build(
     root: Path,
     entries: Sequence[Entry],
     label_set: LabelSet,
-    faults: Faults,
+    row_errors: RowErrors,
     shares: Sequence[float],
     seed: int,
     size: int,
     channels: int,
     in_memory: bool = True,
 ) -> FaceTable:
-    """Read the listed pictures and make the table of them; arguments as those of ``load``."""
+    """Read the listed pictures and make the table of them; arguments as those of ``load_folder``."""
     shares = check_shares(shares)
     check_shape(size, channels)
     paths, images = [e.path for e in entries], None
     if in_memory:
-        images, kept = read_pictures(paths, paths, size, channels, faults)
+        images, kept = read_pictures(paths, paths, size, channels, row_errors)
     else:
-        kept = _with_good_headers(paths, faults)
-    faults.check_any_left(len(kept), root)
+        kept = _with_good_headers(paths, row_errors)
+    row_errors.check_any_left(len(kept), root)
     entries = [entries[i] for i in kept]
     column = {name: class_index(label_set, name) for name in {e.class_name for e in entries}}
     labels = np.array([column[e.class_name] for e in entries])
@@ -150,7 +156,7 @@ def build(
         label_set=label_set,
         split=complete_splits(root, np.array([e.split or "train" for e in entries]), ids, labels, shares, seed),
         ids=ids,
-        skipped=tuple(faults.lines),
+        skipped=tuple(row_errors.lines),
     )
 
 
@@ -164,34 +170,34 @@ def complete_splits(
     return carve(split, ids, labels, shares, seed)
 
 
-def _with_good_headers(paths: Sequence[str], faults: Faults) -> np.ndarray:
+def _with_good_headers(paths: Sequence[str], row_errors: RowErrors) -> np.ndarray:
     kept = []
     for i, path in enumerate(paths):
         try:
             check_picture(path)
             kept.append(i)
         except DataError as error:
-            faults.add(path, error)
+            row_errors.add(path, error)
     return np.array(kept, dtype=np.int64)
 
 
-def _read_classes(root: Path, folders: Sequence[Path], split: str, faults: Faults) -> list[Entry]:
+def _read_classes(root: Path, folders: Sequence[Path], split: str, row_errors: RowErrors) -> list[Entry]:
     entries = []
     for folder in folders:
         files = [(e.path, e.name) for e in os.scandir(folder) if not is_litter(e.name)]
         if not files:
-            faults.add(folder, "empty class folder. Expected pictures in it.")
+            row_errors.add(folder, "empty class folder. Expected pictures in it.")
         place = folder.relative_to(root).as_posix()
         entries += [Entry(path, f"{place}/{name}", folder.name, split) for path, name in files]
     return entries
 
 
-def _folders(place: Path, faults: Faults) -> list[Path]:
+def _folders(place: Path, row_errors: RowErrors) -> list[Path]:
     """Return the folders in a place, sorted; a picture beside them belongs to no class."""
     inside = sorted(p for p in place.iterdir() if not is_litter(p.name))
     for path in inside:
         if path.suffix.lower() in SUFFIXES:
-            faults.add(path, "a picture outside the class folders. Expected <class>/picture.")
+            row_errors.add(path, "a picture outside the class folders. Expected <class>/picture.")
     folders = [p for p in inside if p.is_dir()]
     if not folders:
         raise DataError(f"{place}: no class folders. Expected <class>/*.png in it.")

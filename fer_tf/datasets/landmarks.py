@@ -75,21 +75,30 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def with_landmarks(table: FaceTable, path: Path | str) -> FaceTable:
-    """Give faces the landmarks of a table, matched by id.
+    """Add the landmarks of a CSV that ``fer-tf landmarks`` wrote, matched by id.
 
-    Where the pictures in memory have another size than those in which the landmarks were found, these are scaled as
-    the pictures were; landmarks of pictures that stay on disk stay in their pixels.
+    If images in memory have another size than the files in which the landmarks were found, the landmarks are scaled
+    like the images. Landmarks of images that stay on disk remain in pixels of the files.
 
     Args:
-        table: faces; what landmarks they have is replaced.
-        path: the file.
+        table: The faces. Landmarks that they already have are replaced.
+        path: The CSV file.
 
     Returns:
-        The faces, ``landmarks`` NaN for those that are not in the file.
+        A new table with ``landmarks``; NaN for faces that are not in the file.
 
     Raises:
-        UserError: no face of ``table`` is in the file.
-        DataError: see ``read_landmarks``.
+        UserError: No face of ``table`` is in the file.
+        DataError: See ``read_landmarks``.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_synthetic(faces=20).take([0])
+        >>> header = "source,face,found,reason,score,width,height,box_x0,box_y0,box_x1,box_y1,x0,y0"
+        >>> _ = Path("points.csv").write_text(f"{header}\\n{faces.ids[0]},0,1,,1,96,96,0,0,96,96,48,24\\n")
+        >>> datasets.with_landmarks(faces, "points.csv").landmarks.tolist()  # from 96 to 48 pixels
+        [[[24.0, 12.0]]]
     """
     found = read_landmarks(path)
     row_of = {name: row for row, name in enumerate(found.ids.tolist())}

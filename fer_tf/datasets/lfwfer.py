@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.listed import Face, Reading, assemble, carve_validation, list_tree
+from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import check_shares, hashed_split
 from fer_tf.errors import DataError, UserError, unknown_name
 from fer_tf.facetable import FaceTable, converted, joined
@@ -21,7 +21,7 @@ FOLDERS = {"train": "train", "eval": "test"}
 _NAME = re.compile(r"(.+)_\d{4}(_\w+)?\.\w+")
 
 
-def load(
+def load_lfwfer(
     data: Path | str,
     /,
     *,
@@ -61,6 +61,12 @@ def load(
     Raises:
         UserError: unknown part or protocol.
         DataError: nothing readable at ``data``, or a bad picture.
+
+    Example:
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_lfwfer("data/lfwfer")
+        >>> faces.label_set.classes
+        ('positive', 'neutral', 'negative')
     """
     evaluation = part if evaluation is None else evaluation
     for name in (part, evaluation):
@@ -68,14 +74,14 @@ def load(
             raise unknown_name("part of LFW-FER", name, (*PARTS, BOTH))
     if protocol not in PROTOCOLS:
         raise unknown_name("protocol of LFW-FER", protocol, PROTOCOLS)
-    shares, faults, reading = check_shares(split), Faults(skip_bad), Reading(size, channels, in_memory)
+    shares, row_errors, reading = check_shares(split), RowErrors(skip_bad), Reading(size, channels, in_memory)
     if protocol == "official" and shares[1] >= 1:
         raise UserError(f"split={split!r} leaves no face for training.")
 
     def read(name: str) -> FaceTable:
         root = _find(Path(data), name)
-        faces = [face for folder in FOLDERS for face in _list(root, folder, faults)]
-        table = assemble(root, faces, LFWFER, faults, reading)
+        faces = [face for folder in FOLDERS for face in _list(root, folder, row_errors)]
+        table = assemble(root, faces, LFWFER, row_errors, reading)
         if protocol == "official":
             return carve_validation(table, shares[1], seed, by_subject=True)
         return replace(table, split=hashed_split(table.subject.tolist(), shares, seed))
@@ -107,12 +113,12 @@ def _find(data: Path, part: str) -> Path:
     raise DataError(f"{data}: no {name} there. Looked for {name}/train/positive and train/positive.")
 
 
-def _list(root: Path, folder: str, faults: Faults) -> list[Face]:
+def _list(root: Path, folder: str, row_errors: RowErrors) -> list[Face]:
     faces = []
-    for face in list_tree(root / folder, f"{folder}/", FOLDERS[folder], LFWFER, faults):
+    for face in list_tree(root / folder, f"{folder}/", FOLDERS[folder], LFWFER, row_errors):
         person = _NAME.fullmatch(Path(face.path).name)
         if person:
             faces.append(replace(face, subject=person[1]))
         else:
-            faults.add(face.path, "expected a name of person and number, such as Aaron_Guiel_0001.jpg.")
+            row_errors.add(face.path, "expected a name of person and number, such as Aaron_Guiel_0001.jpg.")
     return faces

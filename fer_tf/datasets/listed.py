@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.folder import class_index, read_tree
 from fer_tf.datasets.picture_files import read_pictures
+from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import carve
 from fer_tf.errors import DataError
 from fer_tf.facetable import FaceTable
@@ -70,7 +70,9 @@ class Reading:
         check_shape(self.size, self.channels)
 
 
-def assemble(root: Path, faces: Sequence[Face], label_set: LabelSet, faults: Faults, reading: Reading) -> FaceTable:
+def assemble(
+    root: Path, faces: Sequence[Face], label_set: LabelSet, row_errors: RowErrors, reading: Reading
+) -> FaceTable:
     """Read or check the pictures of the listed faces and make the table of those that are good.
 
     Landmarks and boxes are moved along with pictures that are cropped or resized. A column that no face has is left
@@ -80,24 +82,24 @@ def assemble(root: Path, faces: Sequence[Face], label_set: LabelSet, faults: Fau
         root: what to call in a message when no face is left.
         faces: N rows; one whose id an earlier one has is a bad row.
         label_set: the meaning of the labels.
-        faults: takes bad rows and pictures.
+        row_errors: takes bad rows and pictures.
         reading: how pictures come into the table.
 
     Raises:
-        DataError: a bad row and ``faults`` does not skip, or no good one.
+        DataError: a bad row and ``row_errors`` does not skip, or no good one.
     """
-    faces = list(_unique(faces, faults))
+    faces = list(_unique(faces, row_errors))
     places = [face.place or face.path for face in faces]
     marked = any(face.landmarks is not None or face.box is not None for face in faces)
     images, frames = None, None
     if not reading.in_memory:
-        kept = _with_good_files(faces, places, reading.headers, faults)
+        kept = _with_good_files(faces, places, reading.headers, row_errors)
     elif marked:
-        images, frames, kept = _read_frames(faces, places, reading, faults)
+        images, frames, kept = _read_frames(faces, places, reading, row_errors)
     else:
         paths = [face.path for face in faces]
-        images, kept = read_pictures(paths, places, reading.size, reading.channels, faults)
-    faults.check_any_left(len(kept), root)
+        images, kept = read_pictures(paths, places, reading.size, reading.channels, row_errors)
+    row_errors.check_any_left(len(kept), root)
     faces = [faces[i] for i in kept]
     landmarks, boxes = _column([f.landmarks for f in faces]), _column([f.box for f in faces])
     if frames is not None:
@@ -114,12 +116,12 @@ def assemble(root: Path, faces: Sequence[Face], label_set: LabelSet, faults: Fau
         boxes=boxes,
         valence_arousal=_column([face.affect for face in faces]),
         subject=subjects if (subjects != "").any() else None,
-        skipped=tuple(faults.lines),
+        skipped=tuple(row_errors.lines),
     )
 
 
 def list_tree(
-    place: Path, id_prefix: str, split: str, label_set: LabelSet, faults: Faults, names: Sequence[str] = ()
+    place: Path, id_prefix: str, split: str, label_set: LabelSet, row_errors: RowErrors, names: Sequence[str] = ()
 ) -> list[Face]:
     """List the pictures in class folders as faces of one split.
 
@@ -128,13 +130,13 @@ def list_tree(
         id_prefix: goes before ``<class>/<file>`` in the ids.
         split: of all of them.
         label_set: what the folders' names mean, in any spelling.
-        faults: takes empty classes and misplaced pictures.
+        row_errors: takes empty classes and misplaced pictures.
         names: what the classes are called on disk, in the order of the label set, where not by their names.
 
     Raises:
         DataError: a folder that is no class.
     """
-    entries = read_tree(place, faults)
+    entries = read_tree(place, row_errors)
     column = {}
     for name in sorted({e.class_name for e in entries}):
         column[name] = names.index(name) if name in names else class_index(label_set, name)
@@ -164,18 +166,18 @@ def names_in(folder: Path | str) -> frozenset[str]:
     )
 
 
-def _unique(faces: Sequence[Face], faults: Faults) -> Iterator[Face]:
+def _unique(faces: Sequence[Face], row_errors: RowErrors) -> Iterator[Face]:
     seen: dict[str, str] = {}
     for face in faces:
         place = face.place or face.path
         if face.id in seen:
-            faults.add(place, f"face {face.id!r} is already at {seen[face.id]}.")
+            row_errors.add(place, f"face {face.id!r} is already at {seen[face.id]}.")
         else:
             seen[face.id] = place
             yield face
 
 
-def _with_good_files(faces: Sequence[Face], places: Sequence[str], headers: bool, faults: Faults) -> np.ndarray:
+def _with_good_files(faces: Sequence[Face], places: Sequence[str], headers: bool, row_errors: RowErrors) -> np.ndarray:
     """See which pictures are there by one listing a folder, since a look at each of 10⁵ files takes minutes."""
     listings: dict[str, frozenset[str]] = {}
     kept = []
@@ -190,28 +192,30 @@ def _with_good_files(faces: Sequence[Face], places: Sequence[str], headers: bool
                 check_picture(face.path)
             kept.append(i)
         except DataError as error:
-            faults.add(places[i], error)
+            row_errors.add(places[i], error)
     return np.array(kept, dtype=np.int64)
 
 
 def _read_frames(
-    faces: Sequence[Face], places: Sequence[str], reading: Reading, faults: Faults
+    faces: Sequence[Face], places: Sequence[str], reading: Reading, row_errors: RowErrors
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read pictures, cropped where that is wanted; return them, the frames cut out (M, 4), and the rows kept (M,)."""
     missing = [i for i, face in enumerate(faces) if not Path(face.path).is_file()]
     for i in missing:
-        faults.add(places[i], f"no such picture: {faces[i].path}.")
+        row_errors.add(places[i], f"no such picture: {faces[i].path}.")
     present = np.setdiff1d(np.arange(len(faces)), missing)
     boxes = [faces[i].box if reading.crop else None for i in present]
     digest = hashlib.sha256(repr([None if box is None else tuple(map(float, box)) for box in boxes]).encode())
     options = {"size": reading.size, "channels": reading.channels, "boxes": digest.hexdigest()}
 
     def read() -> dict[str, np.ndarray]:
-        return _cut_all([faces[i].path for i in present], [places[i] for i in present], boxes, reading, faults.skip_bad)
+        return _cut_all(
+            [faces[i].path for i in present], [places[i] for i in present], boxes, reading, row_errors.skip_bad
+        )
 
     arrays = cached("frames-1", [faces[i].path for i in present], options, read)
     for i, reason in zip(arrays["bad"], arrays["reasons"], strict=True):
-        faults.add(places[present[i]], reason)
+        row_errors.add(places[present[i]], reason)
     return arrays["images"], arrays["frames"], np.delete(present, arrays["bad"])
 
 

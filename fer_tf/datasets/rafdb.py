@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.listed import Face, Reading, assemble, carve_validation, first_of, list_tree
+from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import check_share
 from fer_tf.errors import DataError
 from fer_tf.facetable import FaceTable, converted
@@ -17,7 +17,7 @@ NUMBERS = ("1", "2", "3", "4", "5", "6", "7")
 _NAME = re.compile(r"(train|test)_\d+\.jpg")
 
 
-def load(
+def load_rafdb(
     data: Path | str,
     /,
     *,
@@ -46,25 +46,31 @@ def load(
 
     Raises:
         DataError: nothing readable at ``data``, or a bad row.
+
+    Example:
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_rafdb("data/rafdb")
+        >>> faces.label_set.classes[0]
+        'surprise'
     """
-    root, faults = Path(data), Faults(skip_bad)
+    root, row_errors = Path(data), RowErrors(skip_bad)
     reading, share = Reading(size, channels, in_memory), check_share(validation)
-    table = assemble(root, _list(root, faults), RAFDB, faults, reading)
+    table = assemble(root, _list(root, row_errors), RAFDB, row_errors, reading)
     return converted(carve_validation(table, share, seed), label_set)
 
 
-def _list(root: Path, faults: Faults) -> list[Face]:
+def _list(root: Path, row_errors: RowErrors) -> list[Face]:
     for base in (root, root / "basic", root / "RAF-DB" / "basic"):
         labels = first_of([base / "EmoLabel" / LIST, base / LIST])
         if labels is not None:
-            return list(_read_list(base, labels, faults))
+            return list(_read_list(base, labels, row_errors))
     for base in (root / "DATASET", root):
         if (base / "train").is_dir():
-            return [face for split in ("train", "test") for face in _list_folders(base, split, faults)]
+            return [face for split in ("train", "test") for face in _list_folders(base, split, row_errors)]
     raise DataError(f"{root}: no RAF-DB there. Looked for EmoLabel/{LIST} (also in basic) and DATASET/train/1.")
 
 
-def _read_list(base: Path, labels: Path, faults: Faults) -> Iterator[Face]:
+def _read_list(base: Path, labels: Path, row_errors: RowErrors) -> Iterator[Face]:
     """Read lines such as ``train_00001.jpg 5``; classes count from 1."""
     pictures = base / "Image" / "aligned"
     if not pictures.is_dir():
@@ -77,7 +83,7 @@ def _read_list(base: Path, labels: Path, faults: Faults) -> Iterator[Face]:
                 path = pictures / fields[0].replace(".jpg", "_aligned.jpg")
                 yield Face(str(path), fields[0].removesuffix(".jpg"), label, split, place)
         except DataError as error:
-            faults.add(place, error)
+            row_errors.add(place, error)
 
 
 def _parse(fields: Sequence[str]) -> tuple[str, int]:
@@ -95,11 +101,11 @@ def _label(text: str) -> int:
     return NUMBERS.index(text)
 
 
-def _list_folders(base: Path, split: str, faults: Faults) -> Iterator[Face]:
+def _list_folders(base: Path, split: str, row_errors: RowErrors) -> Iterator[Face]:
     """List by the CSV of labels, where it is, so that a missing picture is noticed; else by the class folders."""
     labels = first_of([base / f"{split}_labels.csv", base.parent / f"{split}_labels.csv"])
     if labels is None:
-        yield from list_tree(base / split, f"{split}/", split, RAFDB, faults, NUMBERS)
+        yield from list_tree(base / split, f"{split}/", split, RAFDB, row_errors, NUMBERS)
         return
     rows = list(csv.reader(_text(labels).splitlines()))
     if not rows or [name.strip() for name in rows[0]] != ["image", "label"]:
@@ -114,7 +120,7 @@ def _list_folders(base: Path, split: str, faults: Faults) -> Iterator[Face]:
             number = _label(label)
             yield Face(str(base / split / label / name), f"{split}/{label}/{name}", number, split, place)
         except DataError as error:
-            faults.add(place, error)
+            row_errors.add(place, error)
 
 
 def _text(path: Path) -> str:

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.folder import class_index, complete_splits, label_set_of
+from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import check_shares, split_of
 from fer_tf.datasets.tfrecord import decode_example, read_records
 from fer_tf.errors import DataError
@@ -40,7 +40,7 @@ def shard_name(number: int, total: int) -> str:
     return f"faces-{number:05d}-of-{total:05d}.tfrecord"
 
 
-def load(
+def load_records(
     data: Path | str,
     /,
     *,
@@ -62,16 +62,22 @@ def load(
 
     Raises:
         DataError: no such folder, no shards in it or not all of them, a damaged one, a face without a class.
+
+    Example:
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_records("data/records")
+        >>> len(faces) > 0
+        True
     """
-    shares, root, faults = check_shares(split), Path(data), Faults(skip_bad)
+    shares, root, row_errors = check_shares(split), Path(data), RowErrors(skip_bad)
     check_shape(size, channels)
     shards = find_shards(root)
     arrays = cached(
         "records-1", shards, {"size": size, "channels": channels}, lambda: _read(shards, size, channels, skip_bad)
     )
-    for line in arrays["faults"].tolist():
-        faults.add(*line.rsplit("\n", 1))
-    faults.check_any_left(len(arrays["ids"]), root)
+    for line in arrays["row_errors"].tolist():
+        row_errors.add(*line.rsplit("\n", 1))
+    row_errors.check_any_left(len(arrays["ids"]), root)
     label_set = label_set_of(arrays["classes"].tolist(), "records")
     column = {name: class_index(label_set, name) for name in set(arrays["classes"].tolist())}
     labels = np.array([column[name] for name in arrays["classes"].tolist()])
@@ -82,7 +88,7 @@ def load(
         split=complete_splits(root, arrays["splits"], arrays["ids"], labels, shares, seed),
         ids=arrays["ids"],
         landmarks=arrays["landmarks"],
-        skipped=tuple(faults.lines),
+        skipped=tuple(row_errors.lines),
     )
 
 
@@ -107,7 +113,7 @@ def find_shards(root: Path) -> list[Path]:
 
 
 def _read(shards: Sequence[Path], size: int, channels: int, skip_bad: bool) -> Arrays:
-    faults, rows = Faults(skip_bad), []
+    row_errors, rows = RowErrors(skip_bad), []
     lines: list[str] = []
     for shard in shards:
         try:
@@ -115,7 +121,7 @@ def _read(shards: Sequence[Path], size: int, channels: int, skip_bad: bool) -> A
                 try:
                     rows.append(_face(decode_example(data), size, channels))
                 except DataError as error:
-                    faults.add(f"{shard}: record {number}", error)
+                    row_errors.add(f"{shard}: record {number}", error)
                     lines.append(f"{shard}: record {number}\n{error}")
         except DataError as error:
             if not skip_bad:
@@ -128,7 +134,7 @@ def _read(shards: Sequence[Path], size: int, channels: int, skip_bad: bool) -> A
         "classes": np.array(classes, dtype=str),
         "splits": np.array(splits, dtype="U10"),
         "landmarks": np.array(landmarks, np.float32).reshape(-1, 5, 2),
-        "faults": np.array(lines, dtype=str),
+        "row_errors": np.array(lines, dtype=str),
     }
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.listed import Face, Reading, assemble, carve_validation, list_tree
+from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import check_share
 from fer_tf.errors import DataError
 from fer_tf.facetable import FaceTable, converted
@@ -17,7 +17,7 @@ _NAME = re.compile(r"(.+?)_\d+_\d+\.\w+")
 _SPLITS = {"Train": "train", "Val": "test"}
 
 
-def load(
+def load_sfew(
     data: Path | str,
     /,
     *,
@@ -49,22 +49,30 @@ def load(
 
     Raises:
         DataError: nothing readable at ``data``, or a bad picture.
+
+    Example:
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_sfew("data/sfew")
+        >>> faces.label_set.name
+        'sfew'
     """
-    root, faults = Path(data), Faults(skip_bad)
+    root, row_errors = Path(data), RowErrors(skip_bad)
     reading, share = Reading(size, channels, in_memory), check_share(validation)
-    faces = [face for part in _SPLITS for face in _list(root, part, aligned, faults)]
-    table = assemble(root, faces, SFEW, faults, reading)
+    faces = [face for part in _SPLITS for face in _list(root, part, aligned, row_errors)]
+    table = assemble(root, faces, SFEW, row_errors, reading)
     return converted(carve_validation(table, share, seed, by_subject=True), label_set)
 
 
-def _list(root: Path, part: str, aligned: bool | None, faults: Faults) -> Iterator[Face]:
+def _list(root: Path, part: str, aligned: bool | None, row_errors: RowErrors) -> Iterator[Face]:
     place = _find(root, part, aligned)
-    for face in list_tree(place, f"{place.relative_to(root).as_posix()}/", _SPLITS[part], SFEW, faults):
+    for face in list_tree(place, f"{place.relative_to(root).as_posix()}/", _SPLITS[part], SFEW, row_errors):
         film = _NAME.fullmatch(Path(face.path).name)
         if film:
             yield replace(face, subject=film[1])
         else:
-            faults.add(face.path, "expected a name of film, time and frame, such as Airheads_000519240_00000005.png.")
+            row_errors.add(
+                face.path, "expected a name of film, time and frame, such as Airheads_000519240_00000005.png."
+            )
 
 
 def _find(root: Path, part: str, aligned: bool | None) -> Path:

@@ -32,8 +32,8 @@ from typing import Any
 
 import numpy as np
 
-from fer_tf.datasets.faults import Faults
 from fer_tf.datasets.folder import class_index, label_set_of
+from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import check_shares
 from fer_tf.datasets.streamed import StreamedFaces
 from fer_tf.errors import DataError
@@ -52,7 +52,7 @@ def shard_name(number: int) -> str:
     return f"shard-{number:05d}"
 
 
-def load(
+def load_shards(
     data: Path | str,
     /,
     *,
@@ -75,20 +75,28 @@ def load(
     Raises:
         DataError: no such folder, one whose preparation has not ended, shards that are missing or cut off, no faces,
             or a face without a class.
+
+    Example:
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_shards("data/shards")
+        >>> len(faces) > 0
+        True
     """
-    shares, root, faults = check_shares(split), Path(data), Faults(skip_bad)
+    shares, root, row_errors = check_shares(split), Path(data), RowErrors(skip_bad)
     if size is not None:
         check_shape(size, 1)
     index = read_index(root)
     columns = _columns(root, index["shards"])
-    faults.count(root, {"no face found": index["statuses"]["no face"], "unreadable": index["statuses"]["unreadable"]})
+    row_errors.count(
+        root, {"no face found": index["statuses"]["no face"], "unreadable": index["statuses"]["unreadable"]}
+    )
     classes = columns.pop("classes")
     named = columns["labels"] >= 0
     if not named.all():
         first = str(columns["ids"][np.flatnonzero(~named)[0]])
-        faults.add(f"{root}: {first}", "no class. Expected photographs in <class>/ or <split>/<class>/.")
+        row_errors.add(f"{root}: {first}", "no class. Expected photographs in <class>/ or <split>/<class>/.")
         columns = {name: column[named] for name, column in columns.items()}
-    faults.check_any_left(len(columns["labels"]), root)
+    row_errors.check_any_left(len(columns["labels"]), root)
     label_set = label_set_of(classes, "shards")
     order = np.array([class_index(label_set, name) for name in classes])
     images = StreamedFaces(
@@ -104,7 +112,7 @@ def load(
         label_set=label_set,
         split=_splits(columns["splits"], columns["places"], shares, seed),
         ids=columns["ids"],
-        skipped=tuple(faults.lines),
+        skipped=tuple(row_errors.lines),
     )
 
 

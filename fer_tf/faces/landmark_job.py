@@ -18,7 +18,7 @@ from typing import TextIO
 
 import numpy as np
 
-from fer_tf.datasets import load
+from fer_tf.datasets import get
 from fer_tf.datasets.landmarks import COLUMNS, point_columns
 from fer_tf.errors import UserError
 from fer_tf.faces.crops import NO_FACE, WHICH, choose
@@ -92,7 +92,7 @@ def write_landmarks(
     src, out, options = Path(src), Path(out), options or LandmarkOptions()
     _check_replaceable(out, src)
     notes: dict[str, str] = {}
-    table = load(options.dataset, src) if options.dataset else None
+    table = get(options.dataset, src) if options.dataset else None
     if table is not None and table.images is None:
         raise UserError(f"dataset {options.dataset!r} keeps its pictures on disk. Give {src} without a dataset.")
     sources = [] if options.dataset else folders.find_pictures(src, notes.__setitem__)

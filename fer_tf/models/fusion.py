@@ -97,9 +97,7 @@ def _inlined(member: keras.Model, images: keras.KerasTensor, prefix: str, frozen
     """Copy the member's layers and weights onto ``images``, with a prefix to their names."""
 
     def renamed(layer: keras.layers.Layer) -> keras.layers.Layer:
-        # The policy as it is: what shares Keras' own goes on sharing it (``fer_tf.training.compute``).
-        given = {"dtype": layer.dtype_policy, "name": f"{prefix}_{layer.name}"}
-        return type(layer).from_config({**layer.get_config(), **given})
+        return type(layer).from_config({**layer.get_config(), "name": f"{prefix}_{layer.name}"})
 
     copy = keras.models.clone_model(member, input_tensors=images, clone_function=renamed)
     copy.set_weights(member.get_weights())

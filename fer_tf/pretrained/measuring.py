@@ -24,7 +24,7 @@ ROUNDS = 5
 
 def load_faces(dataset: str, data: str | None, face_size: int | None) -> dict[str, FaceTable]:
     """Return the three splits of a dataset, at the size of face that a network expects (``None``: as they are)."""
-    return _splits(datasets.load(dataset, data), face_size)
+    return _splits(datasets.get(dataset, data), face_size)
 
 
 def load_opinions(dataset: str, data: str | None, face_size: int) -> FaceTable | None:
@@ -33,7 +33,7 @@ def load_opinions(dataset: str, data: str | None, face_size: int) -> FaceTable |
     if "evaluation" not in inspect.signature(DATASETS[name].load()).parameters:
         return None
     wide = callstring.render(name, {**keywords, "evaluation": "cross_entropy"})
-    return _splits(datasets.load(wide, data), face_size)["test"]
+    return _splits(datasets.get(wide, data), face_size)["test"]
 
 
 def _splits(table: FaceTable, face_size: int | None) -> dict[str, FaceTable]:

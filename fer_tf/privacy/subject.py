@@ -11,7 +11,7 @@ import numpy as np
 
 from fer_tf import callstring, evaluation, models
 from fer_tf.datasets import DATASETS
-from fer_tf.datasets.noise import flip_labels
+from fer_tf.datasets.label_noise import flip_labels
 from fer_tf.errors import UserError
 from fer_tf.faces.covers import COVERS
 from fer_tf.facetable import FaceTable, converted

@@ -97,7 +97,7 @@ def _faces(options: argparse.Namespace) -> "FaceTable":
 
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit {options.limit} leaves nothing. Expected at least 1.")
-    table = datasets.load(options.dataset, options.data, options.skip_bad).select(options.split)
+    table = datasets.get(options.dataset, options.data, options.skip_bad).select(options.split)
     if table.images is None:
         raise UserError("This dataset leaves its pictures on disk. Give it a size=, so that they are read.")
     if options.landmarks and options.landmarks != CANONICAL:

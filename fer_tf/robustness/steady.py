@@ -121,7 +121,7 @@ def _run(options: argparse.Namespace) -> None:
         raise UserError(f"{options.out} is no name for a network. Expected a name that ends in .keras.")
     _check(options.grid, options.filter)
     source = models.weights_path(options.model)
-    table = datasets.load(options.dataset, options.data)
+    table = datasets.get(options.dataset, options.data)
     network = models.load_model(source)
     copy = steadied(
         network, table.select("train"), table.select("validation"), options.grid, options.filter, options.seed

@@ -34,7 +34,7 @@ def samples(classifier: ExpressionClassifier, count: int = 3) -> dict[str, dict[
     Returns:
         Signature → name of the input → its value.
     """
-    drawn = datasets.load(f"synthetic(faces={max(60, count)})").images[:count]
+    drawn = datasets.get(f"synthetic(faces={max(60, count)})").images[:count]
     gray = [Image.fromarray(face[..., 0]) for face in drawn]
     side = classifier.metadata.face_size
     faces = np.stack([np.asarray(face.resize((side, side)).convert("RGB")) for face in gray])

@@ -90,7 +90,7 @@ def check(classifier: ExpressionClassifier, found: np.ndarray) -> None:
 
 def _drawn(classifier: ExpressionClassifier, count: int) -> np.ndarray:
     """Return drawn faces as the file takes them."""
-    images = datasets.load(f"synthetic(faces={max(60, count)})").images[:count]
+    images = datasets.get(f"synthetic(faces={max(60, count)})").images[:count]
     side, channels = classifier.metadata.face_size, classifier.input_shape[-1]
     faces = tf.clip_by_value(tf.image.resize(images, (side, side), antialias=True), 0.0, 255.0).numpy()
     return np.repeat(faces, channels, axis=-1) if faces.shape[-1] != channels else faces

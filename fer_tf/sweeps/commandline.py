@@ -14,8 +14,8 @@ from fer_tf import callstring
 from fer_tf.datasets import DATASETS
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.io import atomic
-from fer_tf.sweeps import scaling
 from fer_tf.training.config import PRECISIONS, RunConfig
+from fer_tf.tuning import flags, space
 
 if TYPE_CHECKING:
     from fer_tf.sweeps.runner import Executor, Result, TableCache
@@ -84,7 +84,7 @@ def parser(study: Study) -> argparse.ArgumentParser:
     what("--quick", action="store_true", help="a look in two minutes: 512 faces, two epochs, batches of 32")
     what("--list", action="store_true", help="show the runs and stop")
     what("--out", type=Path, default=Path("runs") / study.name, metavar="DIR", help="default %(default)s")
-    scaling.add_arguments(group, _positive(int), _positive(float))
+    flags.add_arguments(group, _positive(int), _positive(float))
     study.add_arguments(p)
     p.set_defaults(**study.defaults)
     return p
@@ -116,7 +116,7 @@ def _parse(study: Study, arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(study: Study, options: argparse.Namespace) -> int:
-    scaling.check(options)
+    flags.check(options)
     everything = study.configs(options)
     configs = [c for c in everything if _wanted(c.name, options.only)]
     if not configs:
@@ -124,19 +124,19 @@ def _run(study: Study, options: argparse.Namespace) -> int:
         raise UserError(f"No run matches {', '.join(options.only)}. Available: {names}.")
     if options.list:
         _show(configs)
-        scaling.show(options, configs)
+        for name, varied in flags.searched(options, configs).items() if options.search else ():
+            print(f"searched: {name}: {space.describe(varied)}")
         return 0
     from fer_tf.sweeps.runner import TableCache
     from fer_tf.sweeps.study_page import ranking
 
     load = TableCache()
-    with scaling.executor(options, load) as executor:
-        if options.search:
-            results = _search(study, options, configs, load, executor)
-        else:
-            results = _all_runs(study, options, everything, load, executor)
-    report = scaling.search_report if options.search else study.report
-    written = report(results, options.out, options)
+    executor = flags.executor(options, load)
+    if options.search:
+        results, written = _search(study, options, configs, load, executor)
+    else:
+        results = _all_runs(study, options, everything, load, executor)
+        written = study.report(results, options.out, options)
     print(ranking(results).to_string(index=False))
     for path in written:
         print(f"wrote {path}")
@@ -165,10 +165,17 @@ def _all_runs(
 
 def _search(
     study: Study, options: argparse.Namespace, configs: Sequence[RunConfig], load: "TableCache", executor: "Executor"
-) -> "list[Result]":
-    _check([*configs, *scaling.corners(options, configs)], load, options.devices)
-    _tell_skipped(load(configs[0])["train"].skipped, options.out)
-    return scaling.search(study.name, configs, options, executor)
+) -> "tuple[list[Result], list[Path]]":
+    from fer_tf.tuning import search
+
+    varied, out = flags.searched(options, configs), options.out
+    _check([*configs, *space.corners(configs, varied)], load, options.devices)
+    _tell_skipped(load(configs[0])["train"].skipped, out)
+    trials = options.trials or (flags.QUICK_TRIALS if options.quick else flags.TRIALS)
+    with atomic.folder_lock(out):
+        found = search.Search(study.name, configs, varied, trials, out, options.storage, options.seeds[0])
+        results = search.run_search(found, executor)
+    return results, search.report(results, out, options)
 
 
 def _show(configs: Sequence[RunConfig]) -> None:

@@ -100,7 +100,7 @@ def taught(config: RunConfig, clean: "Mapping[str, FaceTable]") -> Taught:
         config: the run.
         clean: its tables without wrong labels.
     """
-    from fer_tf.datasets.noise import flip_labels
+    from fer_tf.datasets.label_noise import flip_labels
 
     (train, train_wrong), (test, test_wrong) = (
         flip_labels(clean[split], config.label_noise, config.seed) for split in ("train", "test")

@@ -98,10 +98,13 @@ class Local:
 
     def __call__(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Yield the result of each job before the next is taken."""
+        yield from map(self.do, jobs)
+
+    def do(self, job: Job) -> Result:
+        """Do one job."""
         shared = self.devices > 1 or self.processes
         carry_out = functools.partial(execute, devices=self.devices, processes=self.processes) if shared else None
-        for job in jobs:
-            yield result_of(job, self.load, self.stop, carry_out)
+        return result_of(job, self.load, self.stop, carry_out)
 
 
 def run_folder(config: RunConfig, out: Path) -> Path:

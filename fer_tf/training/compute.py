@@ -5,15 +5,14 @@ gives its network the faster form with ``speed_up``, and takes it back for a whi
 """
 
 import contextlib
-import functools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
 
-# Flags of a processor that multiplies bfloat16 by itself, as Linux names them.
-BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+from fer_tf.training import processor
+
+_MIXED = "mixed_bfloat16"
 
 
 def resolve_precision(precision: str) -> str:
@@ -30,17 +29,18 @@ def resolve_precision(precision: str) -> str:
     """
     if precision != "auto":
         return precision
-    return "bfloat16" if _has_gpu() or BFLOAT16_FLAGS & _processor_flags() else "float32"
+    return "bfloat16" if _has_gpu() or processor.has_bfloat16() else "float32"
 
 
 def speed_up(network: keras.Model, precision: str) -> None:
-    """Let a network compute its training steps faster. Call it right after the network was built.
+    """Let a network compute its training steps faster.
 
-    In ``bfloat16`` its layers compute in it, but for those that were built in float32 by name, such as the logits; the
-    weights and the batch-norm statistics stay float32. On TensorFlow, batch-norms become one operation in training.
+    In ``bfloat16``, the layers between its pixels and its vectors compute in it: those that give maps (N, H, W, C),
+    from the first one with weights on. Weights, batch-norm statistics and logits stay float32. On TensorFlow,
+    batch-norms become one operation in training.
 
     Args:
-        network: built under the same Keras dtype policy as holds now.
+        network: functional model from pixels (N, H, W, C) to logits.
         precision: ``float32`` or ``bfloat16``.
 
     Example:
@@ -51,12 +51,10 @@ def speed_up(network: keras.Model, precision: str) -> None:
     >>> [network.get_layer(name).compute_dtype for name in ("block1_conv1", "logits")]
     ['bfloat16', 'float32']
     """
-    # A layer that was given a dtype has a policy of its own; the others share the one of Keras.
-    shared = keras.config.dtype_policy()
-    for layer in network._flatten_layers(include_self=False):
-        if precision == "bfloat16" and layer.dtype_policy is shared and not isinstance(layer, keras.Model):
-            layer.dtype_policy = "mixed_bfloat16"
-        if keras.backend.backend() == "tensorflow" and type(layer) is keras.layers.BatchNormalization:
+    for layer in _layers_of_maps(network) if precision == "bfloat16" else ():
+        layer.dtype_policy = _MIXED
+    for layer in network._flatten_layers() if keras.backend.backend() == "tensorflow" else ():
+        if type(layer) is keras.layers.BatchNormalization:
             layer.__class__ = FusedBatchNormalization
 
 
@@ -73,9 +71,8 @@ def as_built(network: keras.Model) -> Iterator[None]:
     ...     network.get_layer("block1_conv1").compute_dtype
     'float32'
     """
-    layers = network._flatten_layers(include_self=False)
-    mixed = [layer for layer in layers if layer.dtype_policy.name == "mixed_bfloat16"]
-    fused = [layer for layer in layers if type(layer) is FusedBatchNormalization]
+    mixed = [layer for layer in network._flatten_layers() if layer.dtype_policy.name == _MIXED]
+    fused = [layer for layer in network._flatten_layers() if type(layer) is FusedBatchNormalization]
     try:
         for layer in mixed:
             layer.dtype_policy = "float32"
@@ -84,9 +81,18 @@ def as_built(network: keras.Model) -> Iterator[None]:
         yield
     finally:
         for layer in mixed:
-            layer.dtype_policy = "mixed_bfloat16"
+            layer.dtype_policy = _MIXED
         for layer in fused:
             layer.__class__ = FusedBatchNormalization
+
+
+def _layers_of_maps(network: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Give the layers that compute maps, parts of layers included, from the first layer with weights on."""
+    begun = False
+    for layer in network.layers:
+        begun = begun or bool(layer.weights)
+        if begun and all(len(output.shape) == 4 for output in keras.tree.flatten(layer.output)):
+            yield from layer._flatten_layers()
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
@@ -135,17 +141,6 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         kinds = self.variable_dtype == "float32" and self.compute_dtype == inputs.dtype.name in ("float32", "bfloat16")
         alone = not self.synchronized and tf.distribute.get_strategy().num_replicas_in_sync == 1
         return maps and kinds and alone and mask is None and not self.renorm
-
-
-@functools.cache
-def _processor_flags() -> frozenset[str]:
-    """Return what the first processor can do, in Linux' words; nothing on other systems."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return frozenset()
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return frozenset(flags.partition(":")[2].split())
 
 
 def _has_gpu() -> bool:

@@ -40,7 +40,7 @@ class RunConfig:
         landmarks: a table of landmarks (``fer_tf.datasets.landmarks``) that gives the faces theirs, by id.
         cover: what the faces wear (``fer_tf.faces.covers``), such as ``"cover(train='masked', evaluation='both')"``;
             needs landmarks.
-        label_noise: share of the training faces that get a wrong label (``fer_tf.datasets.noise``).
+        label_noise: share of the training faces that get a wrong label (``fer_tf.datasets.label_noise``).
         model: call string of the model registry.
         start: a trained network's ``.keras`` file, whose weights the run begins from (``models.initialize_from``).
         image_size: side in pixels to which faces are brought first; ``None`` keeps the dataset's.

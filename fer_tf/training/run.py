@@ -220,11 +220,11 @@ def _fit(
     processes: int,
 ) -> checkpoint.Progress:  # fmt: skip
     network = build_network(config, tables)
-    compute.speed_up(network, compute.resolve_precision(config.precision))
     source = _source(config, tables)
     schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
     optimizer = _build_optimizer(config, schedule.learning_rate, config.epochs * source.steps)
     objective = objectives.build(config.objective, network, source.table)
+    objective.speed_up(compute.resolve_precision(config.precision))
     objective.replicas = replicas
     objective.compile(
         optimizer=optimizer,

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from fer_tf import datasets
+from fer_tf.datasets.label_noise import flip_labels
 from fer_tf.datasets.landmarks import with_landmarks
-from fer_tf.datasets.noise import flip_labels
 from fer_tf.faces.covers import COVERS
 from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.training.config import RunConfig
@@ -21,7 +21,7 @@ def load_tables(config: RunConfig) -> Tables:
         DataError: unreadable data.
         UserError: a split without rows.
     """
-    table = datasets.load(config.dataset, config.data, skip_bad=config.skip_bad)
+    table = datasets.get(config.dataset, config.data, skip_bad=config.skip_bad)
     if config.landmarks:
         table = with_landmarks(table, config.landmarks)
     tables = {split: _prepared(table.select(split), config, split) for split in SPLITS}

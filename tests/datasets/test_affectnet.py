@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_tf.datasets import load
+from fer_tf.datasets import get
 from fer_tf.errors import DataError, UserError
 from fer_tf.io import pictures
 
@@ -40,7 +40,7 @@ def names_of(table):
 
 
 def test_order_of_the_classes_and_official_validation_as_test(either):
-    table = load("affectnet(validation=0)", either)
+    table = get("affectnet(validation=0)", either)
     assert Counter(table.split) == {"train": 16, "test": 8}
     assert names_of(table.select("train")) == [*ORDER, *ORDER]
     assert names_of(table.select("test")) == list(ORDER)
@@ -48,20 +48,20 @@ def test_order_of_the_classes_and_official_validation_as_test(either):
 
 
 def test_missing_affect_is_not_a_number(either):
-    table = load("affectnet(validation=0)", either).select("train")
+    table = get("affectnet(validation=0)", either).select("train")
     np.testing.assert_allclose(table.valence_arousal[:15], np.tile([0.5, -0.25], (15, 1)))
     assert np.isnan(table.valence_arousal[15]).all()
 
 
 def test_landmarks_in_pixels_of_the_file_or_none(either, layouts):
-    table = load("affectnet", either)
+    table = get("affectnet", either)
     assert table.landmarks.shape == (24, 68, 2)
     np.testing.assert_allclose(table.landmarks[3], layouts.square(), atol=0.01)
-    assert load("affectnet(landmarks=False)", either).landmarks is None
+    assert get("affectnet(landmarks=False)", either).landmarks is None
 
 
 def test_seven_classes_drop_contempt_and_count_it(either):
-    table = load("affectnet(classes=7, validation=0)", either)
+    table = get("affectnet(classes=7, validation=0)", either)
     assert table.label_set.classes == ORDER[:7]
     assert Counter(names_of(table)) == {name: 3 for name in ORDER[:7]}
     counts = [line.rsplit(": ", 2)[1:] for line in table.skipped if "contempt" in line]
@@ -69,18 +69,18 @@ def test_seven_classes_drop_contempt_and_count_it(either):
 
 
 def test_faces_without_an_expression_are_counted(lists):
-    skipped = load("affectnet", lists).skipped
+    skipped = get("affectnet", lists).skipped
     assert [line.partition("training.csv: ")[2] for line in skipped] == [
         "left out 1 faces: none of the expressions.", "left out 1 faces: uncertain.", "left out 1 faces: no face.",
     ]  # fmt: skip
 
 
 def test_validation_is_carved_from_train_by_class(either):
-    table = load("affectnet(validation=0.5)", either)
+    table = get("affectnet(validation=0.5)", either)
     for split in ("train", "validation", "test"):
         assert np.bincount(table.labels[table.split == split]).tolist() == [1] * 8
-    assert (load("affectnet(validation=0.5)", either).split == table.split).all()
-    assert (load("affectnet(validation=0.5, seed=1)", either).split != table.split).any()
+    assert (get("affectnet(validation=0.5)", either).split == table.split).all()
+    assert (get("affectnet(validation=0.5, seed=1)", either).split != table.split).any()
 
 
 def test_paths_open_no_picture(either, monkeypatch):
@@ -88,16 +88,16 @@ def test_paths_open_no_picture(either, monkeypatch):
         raise AssertionError("opened a picture")
 
     monkeypatch.setattr(pictures, "_open", refuse)
-    assert len(load("affectnet", either)) == 24
+    assert len(get("affectnet", either)) == 24
 
 
 def test_in_memory_faces_are_cut_to_their_box(lists):
-    table = load("affectnet(in_memory=True, size=20, validation=0)", lists)
+    table = get("affectnet(in_memory=True, size=20, validation=0)", lists)
     file = lists / "Manually_Annotated_Images" / table.ids[0].partition("/")[2]
     np.testing.assert_array_equal(table.images[0], np.asarray(Image.open(file))[10:30, 10:30])
     np.testing.assert_allclose(table.boxes[0], [0, 0, 20, 20])
     np.testing.assert_allclose(table.landmarks[0, [0, -1]], [[0, 0], [20, 20]])
-    whole = load("affectnet(in_memory=True, crop=False, size=20)", lists)
+    whole = get("affectnet(in_memory=True, crop=False, size=20)", lists)
     np.testing.assert_allclose(whole.boxes[0], [10 / 3, 5, 10, 15], rtol=1e-6)
     np.testing.assert_allclose(whole.landmarks[0, -1], [10, 15])
 
@@ -108,10 +108,10 @@ def test_boxes_are_corners_and_may_be_missing(lists, layouts):
     add(lists, layouts.affectnet_row("8/y.jpg", 0).replace(",10,10,20,20,", ",-1,-1,-1,-1,"))
     for name in "xy":
         layouts.noise(lists / "Manually_Annotated_Images" / "8" / f"{name}.jpg", (60, 60), "RGB")
-    table = load("affectnet(validation=0)", lists).select("train")
+    table = get("affectnet(validation=0)", lists).select("train")
     np.testing.assert_array_equal(table.boxes[-2], [5, 6, 35, 46])
     assert np.isnan(table.boxes[-1]).all()
-    assert load("affectnet(in_memory=True, size=10)", lists).images.shape == (26, 10, 10, 3)
+    assert get("affectnet(in_memory=True, size=10)", lists).images.shape == (26, 10, 10, 3)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_a_bad_row_is_named_or_skipped(lists, layouts, change, message):
     layouts.noise(lists / "Manually_Annotated_Images" / "5" / "x.jpg")
     add(lists, layouts.affectnet_row("5/x.jpg", 3).replace(*change))
     with pytest.raises(DataError, match=rf"training\.csv:21: {message}"):
-        load("affectnet", lists)
-    table = load("affectnet", lists, skip_bad=True)
+        get("affectnet", lists)
+    table = get("affectnet", lists, skip_bad=True)
     assert len(table) == 24 and len(table.skipped) == 4
 
 
@@ -144,10 +144,10 @@ def test_a_list_without_header_is_read_and_one_with_a_wrong_header_is_not(lists,
     path = lists / "Manually_Annotated_file_lists/validation.csv"
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[1:]) + "\n")
-    assert len(load("affectnet", lists).select("test")) == 8
+    assert len(get("affectnet", lists).select("test")) == 8
     path.write_text("\n".join([lines[0].replace("valence", "happiness"), *lines[1:]]))
     with pytest.raises(DataError, match=r"validation\.csv:1: expected the columns subDirectory_filePath,"):
-        load("affectnet", lists)
+        get("affectnet", lists)
 
 
 def test_automatic_annotations_train_and_manual_ones_test(lists, layouts):
@@ -156,9 +156,9 @@ def test_automatic_annotations_train_and_manual_ones_test(lists, layouts):
         [layouts.AFFECTNET_HEADER, layouts.affectnet_row("1/auto.jpg", 1)],
     )
     layouts.noise(lists / "Automatically_Annotated_Images" / "1" / "auto.jpg")
-    alone = load("affectnet(annotated='automatic', validation=0)", lists)
+    alone = get("affectnet(annotated='automatic', validation=0)", lists)
     assert alone.select("train").ids.tolist() == ["Automatically_Annotated_Images/1/auto.jpg"]
-    assert len(load("affectnet(annotated='both', validation=0)", lists).select("train")) == 17
+    assert len(get("affectnet(annotated='both', validation=0)", lists).select("train")) == 17
 
 
 @pytest.mark.parametrize(
@@ -178,38 +178,38 @@ def test_a_bad_annotation_is_named_or_skipped(arrays, name, content, message):
     if content is not None:
         np.save(path, content)
     with pytest.raises(DataError, match=f"3_exp.npy: {message}"):
-        load("affectnet", arrays)
-    table = load("affectnet", arrays, skip_bad=True)
+        get("affectnet", arrays)
+    table = get("affectnet", arrays, skip_bad=True)
     assert len(table) == 23 and len(table.skipped) == 1
 
 
 def test_pictures_and_annotations_must_match(arrays):
     (arrays / "train_set/annotations/4_exp.npy").unlink()
     with pytest.raises(DataError, match=r"4\.jpg: no 4_exp.npy in "):
-        load("affectnet", arrays)
+        get("affectnet", arrays)
     (arrays / "train_set/images/4.jpg").unlink()
-    assert len(load("affectnet", arrays)) == 23
+    assert len(get("affectnet", arrays)) == 23
     (arrays / "train_set/images/5.jpg").unlink()
     with pytest.raises(DataError, match=r"5_exp\.npy: no such picture: .*5\.jpg"):
-        load("affectnet", arrays)
+        get("affectnet", arrays)
 
 
 def test_a_face_may_lack_landmarks(arrays):
     (arrays / "train_set/annotations/4_lnd.npy").unlink()
-    table = load("affectnet(validation=0)", arrays)
+    table = get("affectnet(validation=0)", arrays)
     assert np.isnan(table.landmarks[4]).all() and np.isfinite(table.landmarks[5]).all()
 
 
 def test_a_changed_annotation_is_noticed(arrays):
-    assert load("affectnet", arrays).labels[2] == 2
+    assert get("affectnet", arrays).labels[2] == 2
     np.save(arrays / "train_set/annotations/2_exp.npy", np.array("6"))
-    assert load("affectnet", arrays).labels[2] == 6
+    assert get("affectnet", arrays).labels[2] == 6
 
 
 def test_options_are_checked(either):
     for option, message in (("classes=6", "classes=6"), ("annotated='me'", "Unknown annotation"), ("size=0", "size=0")):
         with pytest.raises(UserError, match=message):
-            load(f"affectnet({option})", either)
-    moved = load("affectnet(label_set='ferplus')", either)
+            get(f"affectnet({option})", either)
+    moved = get("affectnet(label_set='ferplus')", either)
     assert moved.label_set.name == "ferplus" and len(moved) == 24
-    assert len(load("affectnet(label_set='fer2013')", either)) == 21
+    assert len(get("affectnet(label_set='fer2013')", either)) == 21

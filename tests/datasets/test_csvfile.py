@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_tf.datasets import load
+from fer_tf.datasets import get
 from fer_tf.errors import DataError, UserError
 
 
@@ -23,7 +23,7 @@ def rows(values, start=0):
 def test_labels_by_name(tmp_path, pixels):
     path = write(tmp_path, "\ufeffpath, label", *rows(["wink", "smile", "wink", "smile", "wink", "wink"]))
     for data in (tmp_path, path):
-        table = load("csv", data)
+        table = get("csv", data)
         assert table.label_set.classes == ("smile", "wink")
         assert table.labels.tolist() == [1, 0, 1, 0, 1, 1]
         np.testing.assert_array_equal(table.images[..., 0], pixels)
@@ -36,7 +36,7 @@ def test_labels_by_name_and_index_of_a_known_set(tmp_path, pixels):
         "path,label,split,subject",
         *(r + ",val,ann" for r in rows(["Happiness", "3", "6", "angry", "0", "sad"])),
     )
-    table = load("csv(label_set='fer2013', size=24, channels=3)", tmp_path)
+    table = get("csv(label_set='fer2013', size=24, channels=3)", tmp_path)
     assert table.labels.tolist() == [3, 3, 6, 0, 0, 4]
     assert table.split.tolist() == ["validation"] * 6
     assert table.subject.tolist() == ["ann"] * 6
@@ -45,7 +45,7 @@ def test_labels_by_name_and_index_of_a_known_set(tmp_path, pixels):
 
 def test_one_column_a_class(tmp_path, pixels):
     write(tmp_path, "path,b,split,a", "faces/0.png,3,train,1", "faces/1.png,0,test,0.5", "faces/2.png,2,val,2")
-    table = load("csv", tmp_path)
+    table = get("csv", tmp_path)
     assert table.label_set.classes == ("b", "a")
     np.testing.assert_allclose(table.targets, [[0.75, 0.25], [0, 1], [0.5, 0.5]])
     assert table.split.tolist() == ["train", "test", "validation"]
@@ -53,10 +53,10 @@ def test_one_column_a_class(tmp_path, pixels):
 
 def test_one_distribution_column(tmp_path, pixels):
     write(tmp_path, "path,distribution", 'faces/0.png,"[0.1, 0.9]"', "faces/1.png,3 1", "faces/2.png,0;2")
-    table = load("csv(label_set=('a', 'b'))", tmp_path)
+    table = get("csv(label_set=('a', 'b'))", tmp_path)
     np.testing.assert_allclose(table.targets, [[0.1, 0.9], [0.75, 0.25], [0, 1]], atol=1e-6)
     with pytest.raises(UserError, match="give label_set"):
-        load("csv", tmp_path)
+        get("csv", tmp_path)
 
 
 def test_missing_splits_follow_subjects(tmp_path, picture):
@@ -65,7 +65,7 @@ def test_missing_splits_follow_subjects(tmp_path, picture):
         picture(tmp_path / f"{i}.png", side=8)
         lines.append(f"{i}.png,{'ab'[i % 2]},person{i // 6}")
     write(tmp_path, "path,label,subject", *lines)
-    table = load("csv(size=8)", tmp_path)
+    table = get("csv(size=8)", tmp_path)
     assert {s: len(set(table.subject[table.split == s])) for s in set(table.split)} == {
         "train": 8, "validation": 1, "test": 1,
     }  # fmt: skip
@@ -89,10 +89,10 @@ def test_a_bad_row_is_named_or_skipped(tmp_path, pixels, name):
     row, reason = BAD_ROWS[name]
     path = write(tmp_path, "path,label", "faces/0.png,happy", row, "faces/2.png,sad")
     with pytest.raises(DataError) as error:
-        load("csv(label_set='fer2013')", tmp_path)
+        get("csv(label_set='fer2013')", tmp_path)
     assert str(error.value).startswith(f"{path}:3: {reason}")
     assert "\n" not in str(error.value)
-    table = load("csv(label_set='fer2013')", tmp_path, skip_bad=True)
+    table = get("csv(label_set='fer2013')", tmp_path, skip_bad=True)
     assert table.ids.tolist() == ["faces/0.png", "faces/2.png"]
     assert table.skipped == (str(error.value),)
 
@@ -101,14 +101,14 @@ def test_a_bad_row_is_named_or_skipped(tmp_path, pixels, name):
 def test_a_bad_distribution_is_named(tmp_path, pixels, numbers):
     path = write(tmp_path, "path,a,b", "faces/0.png,1,0", f"faces/1.png,{numbers}")
     with pytest.raises(DataError, match="expected numbers ≥ 0") as error:
-        load("csv", tmp_path)
+        get("csv", tmp_path)
     assert str(error.value).startswith(f"{path}:3: distribution")
 
 
 def test_an_unknown_split_is_named(tmp_path, pixels):
     path = write(tmp_path, "path,label,split", "faces/0.png,a,train", "faces/1.png,b,holdout")
     with pytest.raises(DataError, match=rf"{path}:3: split 'holdout', expected train, validation"):
-        load("csv", tmp_path)
+        get("csv", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -125,31 +125,31 @@ def test_an_unknown_split_is_named(tmp_path, pixels):
 def test_a_wrong_header_is_named(tmp_path, header, reason):
     write(tmp_path, header, "faces/0.png,a,b")
     with pytest.raises(DataError, match=rf"list\.csv:1: {reason}"):
-        load("csv", tmp_path, skip_bad=True)
+        get("csv", tmp_path, skip_bad=True)
 
 
 def test_a_label_set_must_fit_the_columns(tmp_path, pixels):
     write(tmp_path, "path,happy,sad", "faces/0.png,1,0")
     with pytest.raises(DataError, match=r"list\.csv:1: no column for class 'angry' of fer2013"):
-        load("csv(label_set='fer2013')", tmp_path)
+        get("csv(label_set='fer2013')", tmp_path)
     with pytest.raises(UserError, match="Unknown label set 'fer'"):
-        load("csv(label_set='fer')", tmp_path)
+        get("csv(label_set='fer')", tmp_path)
 
 
 def test_numbers_without_a_label_set_are_refused(tmp_path, pixels):
     write(tmp_path, "path,label", *rows([0, 1, 2]))
     with pytest.raises(UserError, match=r"the labels are numbers. Say of what"):
-        load("csv", tmp_path)
+        get("csv", tmp_path)
 
 
 def test_wrong_places_are_refused(tmp_path):
     with pytest.raises(DataError, match="nowhere: no such file or folder"):
-        load("csv", tmp_path / "nowhere")
+        get("csv", tmp_path / "nowhere")
     with pytest.raises(DataError, match="expected one CSV in it, found none"):
-        load("csv", tmp_path)
+        get("csv", tmp_path)
     (tmp_path / "list.csv").write_bytes(b"path,label\n\xff\xfe,a\n")
     with pytest.raises(DataError, match="cannot be read as CSV"):
-        load("csv", tmp_path)
+        get("csv", tmp_path)
     (tmp_path / "list.csv").write_text("path,label\n")
     with pytest.raises(DataError, match="no readable face"):
-        load("csv", tmp_path)
+        get("csv", tmp_path)

@@ -13,7 +13,7 @@ from fer_tf.labels import LabelSet, one_hot
 @pytest.fixture(scope="module")
 def faces():
     """Twelve different drawn faces, 48×48."""
-    return datasets.load("synthetic(faces=12, seed=4)").images
+    return datasets.get("synthetic(faces=12, seed=4)").images
 
 
 def table(images, splits):
@@ -83,13 +83,13 @@ def test_tables_of_paths_are_refused(faces):
 
 @pytest.mark.real
 def test_real_copies_between_the_splits_of_fer2013(real_data):
-    whole = datasets.load("fer2013", real_data)
+    whole = datasets.get("fer2013", real_data)
     train, validation, test = (whole.select(s) for s in ("train", "validation", "test"))
     counts = [(int(c.exact.sum()), int(c.near.sum())) for c in (
         copies_in(train, validation), copies_in(train, test), copies_in(validation, test)
     )]  # fmt: skip
     assert [exact for exact, _ in counts] == [280, 288, 44]
     assert [near for _, near in counts] == [467, 487, 90]
-    clean = datasets.load("fer2013(leaks='drop_near')", real_data)
+    clean = datasets.get("fer2013(leaks='drop_near')", real_data)
     assert not copies_in(clean.select("train"), clean.select("test")).near.any()
     assert len(clean.select("test")) == 3589

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from fer_tf.datasets import DATASETS, load
+from fer_tf.datasets import DATASETS, get
 from fer_tf.facetable import SPLITS
 from fer_tf.labels import LABEL_SETS
 
 
-@pytest.fixture(scope="module", params=[n for n in DATASETS if DATASETS[n].facts["needs_data"]])
+@pytest.fixture(scope="module", params=[n for n in DATASETS if DATASETS[n].facts["data"]])
 def release(request, layouts, tmp_path_factory):
     """Name and folder of each dataset that reads files."""
     assert request.param in layouts.WRITERS, f"layouts.WRITERS has no writer for {request.param!r}"
@@ -19,12 +19,11 @@ def release(request, layouts, tmp_path_factory):
 
 def test_every_dataset_gives_a_table_with_all_splits(release):
     name, root = release
-    table = load(name, root)
+    table = get(name, root)
     assert set(table.split) == set(SPLITS)
     assert (table.class_counts() > 0).sum() >= 2
     assert (table.images is None) != (table.paths is None)
-    wanted = DATASETS[name].facts["label_set"]
-    assert wanted is None or table.label_set is LABEL_SETS[wanted]
+    assert name not in LABEL_SETS or table.label_set is LABEL_SETS[name]
     for column in ("landmarks", "boxes", "valence_arousal"):
         values = getattr(table, column)
         assert values is None or (values.dtype == np.float32 and np.isfinite(values).any())
@@ -32,7 +31,7 @@ def test_every_dataset_gives_a_table_with_all_splits(release):
 
 def test_every_dataset_reads_the_same_twice(release):
     name, root = release
-    one, two = load(name, root), load(name, root)
+    one, two = get(name, root), get(name, root)
     assert one.digest() == two.digest()
     assert (one.split == two.split).all()
 
@@ -41,7 +40,7 @@ def test_every_dataset_in_paths_holds_the_faces_of_the_one_in_memory(release):
     name, root = release
     if "in_memory" not in DATASETS[name].load().__kwdefaults__:
         pytest.skip(f"{name} keeps pixels only")
-    inside, outside = load(f"{name}(in_memory=True)", root), load(f"{name}(in_memory=False)", root)
+    inside, outside = get(f"{name}(in_memory=True)", root), get(f"{name}(in_memory=False)", root)
     assert inside.paths is None and outside.images is None
     for column in ("ids", "targets", "split"):
         np.testing.assert_array_equal(getattr(inside, column), getattr(outside, column))
@@ -49,11 +48,11 @@ def test_every_dataset_in_paths_holds_the_faces_of_the_one_in_memory(release):
 
 def test_every_dataset_of_expressions_converts_to_another_label_set(release):
     name, root = release
-    if "label_set" not in DATASETS[name].load().__kwdefaults__ or DATASETS[name].facts["label_set"] in (None, "lfwfer"):
+    if "label_set" not in DATASETS[name].load().__kwdefaults__ or name not in LABEL_SETS or name == "lfwfer":
         pytest.skip(f"{name} has no expressions to convert")
-    table = load(name, root)
+    table = get(name, root)
     kept = [c for c in ("happy", "happiness") if c in table.label_set.classes]
-    moved = load(f"{name}(label_set='lfwfer')", root)
+    moved = get(f"{name}(label_set='lfwfer')", root)
     assert moved.label_set is LABEL_SETS["lfwfer"]
     happy = set(table.ids[table.labels == table.label_set.index(kept[0])])
     assert happy == set(moved.ids[moved.labels == moved.label_set.index("positive")])

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from fer_tf.datasets import fer2013, load
+from fer_tf.datasets import fer2013, get
 from fer_tf.datasets.duplicates import duplicates, leaks
 from fer_tf.errors import DataError, UserError
 
@@ -44,21 +44,21 @@ def check(table, faces):
 
 def test_valence_and_arousal_are_the_labels_places_when_asked_for(tmp_path, faces):
     path = write(tmp_path / "fer2013.csv", rows_of(faces))
-    assert load("fer2013", path).valence_arousal is None
-    made = load("fer2013(circumplex=True)", path).valence_arousal  # angry, neutral, happy, disgust
+    assert get("fer2013", path).valence_arousal is None
+    made = get("fer2013(circumplex=True)", path).valence_arousal  # angry, neutral, happy, disgust
     np.testing.assert_allclose(made, [(-0.55, 0.65), (0, 0), (0.8, 0.35), (-0.65, 0.4)], atol=1e-6)
 
 
 def test_reads_the_official_csv(tmp_path, faces):
     write(tmp_path / "fer2013.csv", rows_of(faces))
-    check(load("fer2013", tmp_path), faces)
-    check(load("fer2013", tmp_path / "fer2013.csv"), faces)
+    check(get("fer2013", tmp_path), faces)
+    check(get("fer2013", tmp_path / "fer2013.csv"), faces)
 
 
 def test_reads_icml_face_data_with_spaced_names_in_another_order(tmp_path, faces):
     rows = [f"{e},{u},{text_of(f)}" for e, f, u in zip(EMOTIONS, faces, USAGES, strict=True)]
     write(tmp_path / "icml_face_data.csv", rows, "emotion, Usage, pixels")
-    check(load("fer2013", tmp_path), faces)
+    check(get("fer2013", tmp_path), faces)
 
 
 def test_reads_gzip_crlf_quotes_and_a_byte_order_mark(tmp_path, faces):
@@ -66,7 +66,7 @@ def test_reads_gzip_crlf_quotes_and_a_byte_order_mark(tmp_path, faces):
     text = "\ufeff" + "\r\n".join(['"emotion","pixels","Usage"', *rows, "", ""])
     with gzip.open(tmp_path / "fer2013.csv.gz", "wb") as file:
         file.write(text.encode())
-    check(load("fer2013", tmp_path), faces)
+    check(get("fer2013", tmp_path), faces)
 
 
 BAD_ROWS = {
@@ -96,16 +96,16 @@ def test_a_bad_row_is_named_or_skipped(tmp_path, faces, name):
     assert spoiled != good[0]
     path = write(tmp_path / "fer2013.csv", [good[1], spoiled, good[2], good[3]])
     with pytest.raises(DataError) as error:
-        load("fer2013", tmp_path)
+        get("fer2013", tmp_path)
     assert str(error.value).startswith(f"{path}:3: {reason}")
     assert "\n" not in str(error.value)
     for _ in range(2):  # the second time from the cache
-        table = load("fer2013", tmp_path, skip_bad=True)
+        table = get("fer2013", tmp_path, skip_bad=True)
         assert table.ids.tolist() == ["fer0000000", "fer0000002", "fer0000003"]
         assert len(table.skipped) == 1
         assert table.skipped[0].startswith(f"{path}:3: {reason}")
     with pytest.raises(DataError, match=r"fer2013\.csv:3: "):
-        load("fer2013", tmp_path)
+        get("fer2013", tmp_path)
 
 
 @pytest.mark.parametrize("column", ["emotion", "pixels", "Usage"])
@@ -114,7 +114,7 @@ def test_a_missing_column_is_named(tmp_path, faces, column):
     path = write(tmp_path / "fer2013.csv", rows_of(faces), header)
     for skip_bad in (False, True):
         with pytest.raises(DataError) as error:
-            load("fer2013", tmp_path, skip_bad)
+            get("fer2013", tmp_path, skip_bad)
         assert str(error.value).startswith(f"{path}:1: no column '{column.lower()}'")
 
 
@@ -123,13 +123,13 @@ def test_an_empty_file_is_an_error(tmp_path, content):
     (tmp_path / "fer2013.csv").write_text(content)
     for skip_bad in (False, True):
         with pytest.raises(DataError, match=r"fer2013\.csv: (empty file|holds no readable face)"):
-            load("fer2013", tmp_path, skip_bad)
+            get("fer2013", tmp_path, skip_bad)
 
 
 def test_all_rows_bad_is_an_error_even_when_skipping(tmp_path):
     write(tmp_path / "fer2013.csv", ["0,1 2 3,Training"])
     with pytest.raises(DataError, match=r"no readable face. First of 1 bad rows: .*:2: 3 pixels"):
-        load("fer2013", tmp_path, skip_bad=True)
+        get("fer2013", tmp_path, skip_bad=True)
 
 
 def test_a_truncated_gzip_names_the_row_it_ends_in(tmp_path, rng):
@@ -139,14 +139,14 @@ def test_a_truncated_gzip_names_the_row_it_ends_in(tmp_path, rng):
     path = tmp_path / "fer2013.csv.gz"
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"fer2013\.csv\.gz:\d+: damaged or truncated file"):
-        load("fer2013", tmp_path)
-    table = load("fer2013", tmp_path, skip_bad=True)
+        get("fer2013", tmp_path)
+    table = get("fer2013", tmp_path, skip_bad=True)
     assert 15 <= len(table) <= 30
     np.testing.assert_array_equal(table.images[..., 0], many[: len(table)])
     assert len(table.skipped) == 1
     path.write_text("this is no gzip file")
     with pytest.raises(DataError, match="cannot be read"):
-        load("fer2013", tmp_path, skip_bad=True)
+        get("fer2013", tmp_path, skip_bad=True)
 
 
 def test_repeated_faces_are_kept_counted_or_refused(tmp_path, faces):
@@ -154,58 +154,58 @@ def test_repeated_faces_are_kept_counted_or_refused(tmp_path, faces):
     relabelled = "5" + rows[0][1:]
     leak = rows[0].replace("Training", "PrivateTest")
     path = write(tmp_path / "fer2013.csv", [*rows, rows[1], relabelled, leak])
-    table = load("fer2013", tmp_path)
+    table = get("fer2013", tmp_path)
     assert len(table) == 7
     assert [g.tolist() for g in duplicates(table)] == [[0, 5, 6], [1, 4]]
     assert [g.tolist() for g in leaks(table)] == [[0, 5, 6]]
     with pytest.raises(DataError, match=rf"{path}:6: repeats the face and label of {path}:3"):
-        load("fer2013(duplicates='error')", tmp_path)
-    once = load("fer2013(duplicates='error')", tmp_path, skip_bad=True)
+        get("fer2013(duplicates='error')", tmp_path)
+    once = get("fer2013(duplicates='error')", tmp_path, skip_bad=True)
     assert once.ids.tolist() == [f"fer000000{i}" for i in (0, 1, 2, 3, 5)]
     assert [line.split(": ")[0] for line in once.skipped] == [f"{path}:6", f"{path}:8"]
     with pytest.raises(UserError, match="duplicates='drop' is unknown"):
-        load("fer2013(duplicates='drop')", tmp_path)
+        get("fer2013(duplicates='drop')", tmp_path)
 
 
 def test_leaks_are_dropped_from_the_earlier_split(tmp_path, faces):
     rows = rows_of(faces)
     in_all = [rows[0], rows[0].replace("Training", "PublicTest"), rows[0].replace("Training", "PrivateTest")]
     twice_in_train = [rows[1], rows[1]]
-    table = load("fer2013(leaks='drop')", write(tmp_path / "fer2013.csv", in_all + twice_in_train))
+    table = get("fer2013(leaks='drop')", write(tmp_path / "fer2013.csv", in_all + twice_in_train))
     assert table.ids.tolist() == ["fer0000002", "fer0000003", "fer0000004"]
     assert table.split.tolist() == ["test", "train", "train"] and not leaks(table)
     with pytest.raises(UserError, match=r"leaks='error' is unknown\. Expected 'keep', 'drop' or 'drop_near'"):
-        load("fer2013(leaks='error')", tmp_path)
+        get("fer2013(leaks='error')", tmp_path)
 
 
 def test_a_wrong_path_says_what_would_have_been_right(tmp_path):
     with pytest.raises(DataError, match=r"nowhere: no such file or folder. Expected fer2013\.csv"):
-        load("fer2013", tmp_path / "nowhere")
+        get("fer2013", tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"no FER2013 there. Looked for fer2013.csv, .*train/<class>"):
-        load("fer2013", tmp_path)
+        get("fer2013", tmp_path)
 
 
 def test_the_second_reading_does_not_parse(tmp_path, faces, monkeypatch):
     write(tmp_path / "fer2013.csv", rows_of(faces))
-    first = load("fer2013", tmp_path)
+    first = get("fer2013", tmp_path)
     monkeypatch.setattr(fer2013, "_parse_row", lambda *_: pytest.fail("parsed again"))
-    second = load("fer2013", tmp_path)
+    second = get("fer2013", tmp_path)
     np.testing.assert_array_equal(first.images, second.images)
     (tmp_path / "moved").mkdir()
-    check(load("fer2013", (tmp_path / "fer2013.csv").rename(tmp_path / "moved" / "fer2013.csv")), faces)
+    check(get("fer2013", (tmp_path / "fer2013.csv").rename(tmp_path / "moved" / "fer2013.csv")), faces)
 
 
 def test_a_change_that_keeps_size_and_time_is_noticed(tmp_path, faces):
     path = write(tmp_path / "fer2013.csv", rows_of(faces))
     before = path.stat()
     time.sleep(0.15)
-    load("fer2013", tmp_path)
-    load("fer2013", tmp_path)
+    get("fer2013", tmp_path)
+    get("fer2013", tmp_path)
     path.write_text(path.read_text().replace("\n0,0 255 7 ", "\n0,1 255 7 "))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     after = path.stat()
     assert (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
-    assert load("fer2013", tmp_path).images[0, 0, 0, 0] == 1
+    assert get("fer2013", tmp_path).images[0, 0, 0, 0] == 1
 
 
 def folders(root, picture, counts):
@@ -218,7 +218,7 @@ def folders(root, picture, counts):
 @pytest.mark.parametrize("below", ["", "images"])
 def test_reads_class_folders_in_fer2013_order(tmp_path, picture, below):
     folders(tmp_path / below, picture, {"train": 3, "validation": 2, "test": 1})
-    table = load("fer2013", tmp_path)
+    table = get("fer2013", tmp_path)
     assert [int((table.split == s).sum()) for s in ("train", "validation", "test")] == [21, 14, 7]
     assert table.label_set.name == "fer2013"
     assert all(table.label_set.classes[c] in i for c, i in zip(table.labels, table.ids, strict=True))
@@ -227,12 +227,12 @@ def test_reads_class_folders_in_fer2013_order(tmp_path, picture, below):
 def test_two_folder_packaging_keeps_test_and_takes_validation_from_train(tmp_path, picture):
     folders(tmp_path, picture, {"train": 20, "test": 3})
     (tmp_path / "runs").mkdir()
-    table = load("fer2013", tmp_path)
+    table = get("fer2013", tmp_path)
     assert [int((table.split == s).sum()) for s in ("train", "validation", "test")] == [126, 14, 21]
     assert table.select("validation").class_counts().tolist() == [2] * 7
     assert all(i.startswith("test/") for i in table.select("test").ids)
     assert all(i.startswith("train/") for i in table.select("validation").ids)
-    again, other = load("fer2013", tmp_path), load("fer2013(seed=1)", tmp_path)
+    again, other = get("fer2013", tmp_path), get("fer2013(seed=1)", tmp_path)
     assert (again.split == table.split).all()
     assert (other.split != table.split).any()
 
@@ -241,7 +241,7 @@ def test_a_class_folder_of_another_dataset_is_refused(tmp_path, picture):
     folders(tmp_path, picture, {"train": 1, "validation": 1, "test": 1})
     picture(tmp_path / "train" / "contempt" / "a.png")
     with pytest.raises(DataError, match="class folder 'contempt' is none of FER2013's"):
-        load("fer2013", tmp_path)
+        get("fer2013", tmp_path)
 
 
 PUBLISHED = [
@@ -256,11 +256,11 @@ PUBLISHED = [
 def test_real_csv_has_the_published_counts_and_is_fast(real_data):
     # Processor time, which on a quiet machine is the time it takes; tests do not always have one.
     begin = time.process_time()
-    table = load("fer2013", real_data)
+    table = get("fer2013", real_data)
     first = time.process_time() - begin
-    load("fer2013", real_data)
+    get("fer2013", real_data)
     begin = time.process_time()
-    load("fer2013", real_data)
+    get("fer2013", real_data)
     second = time.process_time() - begin
     counts = np.array([table.select(s).class_counts() for s in ("train", "validation", "test")])
     with fer2013.find(real_data).open() as file:

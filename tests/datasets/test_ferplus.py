@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_tf.datasets import load
+from fer_tf.datasets import get
 from fer_tf.datasets.ferplus_votes import filter_votes
 from fer_tf.errors import DataError, UserError
 
@@ -52,7 +52,7 @@ def folders(tmp_path, faces):
 
 @pytest.mark.parametrize("layout", ["two_files", "folders"])
 def test_both_layouts_give_the_same_table(layout, faces, request):
-    table = load("ferplus", request.getfixturevalue(layout))
+    table = get("ferplus", request.getfixturevalue(layout))
     assert table.ids.tolist() == ["fer0000001", "fer0000003", "fer0000005", "fer0000007"]
     assert table.split.tolist() == ["train", "train", "validation", "test"]
     assert table.labels.tolist() == [0, 0, 1, 3]
@@ -64,20 +64,20 @@ def test_both_layouts_give_the_same_table(layout, faces, request):
 
 @pytest.mark.parametrize("name", ["fer2013.csv", "fer2013new.csv"])
 def test_either_file_may_be_named(two_files, name):
-    assert len(load("ferplus", two_files / name)) == 4
+    assert len(get("ferplus", two_files / name)) == 4
 
 
 def test_modes_change_train_and_leave_evaluation_at_majority(two_files):
-    soft = load("ferplus(mode='cross_entropy')", two_files)
+    soft = get("ferplus(mode='cross_entropy')", two_files)
     assert soft.split.tolist() == ["train"] * 3 + ["validation", "test"]
     np.testing.assert_allclose(soft.targets[0], [4 / 7, 0, 0, 0, 3 / 7, 0, 0, 0], atol=1e-6)
     np.testing.assert_allclose(soft.targets[4], np.eye(8)[3])
-    drawn = load("ferplus(mode='probability')", two_files)
+    drawn = get("ferplus(mode='probability')", two_files)
     assert drawn.draw_targets
     np.testing.assert_array_equal(drawn.targets, soft.targets)
-    multi = load("ferplus(mode='multi_target')", two_files)
+    multi = get("ferplus(mode='multi_target')", two_files)
     assert ((multi.targets > 0) == (soft.targets > 0)).all()
-    wide = load("ferplus(mode='majority', evaluation='cross_entropy')", two_files)
+    wide = get("ferplus(mode='majority', evaluation='cross_entropy')", two_files)
     assert wide.ids.tolist() == [f"fer000000{i}" for i in (1, 3, 4, 5, 7)]
     np.testing.assert_allclose(wide.targets[2], [0.5, 0.5, 0, 0, 0, 0, 0, 0], atol=1e-6)
 
@@ -85,12 +85,12 @@ def test_modes_change_train_and_leave_evaluation_at_majority(two_files):
 @pytest.mark.parametrize("option", ["mode='mean'", "evaluation='probability'"])
 def test_unknown_options_are_named(two_files, option):
     with pytest.raises(UserError, match=r"Unknown FER\+ .* Available: cross_entropy, majority"):
-        load(f"ferplus({option})", two_files)
+        get(f"ferplus({option})", two_files)
 
 
 def test_valence_and_arousal_are_made_of_all_votes_when_asked_for(two_files):
-    assert load("ferplus", two_files).valence_arousal is None
-    made = load("ferplus(circumplex=True)", two_files)
+    assert get("ferplus", two_files).valence_arousal is None
+    made = get("ferplus(circumplex=True)", two_files)
     # Six votes for neutral (0, 0), one for surprise (0.2, 0.8), one for sadness (−0.7, −0.3); the unknown do not count.
     np.testing.assert_allclose(made.valence_arousal[0], [-0.5 / 8, 0.5 / 8], atol=1e-6)
     np.testing.assert_allclose(made.valence_arousal[2], [0.8, 0.35], atol=1e-6)
@@ -105,26 +105,26 @@ def test_fer2013s_labels_on_the_faces_that_a_mode_keeps(layout, two_files, faces
     if layout == "folders":
         (two_files / "fer2013new.csv").unlink()
         request.getfixturevalue("folders")
-    table = load("ferplus(mode='cross_entropy', labels='fer2013')", two_files)
-    soft = load("ferplus(mode='cross_entropy')", two_files)
+    table = get("ferplus(mode='cross_entropy', labels='fer2013')", two_files)
+    soft = get("ferplus(mode='cross_entropy')", two_files)
     assert table.ids.tolist() == soft.ids.tolist() == [f"fer000000{i}" for i in (0, 1, 3, 5, 7)]
     named = [table.label_set.classes[i] for i in table.labels]
     assert named[:3] == ["anger", "disgust", "happiness"] and (table.targets.max(axis=1) == 1).all()
     np.testing.assert_array_equal(table.targets[3:], soft.targets[3:])  # validation and test stay FER+'s
-    assert not load("ferplus(mode='probability', labels='fer2013')", two_files).draw_targets
+    assert not get("ferplus(mode='probability', labels='fer2013')", two_files).draw_targets
 
 
 def test_fer2013s_labels_need_its_file(folders):
     with pytest.raises(DataError, match=r"labels='fer2013' needs fer2013\.csv there or in the folder above"):
-        load("ferplus(labels='fer2013')", folders / "ferplus")
+        get("ferplus(labels='fer2013')", folders / "ferplus")
 
 
 def test_temperature_changes_training_targets_alone(two_files):
-    soft = load("ferplus(mode='cross_entropy')", two_files)
-    sharp = load("ferplus(mode='cross_entropy', temperature=0.5)", two_files)
+    soft = get("ferplus(mode='cross_entropy')", two_files)
+    sharp = get("ferplus(mode='cross_entropy', temperature=0.5)", two_files)
     np.testing.assert_allclose(sharp.targets[0], [16 / 25, 0, 0, 0, 9 / 25, 0, 0, 0], atol=1e-6)
     np.testing.assert_array_equal(sharp.targets[3:], soft.targets[3:])
-    most = load("ferplus(mode='cross_entropy', temperature=0)", two_files)
+    most = get("ferplus(mode='cross_entropy', temperature=0)", two_files)
     np.testing.assert_array_equal(most.targets, np.eye(8, dtype=np.float32)[soft.labels])
     for options, reason in {
         "temperature=0.5": r"temperature=0\.5 changes nothing with mode='majority'",
@@ -133,7 +133,7 @@ def test_temperature_changes_training_targets_alone(two_files):
         "labels='mean'": r"Unknown FER\+ labels 'mean'\. Available: fer2013, votes",
     }.items():
         with pytest.raises(UserError, match=reason):
-            load(f"ferplus({options})", two_files)
+            get(f"ferplus({options})", two_files)
 
 
 BAD_ROWS = {
@@ -152,9 +152,9 @@ def test_a_bad_vote_row_is_named_or_skipped(two_files, name):
     path = two_files / "fer2013new.csv"
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(DataError) as error:
-        load("ferplus", two_files)
+        get("ferplus", two_files)
     assert str(error.value).startswith(f"{path}:3: {reason}")
-    table = load("ferplus", two_files, skip_bad=True)
+    table = get("ferplus", two_files, skip_bad=True)
     assert table.ids.tolist() == ["fer0000003", "fer0000005", "fer0000007"]
     assert table.skipped == (str(error.value),)
 
@@ -164,7 +164,7 @@ def test_a_skipped_face_keeps_the_files_in_step(two_files):
     lines = path.read_text().split("\n")
     lines[2] = lines[2].replace(" ", "", 1)
     path.write_text("\n".join(lines))
-    table = load("ferplus", two_files, skip_bad=True)
+    table = get("ferplus", two_files, skip_bad=True)
     assert table.ids.tolist() == ["fer0000003", "fer0000005", "fer0000007"]
     assert table.labels.tolist() == [0, 1, 3]
     assert len(table.skipped) == 1
@@ -174,28 +174,28 @@ def test_files_of_different_length_are_refused(two_files):
     path = two_files / "fer2013new.csv"
     path.write_text("\n".join(path.read_text().split("\n")[:-2]) + "\n")
     with pytest.raises(DataError, match=r"fer2013new\.csv: 7 rows, but .*fer2013\.csv has 8"):
-        load("ferplus", two_files, skip_bad=True)
+        get("ferplus", two_files, skip_bad=True)
 
 
 def test_a_missing_column_and_a_missing_file_are_named(two_files, tmp_path):
     path = two_files / "fer2013new.csv"
     path.write_text(path.read_text().replace("disgust", "digust"))
     with pytest.raises(DataError, match=r"fer2013new\.csv:1: no column 'disgust'"):
-        load("ferplus", two_files)
+        get("ferplus", two_files)
     path.unlink()
     with pytest.raises(DataError, match=r"no FER\+ there. Looked for fer2013new\.csv beside .* FER2013Train"):
-        load("ferplus", two_files)
+        get("ferplus", two_files)
     with pytest.raises(DataError, match="no such file or folder"):
-        load("ferplus", tmp_path / "nowhere")
+        get("ferplus", tmp_path / "nowhere")
 
 
 def test_a_label_without_picture_and_a_part_of_a_picture_are_named_or_skipped(folders):
     labels = folders / "ferplus" / "FER2013Train" / "label.csv"
     (folders / "ferplus" / "FER2013Train" / "fer0000001.png").unlink()
     with pytest.raises(DataError, match=r"FER2013Train/label\.csv:2: no such picture: .*fer0000001\.png"):
-        load("ferplus", folders)
+        get("ferplus", folders)
     labels.write_text(labels.read_text().replace("(0, 0, 48, 48)", "(0, 0, 40, 40)", 1))
-    table = load("ferplus", folders, skip_bad=True)
+    table = get("ferplus", folders, skip_bad=True)
     assert table.ids.tolist() == ["fer0000003", "fer0000005", "fer0000007"]
     assert [line.split(": ")[0] for line in table.skipped] == [f"{labels}:1", f"{labels}:2"]
 
@@ -255,20 +255,20 @@ def test_real_sizes_of_every_filter_and_split(real_data, mode):
 @pytest.mark.slow
 def test_real_tables_have_the_class_counts(real_data):
     _, expected = real_votes(real_data)
-    table = load("ferplus", real_data)
+    table = get("ferplus", real_data)
     assert [table.select(s).class_counts().tolist() for s in SPLITS] == expected["majority_classes"]
-    train = load("ferplus(mode='cross_entropy')", real_data).select("train")
+    train = get("ferplus(mode='cross_entropy')", real_data).select("train")
     assert train.class_counts().tolist() == expected["cross_entropy_train"]
     assert np.bincount((train.targets > 0).sum(axis=1)).tolist() == [0, *expected["kept"]]
-    train = load("ferplus(mode='multi_target')", real_data).select("train")
+    train = get("ferplus(mode='multi_target')", real_data).select("train")
     assert train.class_counts().tolist() == expected["multi_target_train"]
-    wide = load("ferplus(mode='probability', evaluation='cross_entropy')", real_data)
+    wide = get("ferplus(mode='probability', evaluation='cross_entropy')", real_data)
     assert tuple(int((wide.split == s).sum()) for s in SPLITS) == expected["cross_entropy"]
 
 
 @pytest.mark.real
 @pytest.mark.slow
 def test_real_folders_equal_the_two_files(real_data):
-    files, folders = load("ferplus", real_data), load("ferplus", real_data / "ferplus")
+    files, folders = get("ferplus", real_data), get("ferplus", real_data / "ferplus")
     for column in ("ids", "split", "targets", "votes", "images"):
         np.testing.assert_array_equal(getattr(files, column), getattr(folders, column))

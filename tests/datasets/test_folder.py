@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_tf.datasets import load
+from fer_tf.datasets import get
 from fer_tf.datasets.folder import label_set_of
 from fer_tf.errors import DataError, UserError
 from fer_tf.labels import FER2013, FERPLUS
@@ -18,13 +18,13 @@ def tree(tmp_path, picture):
 
 
 def test_a_tree_without_splits_gets_them(tree):
-    table = load("folder", tree)
+    table = get("folder", tree)
     assert table.label_set.classes == ("blank", "frown", "smile")
     assert table.images.shape == (30, 48, 48, 1)
     assert [int((table.split == s).sum()) for s in ("train", "validation", "test")] == [24, 3, 3]
     assert table.ids[0] == "blank/0.png"
-    assert (load("folder", tree).split == table.split).all()
-    halves = load("folder(split=(0.5, 0.3, 0.2), seed=3)", tree)
+    assert (get("folder", tree).split == table.split).all()
+    halves = get("folder(split=(0.5, 0.3, 0.2), seed=3)", tree)
     assert [int((halves.split == s).sum()) for s in ("train", "validation", "test")] == [15, 9, 6]
 
 
@@ -32,7 +32,7 @@ def test_a_tree_with_splits_keeps_them_and_takes_size_and_channels(tmp_path, pic
     for split, names in {"Training": "ab", "val": "ab", "PrivateTest": "a"}.items():
         for name in names:
             picture(tmp_path / split / name / "x.JPG", "RGB", side=70)
-    table = load("folder(size=64, channels=3)", tmp_path)
+    table = get("folder(size=64, channels=3)", tmp_path)
     assert table.images.shape == (5, 64, 64, 3)
     assert sorted(zip(table.ids, table.split, table.labels.tolist(), strict=True)) == [
         ("PrivateTest/a/x.JPG", "test", 0),
@@ -50,13 +50,13 @@ def test_known_classes_take_their_own_order_in_any_spelling():
 
 
 def test_paths_instead_of_pixels(tree):
-    table = load("folder(in_memory=False)", tree)
+    table = get("folder(in_memory=False)", tree)
     assert table.images is None
     assert table.paths[0] == str(tree / "blank" / "0.png")
     (tree / "blank" / "0.png").write_text("no picture")
     with pytest.raises(DataError, match=r"blank/0\.png: no picture"):
-        load("folder(in_memory=False)", tree)
-    assert len(load("folder(in_memory=False)", tree, skip_bad=True)) == 29
+        get("folder(in_memory=False)", tree)
+    assert len(get("folder(in_memory=False)", tree, skip_bad=True)) == 29
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "face.png"])
@@ -64,9 +64,9 @@ def test_a_non_image_is_named_or_skipped(tree, name):
     bad = tree / "smile" / name
     bad.write_text("this is no picture")
     with pytest.raises(DataError) as error:
-        load("folder", tree)
+        get("folder", tree)
     assert str(error.value).startswith(f"{bad}: no picture. Expected one of PNG")
-    table = load("folder", tree, skip_bad=True)
+    table = get("folder", tree, skip_bad=True)
     assert len(table) == 30
     assert table.skipped == (str(error.value),)
 
@@ -76,8 +76,8 @@ def test_an_empty_class_is_named_or_skipped(tree):
     for litter in (".DS_Store", "Thumbs.db"):
         (tree / "wink" / litter).write_text("")
     with pytest.raises(DataError, match="wink: empty class folder"):
-        load("folder", tree)
-    table = load("folder", tree, skip_bad=True)
+        get("folder", tree)
+    table = get("folder", tree, skip_bad=True)
     assert table.label_set.classes == ("blank", "frown", "smile")
     assert len(table.skipped) == 1
 
@@ -85,38 +85,38 @@ def test_an_empty_class_is_named_or_skipped(tree):
 def test_folders_and_pictures_in_the_wrong_place_are_named(tree, picture):
     (tree / "smile" / "inner").mkdir()
     with pytest.raises(DataError, match=r"inner: not a file. Expected a picture"):
-        load("folder", tree)
+        get("folder", tree)
     (tree / "smile" / "inner").rmdir()
     picture(tree / "lost.png")
     with pytest.raises(DataError, match=r"lost\.png: a picture outside the class folders"):
-        load("folder", tree)
+        get("folder", tree)
 
 
 def test_unclear_splits_are_refused(tmp_path, picture):
     for place in ("train/a", "val/a", "valid/a"):
         picture(tmp_path / place / "x.png")
     with pytest.raises(DataError, match="val and valid both mean validation"):
-        load("folder", tmp_path)
+        get("folder", tmp_path)
     (tmp_path / "valid").rename(tmp_path / "holdout")
     with pytest.raises(DataError, match="holdout: a folder beside splits that is none"):
-        load("folder", tmp_path)
+        get("folder", tmp_path)
 
 
 def test_wrong_places_and_options_are_refused(tmp_path, tree):
     with pytest.raises(DataError, match="nowhere: no such folder"):
-        load("folder", tmp_path / "nowhere")
+        get("folder", tmp_path / "nowhere")
     (tmp_path / "hollow").mkdir()
     with pytest.raises(DataError, match="hollow: no class folders"):
-        load("folder", tmp_path / "hollow")
+        get("folder", tmp_path / "hollow")
     for option in ("size=0", "channels=2", "split=(1, 1, 1)"):
         with pytest.raises(UserError, match=option.split("=")[0]):
-            load(f"folder({option})", tree)
+            get(f"folder({option})", tree)
 
 
 def test_a_changed_picture_is_noticed(tree, picture):
-    before = load("folder", tree)
+    before = get("folder", tree)
     pixels = picture(tree / "blank" / "0.png")
-    after = load("folder", tree)
+    after = get("folder", tree)
     np.testing.assert_array_equal(after.images[0, ..., 0], pixels)
     assert (before.images[0] != after.images[0]).any()
 
@@ -124,7 +124,7 @@ def test_a_changed_picture_is_noticed(tree, picture):
 @pytest.mark.real
 @pytest.mark.slow
 def test_real_folders_hold_the_faces_of_the_csv(real_data):
-    folders, rows = load("folder", real_data / "images"), load("fer2013", real_data)
+    folders, rows = get("folder", real_data / "images"), get("fer2013", real_data)
     index = [int(i.rsplit("_", 1)[1].removesuffix(".png")) for i in folders.ids]
     assert sorted(index) == list(range(35887))
     for column in ("images", "labels", "split"):

@@ -25,7 +25,7 @@ def write(path, *rows, count=2):
 
 @pytest.fixture
 def table():
-    return datasets.load("synthetic(faces=9)")
+    return datasets.get("synthetic(faces=9)")
 
 
 def test_columns_of_points_alternate_between_x_and_y():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_tf.datasets import load
+from fer_tf.datasets import get
 from fer_tf.errors import DataError, UserError
 
 LIST = "EmoLabel/list_patition_label.txt"
@@ -22,7 +22,7 @@ def add(root, line):
 
 
 def test_labels_count_from_one_in_the_official_order(release):
-    table = load("rafdb(validation=0)", release)
+    table = get("rafdb(validation=0)", release)
     names = dict(zip(table.ids, np.array(table.label_set.classes)[table.labels], strict=True))
     order = ("surprise", "fear", "disgust", "happy", "sad", "anger", "neutral")
     assert [names[f"train_{i:05d}"] for i in range(1, 8)] == list(order)
@@ -31,21 +31,21 @@ def test_labels_count_from_one_in_the_official_order(release):
 
 
 def test_pictures_are_the_aligned_ones_at_their_own_size(release):
-    table = load("rafdb", release)
+    table = get("rafdb", release)
     assert table.images.shape == (28, 100, 100, 3)
     row = list(table.ids).index("train_00003")
     expected = np.asarray(Image.open(release / "Image/aligned/train_00003_aligned.jpg"))
     np.testing.assert_array_equal(table.images[row], expected)
-    assert load("rafdb(size=48, channels=1)", release).images.shape == (28, 48, 48, 1)
+    assert get("rafdb(size=48, channels=1)", release).images.shape == (28, 48, 48, 1)
 
 
 def test_validation_is_a_share_of_each_class_of_train_only(release):
-    table = load("rafdb(validation=0.34)", release)
+    table = get("rafdb(validation=0.34)", release)
     parts = {s: table.labels[table.split == s] for s in ("train", "validation", "test")}
     assert np.bincount(parts["validation"]).tolist() == [1] * 7
     assert np.bincount(parts["train"]).tolist() == [2] * 7
     assert all(i.startswith("test_") for i in table.ids[table.split == "test"])
-    other = load("rafdb(validation=0.34, seed=5)", release)
+    other = get("rafdb(validation=0.34, seed=5)", release)
     assert (other.split != table.split).any()
     assert ((other.split == "test") == (table.split == "test")).all()
 
@@ -66,27 +66,27 @@ def test_a_bad_line_is_named_or_skipped(release, line, message):
     add(release, line)
     for text in ("rafdb", "rafdb(in_memory=False)"):
         with pytest.raises(DataError, match=rf"list_patition_label\.txt:29: {message}"):
-            load(text, release)
-        table = load(text, release, skip_bad=True)
+            get(text, release)
+        table = get(text, release, skip_bad=True)
         assert len(table) == 28 and len(table.skipped) == 1
 
 
 def test_a_damaged_picture_is_named_by_its_line(release):
     (release / "Image/aligned/train_00002_aligned.jpg").write_text("no picture")
     with pytest.raises(DataError, match=r"label\.txt:2: no picture"):
-        load("rafdb", release)
+        get("rafdb", release)
 
 
 def test_packed_pictures_are_asked_for(tmp_path, layouts):
     layouts.text(tmp_path / LIST, ["train_00001.jpg 1"])
     with pytest.raises(DataError, match=r"aligned: no such folder.*unpack aligned.zip"):
-        load("rafdb", tmp_path)
+        get("rafdb", tmp_path)
 
 
 @pytest.mark.parametrize("lists", [True, False])
 def test_class_folders_hold_the_same_labels(tmp_path, layouts, lists):
     layouts.rafdb_folders(tmp_path, lists)
-    table = load("rafdb(validation=0)", tmp_path)
+    table = get("rafdb(validation=0)", tmp_path)
     assert Counter(table.split) == {"train": 21, "test": 7}
     assert table.class_counts().tolist() == [4] * 7
     row = list(table.ids).index("train/3/train_00003_aligned.jpg")
@@ -97,26 +97,26 @@ def test_lists_beside_class_folders_are_checked(tmp_path, layouts):
     layouts.rafdb_folders(tmp_path)
     (tmp_path / "DATASET/train/2/train_00002_aligned.jpg").unlink()
     with pytest.raises(DataError, match=r"train_labels\.csv:3: no such picture"):
-        load("rafdb", tmp_path)
+        get("rafdb", tmp_path)
     layouts.text(tmp_path / "train_labels.csv", ["file,class", "a.jpg,1"])
     with pytest.raises(DataError, match=r"train_labels\.csv:1: expected the columns image,label; found file, class"):
-        load("rafdb", tmp_path)
+        get("rafdb", tmp_path)
 
 
 def test_a_folder_that_is_no_class_is_named(tmp_path, layouts):
     layouts.rafdb_folders(tmp_path, lists=False)
     layouts.noise(tmp_path / "DATASET/train/8/x.jpg")
     with pytest.raises(DataError, match=r"8: no class of rafdb\. Expected one of surprise"):
-        load("rafdb", tmp_path)
+        get("rafdb", tmp_path)
 
 
 @pytest.mark.parametrize("share", ["1", "-0.1", "'a'", "True"])
 def test_an_impossible_share_is_refused(release, share):
     with pytest.raises(UserError, match="validation="):
-        load(f"rafdb(validation={share})", release)
+        get(f"rafdb(validation={share})", release)
 
 
 def test_conversion_by_name(release):
-    table = load("rafdb(label_set='fer2013', validation=0)", release)
+    table = get("rafdb(label_set='fer2013', validation=0)", release)
     assert table.label_set.classes[table.labels[list(table.ids).index("train_00001")]] == "surprise"
     assert table.label_set.classes[table.labels[list(table.ids).index("train_00006")]] == "angry"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_tf.datasets import load, tfrecord
+from fer_tf.datasets import get, tfrecord
 from fer_tf.datasets.records import shard_name
 from fer_tf.errors import DataError
 
@@ -43,7 +43,7 @@ def shards(tmp_path, picture):
 
 def test_faces_classes_and_landmarks_come_back(shards):
     root, pixels = shards
-    table = load("records(size=40, channels=3)", root)
+    table = get("records(size=40, channels=3)", root)
     assert len(table) == 20
     assert table.label_set.classes == ("Happiness", "sad")
     assert sorted(table.ids) == sorted(pixels)
@@ -57,18 +57,18 @@ def test_faces_classes_and_landmarks_come_back(shards):
 def test_size_channels_and_splits_are_options_and_the_cache_keeps_them_apart(shards):
     root, _ = shards
     for size in (20, 48):
-        table = load(f"records(size={size}, split=(0.5, 0.25, 0.25), seed=1)", root)
+        table = get(f"records(size={size}, split=(0.5, 0.25, 0.25), seed=1)", root)
         assert table.images.shape == (20, size, size, 1)
         # Landmarks go with the size of the picture.
         np.testing.assert_allclose(table.landmarks[0], np.arange(10.0).reshape(5, 2) * 2 * size / 40, rtol=1e-6)
         assert (table.split == "train").sum() < 14
-    np.testing.assert_array_equal(load("records(size=20)", root).images, load("records(size=20)", root).images)
+    np.testing.assert_array_equal(get("records(size=20)", root).images, get("records(size=20)", root).images)
 
 
 def test_split_folders_are_kept(tmp_path, picture):
     names = ["Training/a/x.png", "Training/b/x.png", "PublicTest/a/y.png", "PrivateTest/b/z.png"]
     write(tmp_path / shard_name(0, 1), [face(picture, tmp_path, name)[0] for name in names])
-    table = load("records", tmp_path)
+    table = get("records", tmp_path)
     assert dict(zip(table.ids, table.split, strict=True)) == dict(
         zip(names, ["train", "train", "validation", "test"], strict=True)
     )
@@ -78,14 +78,14 @@ def test_missing_shards_are_named(tmp_path, shards):
     root, _ = shards
     (root / shard_name(0, 2)).rename(tmp_path / "aside")
     with pytest.raises(DataError, match=r"faces-00000-of-00002\.tfrecord is missing"):
-        load("records", root)
+        get("records", root)
     (tmp_path / "aside").rename(root / shard_name(0, 3))
     with pytest.raises(DataError, match="shards of 2 and of 3"):
-        load("records", root)
+        get("records", root)
     with pytest.raises(DataError, match="aside: no such folder"):
-        load("records", tmp_path / "aside")
+        get("records", tmp_path / "aside")
     with pytest.raises(DataError, match=r"no shards. Expected faces-00000-of-00001\.tfrecord"):
-        load("records", tmp_path)
+        get("records", tmp_path)
 
 
 def test_bad_records_are_named_or_skipped(tmp_path, picture):
@@ -99,9 +99,9 @@ def test_bad_records_are_named_or_skipped(tmp_path, picture):
     for reason, features in bad.items():
         write(tmp_path / shard_name(0, 1), [*good[:3], features, *good[3:]])
         with pytest.raises(DataError, match=rf"of-00001\.tfrecord: record 3: .*{reason}"):
-            load("records", tmp_path)
+            get("records", tmp_path)
         for _ in range(2):
-            table = load("records", tmp_path, skip_bad=True)
+            table = get("records", tmp_path, skip_bad=True)
             assert len(table) == 8
             (line,) = table.skipped
             assert ": record 3: " in line and reason in line
@@ -112,7 +112,7 @@ def test_a_shard_cut_short_gives_what_is_before(shards):
     path = root / shard_name(0, 2)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match="record 9: the file ends within it"):
-        load("records", root)
-    table = load("records", root, skip_bad=True)
+        get("records", root)
+    table = get("records", root, skip_bad=True)
     assert len(table) == 19
     assert table.skipped == (f"{path}: record 9: the file ends within it.",)

@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def table(folder):
-    return datasets.load("shards", folder / "shards")
+    return datasets.get("shards", folder / "shards")
 
 
 def in_memory(table: FaceTable) -> FaceTable:
@@ -89,9 +89,9 @@ def test_resizing_equals_that_in_memory(table):
 
 
 def test_the_digest_follows_bytes_rows_and_size(folder, table, tmp_path):
-    assert datasets.load("shards", folder / "shards").digest() == table.digest()
+    assert datasets.get("shards", folder / "shards").digest() == table.digest()
     seen = {table.digest(), table.take(np.arange(89)).digest(), table.take(np.arange(90)[::-1]).digest()}
-    assert len(seen | {datasets.load("shards(size=8)", folder / "shards").digest()}) == 4
+    assert len(seen | {datasets.get("shards(size=8)", folder / "shards").digest()}) == 4
     path = next((folder / "faces" / "happy").iterdir())
     before = path.read_bytes()
     try:
@@ -99,15 +99,15 @@ def test_the_digest_follows_bytes_rows_and_size(folder, table, tmp_path):
         prepare(folder / "faces", tmp_path / "other", ShardOptions(size=12, faces="whole", shard_images=10))
     finally:
         path.write_bytes(before)
-    assert datasets.load("shards", tmp_path / "other").digest() not in seen
+    assert datasets.get("shards", tmp_path / "other").digest() not in seen
 
 
 def test_splits_have_their_shares_and_depend_on_ids_and_seed(folder, table):
     counts = {split: int((table.split == split).sum()) for split in ("train", "validation", "test")}
     assert counts == {"train": 72, "validation": 9, "test": 9}
-    other = datasets.load("shards(seed=1, split=(0.5, 0, 0.5))", folder / "shards")
+    other = datasets.get("shards(seed=1, split=(0.5, 0, 0.5))", folder / "shards")
     assert set(other.split.tolist()) == {"train", "test"} and (other.split == "test").sum() == 45
-    again = datasets.load("shards(seed=1)", folder / "shards")
+    again = datasets.get("shards(seed=1)", folder / "shards")
     assert (again.split != table.split).sum() > 10
 
 
@@ -120,20 +120,20 @@ def test_a_table_is_saved_with_its_pixels(table, tmp_path):
 
 def test_what_is_missing_is_named(folder, tmp_path):
     with pytest.raises(DataError, match=r"no such folder. Expected one that python -m fer_tf.shards prepare wrote"):
-        datasets.load("shards", tmp_path / "none")
+        datasets.get("shards", tmp_path / "none")
     with pytest.raises(DataError, match=r"has no index.json: no shards, or not all yet"):
-        datasets.load("shards", tmp_path)
+        datasets.get("shards", tmp_path)
     prepare(folder / "faces", tmp_path / "out", ShardOptions(size=12, faces="whole", shard_images=10))
-    table = datasets.load("shards", tmp_path / "out")
+    table = datasets.get("shards", tmp_path / "out")
     path = tmp_path / "out" / "shard-00004.tfrecord"
     os.truncate(path, 500)
     with pytest.raises(DataError, match=r"shard-00004.tfrecord: ends before the face at byte"):
         np.asarray(table.images)
     with pytest.raises(DataError, match=r"shard-00004.tfrecord has 500 bytes instead of"):
-        datasets.load("shards", tmp_path / "out")
+        datasets.get("shards", tmp_path / "out")
     path.unlink()
     with pytest.raises(DataError, match=r"shard-00004.tfrecord is missing"):
-        datasets.load("shards", tmp_path / "out")
+        datasets.get("shards", tmp_path / "out")
 
 
 def test_faces_without_a_class_are_refused_or_skipped(folder, tmp_path):
@@ -146,8 +146,8 @@ def test_faces_without_a_class_are_refused_or_skipped(folder, tmp_path):
             name = place.name
     prepare(tmp_path / "faces", tmp_path / "out", ShardOptions(size=12, faces="whole"))
     with pytest.raises(DataError, match=rf"{name}: no class"):
-        datasets.load("shards", tmp_path / "out")
-    table = datasets.load("shards", tmp_path / "out", skip_bad=True)
+        datasets.get("shards", tmp_path / "out")
+    table = datasets.get("shards", tmp_path / "out", skip_bad=True)
     assert len(table) == 8 and len(table.skipped) == 1
     assert [Path(i).parent.name for i in table.ids] == [table.label_set.classes[k] for k in table.labels]
 

@@ -3,8 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fer_tf.datasets.synthetic import load
-from fer_tf.datasets.synthetic import load_ferplus as load_voted
+from fer_tf.datasets import load_synthetic, load_synthetic_ferplus
 from fer_tf.evaluation import uncertainty
 from fer_tf.evaluation.uncertainty import Answers
 from fer_tf.labels import one_hot
@@ -20,7 +19,7 @@ def answers(count, seed, members=1, classes=4, sure=1.5):
 
 
 def test_the_entropy_of_votes_leaves_out_votes_for_no_expression():
-    table = load_voted(faces=6)
+    table = load_synthetic_ferplus(faces=6)
     votes = np.zeros((len(table), 10), np.float32)
     votes[0, [0, 1, 8]] = 4, 4, 2  # half and half, and two who could not say
     votes[1, 3] = 10
@@ -33,7 +32,7 @@ def test_the_entropy_of_votes_leaves_out_votes_for_no_expression():
 
 
 def test_every_class_of_other_datasets_votes_counts():
-    table = load(faces=3)
+    table = load_synthetic(faces=3)
     votes = np.eye(7, dtype=np.float32)[[6, 6, 6]] * 5 + np.eye(7, dtype=np.float32)[[0, 6, 0]] * 5
     np.testing.assert_allclose(
         uncertainty.vote_entropy(replace(table, votes=votes)), [np.log(2), 0, np.log(2)], atol=1e-7
@@ -90,7 +89,7 @@ def test_refusing_the_doubtful_helps_and_ensembles_have_more_to_go_by():
 
 
 def test_a_face_s_row_names_its_sets():
-    table = load(faces=12)
+    table = load_synthetic(faces=12)
     a = Answers(4 * table.targets[None].astype(float), table.targets)
     sets = {("lac", "all"): table.targets > 0, ("lac", "by class"): table.targets < 0}
     rows = uncertainty.faces_table(table, a, sets, uncertainty.vote_entropy(table))

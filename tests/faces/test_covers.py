@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fer_tf.datasets.synthetic import load
+from fer_tf.datasets import load_synthetic
 from fer_tf.errors import UserError
 from fer_tf.faces import covers
 from fer_tf.faces.covers import COVERS, Cover
@@ -13,7 +13,7 @@ from fer_tf.faces.masks import drawn_kind, face_seed, put_mask
 
 @pytest.fixture(scope="module")
 def table():
-    drawn = load(faces=7, label_set="lfwfer", seed=3)
+    drawn = load_synthetic(faces=7, label_set="lfwfer", seed=3)
     points = drawn.landmarks.copy()
     points[1] = np.nan
     points[2] = 5.0  # all on one point: no face
@@ -55,7 +55,7 @@ def test_a_second_time_nothing_is_drawn(table, monkeypatch):
 
 
 def test_coarser_drawing_looks_the_same():
-    drawn = load(faces=6, occlusion=0.0)
+    drawn = load_synthetic(faces=6, occlusion=0.0)
     pairs = [
         [
             put_mask(drawn.images[i], drawn.landmarks[i], "surgical", seed=i, fine=fine).image.astype(int)

@@ -229,8 +229,8 @@ def test_shards_hold_the_same_faces_as_files(src, tmp_path):
     drawn.save(src / "z" / "two.png", drawn.photograph((10, 10, 50), (90, 20, 40)))
     assert crop(src, tmp_path / "files", "--faces", "all") == 0
     assert crop(src, tmp_path / "shards", "--faces", "all", "--format", "tfrecord") == 0
-    files = datasets.load("folder(size=32, channels=3)", tmp_path / "files")
-    shards = datasets.load("records(size=32, channels=3)", tmp_path / "shards")
+    files = datasets.get("folder(size=32, channels=3)", tmp_path / "files")
+    shards = datasets.get("records(size=32, channels=3)", tmp_path / "shards")
     order = np.argsort(shards.ids)
     assert shards.ids[order].tolist() == sorted(files.ids) and len(files) == 4
     for column in ("images", "targets", "split"):

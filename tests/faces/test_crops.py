@@ -52,7 +52,7 @@ def test_the_tree_is_kept_and_tables_tell_where_faces_came_from(src, tmp_path):
 
 def test_class_folders_are_read_as_a_dataset(src, tmp_path):
     run(src, tmp_path / "dst")
-    table = datasets.load("folder(size=32, channels=3)", tmp_path / "dst")
+    table = datasets.get("folder(size=32, channels=3)", tmp_path / "dst")
     assert table.label_set.classes == ("a", "b", "c")
     assert table.class_counts().tolist() == [10, 10, 10]
     np.testing.assert_array_equal(table.images[0], read_photograph(tmp_path / "dst" / "a" / "00.png"))

@@ -105,7 +105,7 @@ def test_new_and_mended_sources_are_taken_up(src, tmp_path, form):
     assert (done.faces, done.skipped, detector.seen) == (32, 0, 2)
     assert [r["source"] for r in rows(done.files[0])][:2] == ["a/00.jpg", "a/000.jpg"]
     if form == "tfrecord":
-        assert len(datasets.load("records", dst)) == 32
+        assert len(datasets.get("records", dst)) == 32
 
 
 def test_other_options_and_changed_sources_are_refused(src, tmp_path):

@@ -47,7 +47,7 @@ def test_videos_give_their_frames(tmp_path):
     ]
     assert rows(done.files[1]) == [{"source": "talk.mp4", "video_frame": "6", "reason": "no face found."}]
     assert run(src / "talk.mp4", tmp_path / "one").faces == 7
-    assert len(datasets.load("folder", dst)) == 5
+    assert len(datasets.get("folder", dst)) == 5
 
 
 def test_a_video_goes_on_where_it_was_interrupted(tmp_path):

@@ -120,7 +120,7 @@ def test_faces_of_48_pixels_get_their_points(photographs, detector):
 @pytest.mark.real
 @pytest.mark.slow
 def test_shares_of_fer2013_that_get_points(real_data):
-    table = datasets.load("fer2013", real_data)
+    table = datasets.get("fer2013", real_data)
     images = table.images[np.linspace(0, len(table) - 1, 500).round().astype(int)]
     shares = {}
     for detector in ("hog", "retinaface"):

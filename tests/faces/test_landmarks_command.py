@@ -93,7 +93,7 @@ def test_points_that_do_not_fit_are_missing_with_their_box(src, tmp_path):
 def test_the_table_goes_back_to_the_faces_of_a_folder_dataset(src, tmp_path):
     (src / "two faces é.png").unlink(), (src / "empty.png").unlink(), (src / "html.png").unlink()
     find(src, tmp_path / "l.csv")
-    table = with_landmarks(datasets.load("folder(size=60)", src), tmp_path / "l.csv")
+    table = with_landmarks(datasets.get("folder(size=60)", src), tmp_path / "l.csv")
     assert sorted(table.ids)[0] == "a/00.png"
     row = table.ids.tolist().index("a/04.png")
     np.testing.assert_allclose(table.landmarks[row], ([24, 30] + SHARES * 40) * (60 / 160, 60 / 120), atol=0.01)
@@ -173,7 +173,7 @@ def test_a_dataset_goes_by_its_ids(tmp_path):
     path.write_text("path,label\n" + "".join(f"{i}.png,happy\n" for i in range(3)))
     options = LandmarkOptions(points=5, dataset="csv(channels=3, label_set='fer2013')")
     assert find(path, tmp_path / "l.csv", options).faces == 3
-    table = with_landmarks(datasets.load(options.dataset, path), tmp_path / "l.csv")
+    table = with_landmarks(datasets.get(options.dataset, path), tmp_path / "l.csv")
     np.testing.assert_allclose(table.landmarks, np.tile(8 + SHARES * 30, (3, 1, 1)), atol=0.01)
 
 

@@ -163,7 +163,7 @@ def test_a_networks_file_gives_through_litert_what_tensorflow_gives(flip):
 
 @pytest.mark.slow
 def test_fast_weights_of_8_bits_say_nearly_the_same(shipped):
-    faces = datasets.load("synthetic(faces=210)").images
+    faces = datasets.get("synthetic(faces=210)").images
     exact, fast = shipped.predict(faces), ExpressionClassifier("default", fast=True).predict(faces)
     off = np.abs(fast - exact)
     assert 0 < off.max() < 0.1 and np.median(off.max(axis=1)) < 0.01

@@ -43,7 +43,7 @@ def test_the_network_keeps_its_weights_and_gets_the_temperature_of_validation(fi
     before, after = models.load_model(finished / run.MODEL), models.load_model(shipped[0])
     for ours, theirs in zip(after.weights, before.weights, strict=True):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
-    validation = datasets.load(FACES).select("validation")
+    validation = datasets.get(FACES).select("validation")
     wanted = calibration.fit_temperature(evaluation.logits(after, validation.images), validation.targets)
     assert after.metadata.temperature == pytest.approx(wanted) != 1
     assert after.metadata.label_set == before.metadata.label_set and after.metadata.face_size == 48
@@ -51,7 +51,7 @@ def test_the_network_keeps_its_weights_and_gets_the_temperature_of_validation(fi
 
 def test_the_record_has_the_scores_of_the_calibrated_network(shipped):
     path, record, _ = shipped
-    network, tables = models.load_model(path), datasets.load(FACES)
+    network, tables = models.load_model(path), datasets.get(FACES)
     for split in ("validation", "test"):
         faces = tables.select(split)
         probabilities = softmax(evaluation.logits(network, faces.images) / network.metadata.temperature)
@@ -72,7 +72,7 @@ def test_the_record_has_the_scores_of_the_calibrated_network(shipped):
 
 def test_the_record_says_what_the_data_and_the_network_were(finished, shipped):
     path, record, _ = shipped
-    table = datasets.load(FACES)
+    table = datasets.get(FACES)
     assert record["data"]["digest"] == {s: table.select(s).digest() for s in ("train", "validation", "test")}
     assert [(c["of"], c["in"]) for c in record["data"]["copies"]] == [
         ("validation", "train"), ("test", "train"), ("test", "validation"),
@@ -147,7 +147,7 @@ def test_a_dataset_with_votes_is_scored_against_the_taggers_too(tmp_path):
     models.save_model(models.get(config.model, 8, (40, 40, 1)), folder / run.MODEL, facts)
     path, numbers, card = shipping.ship(folder, "votes", out=tmp_path / "out")
     record = json.loads(numbers.read_text())
-    faces = datasets.load("synthetic_ferplus(faces=160, evaluation='cross_entropy')").select("test")
+    faces = datasets.get("synthetic_ferplus(faces=160, evaluation='cross_entropy')").select("test")
     network = models.load_model(path)
     logits = evaluation.logits(network, faces.images) / network.metadata.temperature
     assert record["distribution"] == evaluation.distribution_scores(logits, faces)

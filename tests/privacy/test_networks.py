@@ -32,7 +32,7 @@ def dense(side, hidden=64, classes=7):
 def overfitted(tmp_path_factory):
     """Return the file of a network that was trained on the drawn faces until it knew them all."""
     keras.utils.set_random_seed(0)
-    table, network = datasets.load(DATASET).select("train"), dense(48)
+    table, network = datasets.get(DATASET).select("train"), dense(48)
     network.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
     network.fit(table.images.astype(np.float32), table.targets, batch_size=32, epochs=40, verbose=0)
     path = tmp_path_factory.mktemp("overfitted") / "net.keras"
@@ -85,7 +85,7 @@ def test_members_are_scored_as_they_are_with_the_labels_they_were_taught(tmp_pat
     (tmp_path / "config.json").write_text(json.dumps(config.to_json()))
     found = subject.load_subject(str(tmp_path / "model.keras"), None, None)
     tables = subject.tables_of(found)
-    clean = datasets.load(DATASET)
+    clean = datasets.get(DATASET)
     for table in (tables.members, tables.test):
         rows = np.isin(clean.ids, table.ids)
         assert len(table) == 50 and (clean.labels[rows] != table.labels).sum() == 15
@@ -104,7 +104,7 @@ def test_members_are_chosen_and_labelled_by_the_rule_of_the_test_faces():
     config = RunConfig(name="a", dataset=voted, limit=100)
     tables = subject.tables_of(subject.Subject("a", network, config, True))
     assert set(tables.members.ids) < set(tables.train.ids) and len(tables.train) == 100
-    majority = datasets.load("synthetic_ferplus(faces=300)")
+    majority = datasets.get("synthetic_ferplus(faces=300)")
     rows = np.isin(majority.ids, tables.members.ids)
     assert rows.sum() == len(tables.members) and np.array_equal(majority.targets[rows], tables.members.targets)
     # A test of distributions keeps what training keeps.

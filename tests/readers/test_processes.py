@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer_tf.datasets import load_synthetic
 from fer_tf.datasets.streamed import StreamedFaces
-from fer_tf.datasets.synthetic import load
 from fer_tf.errors import DataError
 from fer_tf.readers import BatchSource, open_reader, processes
 from fer_tf.readers.processes import ProcessSource, computed_by
@@ -22,7 +22,7 @@ CALLS = ("study", "randaugment()", "mixup()")
 
 
 def source(calls=CALLS, **keywords):
-    return BatchSource(load(faces=60, seed=1).select("train"), 8, calls, crop=40, **keywords)
+    return BatchSource(load_synthetic(faces=60, seed=1).select("train"), 8, calls, crop=40, **keywords)
 
 
 def assert_same(one, other):
@@ -55,7 +55,7 @@ def test_readers_take_it_and_columns_come_along():
 
 
 def test_faces_on_disk_are_read_where_they_are_needed(tmp_path):
-    table = load(faces=60).select("train")
+    table = load_synthetic(faces=60).select("train")
     (tmp_path / "pixels").write_bytes(table.images.tobytes())
     places = np.arange(len(table)) * 48 * 48
     on_disk = StreamedFaces(
@@ -68,7 +68,7 @@ def test_faces_on_disk_are_read_where_they_are_needed(tmp_path):
 
 
 def test_what_the_source_raises_is_raised_and_the_next_batch_comes(tmp_path):
-    table = load(faces=60).select("train")
+    table = load_synthetic(faces=60).select("train")
     paths = [str(tmp_path / f"{i}.png") for i in range(len(table))]
     for path, face in zip(paths, table.images, strict=True):
         Image.fromarray(face[..., 0]).save(path)
@@ -111,9 +111,9 @@ def test_processes_end_with_the_block_and_with_the_process_that_asked():
         assert [worker.poll() for worker in workers] == [None, None]
     assert None not in [worker.poll() for worker in workers]
     program = (
-        "import os; from fer_tf.datasets.synthetic import load; from fer_tf.readers import BatchSource\n"
+        "import os; from fer_tf.datasets import load_synthetic; from fer_tf.readers import BatchSource\n"
         "from fer_tf.readers.processes import ProcessSource\n"
-        "there = ProcessSource(BatchSource(load(faces=60).select('train'), 8), 2); there.batch(0, 0)\n"
+        "there = ProcessSource(BatchSource(load_synthetic(faces=60).select('train'), 8), 2); there.batch(0, 0)\n"
         "os.kill(os.getpid(), 9)"
     )
     # Waits for all that hold the other end of standard error, which the two do.

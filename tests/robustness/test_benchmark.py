@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_tf.datasets import synthetic
+from fer_tf import datasets
 from fer_tf.errors import UserError
 from fer_tf.labels import FER2013, FERPLUS
 from fer_tf.models import ModelMetadata
@@ -36,7 +36,7 @@ class ByBrightness:
 
 @pytest.fixture(scope="module")
 def table():
-    return synthetic.load(faces=60).select("test")
+    return datasets.load_synthetic(faces=60).select("test")
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_networks_of_other_sizes_and_classes_see_the_same_faces(table):
     assert len(faces.table) == len(table) and [t.shape[1] for t in faces.targets] == [7, 8]
     wide.logits(faces.table.images)
     assert wide.network.seen[-1][1:] == (32, 32, 3)
-    eight = synthetic.load(faces=60, label_set="ferplus")
+    eight = datasets.load_synthetic(faces=60, label_set="ferplus")
     contempt = (eight.labels == 7).sum()
     assert contempt and len(benchmark.comparable(eight, [wide, hand]).table) == len(eight) - contempt
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_tf.datasets import synthetic
+from fer_tf import datasets
 from fer_tf.errors import UserError
 from fer_tf.faces.masks import wearable
 from fer_tf.robustness import (
@@ -32,7 +32,7 @@ EXACT = [name for name in CORRUPTIONS if CORRUPTIONS[name].facts["exact"]]
 
 @pytest.fixture(scope="module")
 def table():
-    return synthetic.load(faces=12, channels=1)
+    return datasets.load_synthetic(faces=12, channels=1)
 
 
 def flat(level, count=1, side=48, channels=1):

@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from fer_tf import models
-from fer_tf.datasets import synthetic
+from fer_tf import datasets, models
 from fer_tf.errors import UserError
 from fer_tf.labels import FERPLUS
 from fer_tf.models import ModelMetadata
@@ -14,7 +13,7 @@ from fer_tf.robustness.steady import _crops, main, steadied
 
 @pytest.fixture(scope="module")
 def table():
-    return synthetic.load(faces=120)
+    return datasets.load_synthetic(faces=120)
 
 
 def test_crops_are_windows_of_faces_some_mirrored(table):

@@ -321,7 +321,7 @@ def test_the_shipped_network_s_answers_are_those_of_predict(tmp_path):
     from fer_tf import datasets
     from fer_tf.inference.classifier import ExpressionClassifier
 
-    table = datasets.load("synthetic(faces=70)")
+    table = datasets.get("synthetic(faces=70)")
     for name, image in zip(table.ids, table.images, strict=True):
         drawn.save(tmp_path / "faces" / "a" / f"{name}.png", image[..., 0])
     options = ShardOptions(size=48, faces="whole", model="default", shard_images=66)

@@ -138,7 +138,7 @@ def test_real_faces_are_the_same_for_all_targets(real_data):
     sizes, scored = {}, set()
     for name, target in ldl_study.TARGETS.items():
         text = ", ".join(f"{k}={v!r}" for k, v in target.options.items())
-        table = datasets.load(f"ferplus({text})", real_data)
+        table = datasets.get(f"ferplus({text})", real_data)
         sizes[name] = len(table.select("train"))
         scored.add((digest(table.select("validation")), digest(table.select("test"))))
     assert len(scored) == 1 and sizes["fer2013 label"] == sizes["cross-entropy"] > sizes["majority"]

@@ -1,8 +1,8 @@
 """Drawn faces, so that every path of the project runs without a download.
 
-`load` is the data set `synthetic`, `load_ferplus` is `synthetic_ferplus`.
+`load_synthetic` is the dataset `synthetic`, `load_synthetic_ferplus` is `synthetic_ferplus`.
 """
 
-from fer_tf.datasets.synthetic.dataset import load, load_ferplus
+from fer_tf.datasets.synthetic.dataset import load_synthetic, load_synthetic_ferplus
 
-__all__ = ["load", "load_ferplus"]
+__all__ = ["load_synthetic", "load_synthetic_ferplus"]

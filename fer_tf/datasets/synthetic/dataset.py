@@ -26,7 +26,7 @@ _SPLIT_TURNS = (("train", "train", "validation", "train", "train", "test", "trai
 _PEOPLE, _FACES, _NOISE, _LABELS = range(4)
 
 
-def load(
+def load_synthetic(
     faces: int = 2400,
     size: int = 48,
     channels: int = 1,
@@ -69,13 +69,13 @@ def load(
 
     Example:
 
-    >>> table = load(faces=20)
+    >>> table = load_synthetic(faces=20)
     >>> table.images.shape, table.landmarks.shape, int(table.votes[0].sum())
     ((20, 48, 48, 1), (20, 68, 2), 10)
     """
     if label_set in MERGED:
         options = {"size": size, "channels": channels, "ambiguity": ambiguity, "occlusion": occlusion}
-        return converted(load(faces, seed=seed, identities=identities, targets=targets, **options), label_set)
+        return converted(load_synthetic(faces, seed=seed, identities=identities, targets=targets, **options), label_set)
     _check_choices(label_set, targets, channels)
     _check_numbers(
         {"faces": (faces, 1, 10**6), "size": (size, SMALLEST, LARGEST), "seed": (seed, 0, 2**63 - 1),
@@ -102,7 +102,7 @@ def load(
     )  # fmt: skip
 
 
-def load_ferplus(
+def load_synthetic_ferplus(
     faces: int = 2400,
     size: int = 48,
     seed: int = 0,
@@ -115,24 +115,24 @@ def load_ferplus(
     """Draw faces, let ten simulated annotators vote, and read the votes as FER+ reads them.
 
     Args:
-        faces, size, seed, skip_bad: see `load`.
+        faces, size, seed, skip_bad: see `load_synthetic`.
         mode, evaluation, labels, temperature: see `ferplus_votes.VotePolicy`. The single label that stands for
             FER2013's is what one annotator, drawn anew, says: as likely as the votes, contempt left out.
 
     Returns:
-        The faces that the rules keep, with votes, landmarks and the other columns of `load`.
+        The faces that the rules keep, with votes, landmarks and the other columns of `load_synthetic`.
 
     Raises:
         UserError: an option is out of range.
 
     Example:
 
-    >>> table = load_ferplus(faces=20, mode="cross_entropy")
+    >>> table = load_synthetic_ferplus(faces=20, mode="cross_entropy")
     >>> table.targets.shape[1]
     8
     """
     policy = VotePolicy(mode, evaluation, labels, temperature)
-    drawn = load(faces=faces, size=size, seed=seed, label_set=FERPLUS.name, skip_bad=skip_bad)
+    drawn = load_synthetic(faces=faces, size=size, seed=seed, label_set=FERPLUS.name, skip_bad=skip_bad)
     single = _single_labels(drawn.votes, seed)
     table = voted_table(drawn.images, drawn.ids, drawn.split, drawn.votes.astype(np.int64), policy, single)
     rows = np.flatnonzero(np.isin(drawn.ids, table.ids))

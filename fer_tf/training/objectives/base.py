@@ -10,6 +10,7 @@ from keras import ops
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.models import logits_of
+from fer_tf.training import compute
 
 
 class Objective(keras.Model):
@@ -46,6 +47,10 @@ class Objective(keras.Model):
         self.num_classes = len(table.label_set)
         self.inner = _with_tensors(network, tensors) if tensors else network
         self.parts = {name: keras.metrics.Mean(name=name) for name in parts}
+
+    def speed_up(self, precision: str) -> None:
+        """Let all networks of a training step compute in ``precision``; see ``fer_tf.training.compute``."""
+        compute.speed_up(self.network, precision)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Mark as built: the network has its variables already, and subclasses make theirs when they are made."""

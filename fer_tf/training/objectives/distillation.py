@@ -10,6 +10,7 @@ from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.models import logits_of, metadata_of
+from fer_tf.training import compute
 from fer_tf.training.objectives.base import Objective, check_share
 
 
@@ -65,6 +66,12 @@ class Distillation(Objective):
         loaded = [_teacher(path, network, table) for path in teachers]
         # In a function, since Keras would train and store every network that it finds among the attributes.
         self._teachers = lambda: loaded
+
+    def speed_up(self, precision: str) -> None:
+        """Let the network and its teachers compute in ``precision``; see ``fer_tf.training.compute``."""
+        super().speed_up(precision)
+        for teacher in self._teachers():
+            compute.speed_up(teacher, precision)
 
     def call(self, images: Any, training: bool = False) -> dict[str, Any]:
         """Return the network's outputs, and the teachers' distribution (B, C) as ``teachers``."""

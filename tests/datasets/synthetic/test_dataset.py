@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from fer_tf.datasets.synthetic import load
+from fer_tf.datasets import load_synthetic
 from fer_tf.errors import UserError
 from fer_tf.labels import FER2013, FERPLUS, POLARITY
 
 
 @pytest.fixture(scope="module")
 def table():
-    return load(faces=1200)
+    return load_synthetic(faces=1200)
 
 
 def entropy(targets):
@@ -19,7 +19,11 @@ def entropy(targets):
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
-    one, two, other = load(faces=20, seed=3), load(faces=20, seed=3), load(faces=20, seed=4)
+    one, two, other = (
+        load_synthetic(faces=20, seed=3),
+        load_synthetic(faces=20, seed=3),
+        load_synthetic(faces=20, seed=4),
+    )
     for column in ("images", "targets", "votes", "landmarks", "boxes", "split", "subject", "ids"):
         assert getattr(one, column).tobytes() == getattr(two, column).tobytes(), column
     assert (one.images != other.images).any(axis=(1, 2, 3)).all()
@@ -28,13 +32,17 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
 
 def test_a_longer_table_starts_with_the_shorter_one(table):
     for faces in (1, 70):
-        short = load(faces=faces)
+        short = load_synthetic(faces=faces)
         for column in ("images", "targets", "votes", "landmarks", "boxes", "split", "subject", "ids"):
             np.testing.assert_array_equal(getattr(short, column), getattr(table, column)[:faces], err_msg=column)
 
 
 def test_another_size_or_mode_shows_the_same_faces():
-    gray, large, colour = load(faces=30), load(faces=30, size=96), load(faces=30, channels=3)
+    gray, large, colour = (
+        load_synthetic(faces=30),
+        load_synthetic(faces=30, size=96),
+        load_synthetic(faces=30, channels=3),
+    )
     np.testing.assert_allclose(large.landmarks, 2 * gray.landmarks, rtol=1e-5)
     np.testing.assert_array_equal(large.votes, gray.votes)
     np.testing.assert_array_equal(colour.votes, gray.votes)
@@ -47,7 +55,7 @@ def test_another_size_or_mode_shows_the_same_faces():
 
 @pytest.mark.parametrize(("size", "channels"), [(48, 1), (96, 3), (101, 1), (224, 3)])
 def test_shapes_and_types(size, channels):
-    t = load(faces=7, size=size, channels=channels)
+    t = load_synthetic(faces=7, size=size, channels=channels)
     assert t.images.shape == (7, size, size, channels) and t.images.dtype == np.uint8
     assert t.landmarks.shape == (7, 68, 2) and t.landmarks.dtype == np.float32
     assert t.boxes.shape == (7, 4) and t.boxes.dtype == np.float32
@@ -57,11 +65,11 @@ def test_shapes_and_types(size, channels):
 
 
 def test_people_are_in_one_split_and_the_splits_have_their_shares():
-    t = load(faces=240)
+    t = load_synthetic(faces=240)
     people = {split: set(t.subject[t.split == split]) for split in ("train", "validation", "test")}
     assert [len(people[s]) for s in ("train", "validation", "test")] == [84, 18, 18]
     assert len(set.union(*people.values())) == 120
-    assert set(load(faces=6, identities=6).split) == {"train", "validation", "test"}
+    assert set(load_synthetic(faces=6, identities=6).split) == {"train", "validation", "test"}
 
 
 def test_hard_targets_are_the_majority_of_ten_votes(table):
@@ -73,31 +81,34 @@ def test_hard_targets_are_the_majority_of_ten_votes(table):
 
 
 def test_vote_targets_are_shares(table):
-    t = load(faces=100, targets="votes")
+    t = load_synthetic(faces=100, targets="votes")
     np.testing.assert_allclose(t.targets, t.votes / 10, atol=1e-6)
     np.testing.assert_array_equal(t.images, table.images[:100])
     assert (entropy(t.targets) > 0).mean() > 0.3
 
 
 def test_ferplus_votes_have_ten_columns_and_targets_eight():
-    hard, t = load(faces=400, label_set="ferplus"), load(faces=400, label_set="ferplus", targets="votes")
+    hard, t = (
+        load_synthetic(faces=400, label_set="ferplus"),
+        load_synthetic(faces=400, label_set="ferplus", targets="votes"),
+    )
     assert t.label_set is FERPLUS and t.votes.shape == (400, 10) and t.targets.shape == (400, 8)
     assert (t.votes.sum(axis=1) == 10).all()
     emotions = t.votes[:, :8]
     np.testing.assert_allclose(t.targets, emotions / emotions.sum(axis=1, keepdims=True), atol=1e-6)
     np.testing.assert_array_equal(emotions[np.arange(400), hard.labels], emotions.max(axis=1))
     assert 0.01 < t.votes[:, 8].sum() / 4000 < 0.1
-    covered = load(faces=400, label_set="ferplus", occlusion=1.0)
+    covered = load_synthetic(faces=400, label_set="ferplus", occlusion=1.0)
     assert covered.votes[:, 8].sum() > 1.5 * t.votes[:, 8].sum()
 
 
 def test_blended_faces_divide_the_taggers():
-    pure, blended = (entropy(load(faces=300, targets="votes", ambiguity=a).targets) for a in (0.0, 1.0))
+    pure, blended = (entropy(load_synthetic(faces=300, targets="votes", ambiguity=a).targets) for a in (0.0, 1.0))
     assert blended.mean() > 1.7 * pure.mean()
 
 
 def test_ambiguity_and_occlusion_leave_the_other_faces_alone():
-    plain, covered = load(faces=60, occlusion=0.0), load(faces=60, occlusion=0.5)
+    plain, covered = load_synthetic(faces=60, occlusion=0.0), load_synthetic(faces=60, occlusion=0.5)
     same = (plain.images == covered.images).all(axis=(1, 2, 3))
     assert 15 < same.sum() < 45
     np.testing.assert_array_equal(plain.landmarks, covered.landmarks)
@@ -129,7 +140,7 @@ def test_landmarks_follow_the_68_point_order(table):
 
 
 def test_the_picture_agrees_with_its_landmarks():
-    t = load(faces=200, size=96, occlusion=0.0)
+    t = load_synthetic(faces=200, size=96, occlusion=0.0)
     iris = [t.images[i, int(y), int(x), 0] for i in range(200) for x, y in [t.landmarks[i, 36:42].mean(axis=0)]]
     cheek = [t.images[i, int(y), int(x), 0] for i in range(200) for x, y in [t.landmarks[i, [2, 31]].mean(axis=0)]]
     assert (np.array(iris, float) < np.array(cheek, float)).mean() > 0.95
@@ -171,11 +182,11 @@ def test_a_linear_classifier_learns_something_but_not_everything(table):
 )
 def test_options_out_of_range_are_named(options, message):
     with pytest.raises(UserError, match=message):
-        load(**options)
+        load_synthetic(**options)
 
 
 def test_valence_and_arousal_are_the_mean_of_what_the_taggers_said():
-    table = load(faces=60)
+    table = load_synthetic(faces=60)
     happy, sad = FER2013.classes.index("happy"), FER2013.classes.index("sad")
     votes = table.votes / table.votes.sum(axis=1, keepdims=True)
     of_happy = np.flatnonzero(votes[:, happy] == 1)
@@ -185,7 +196,7 @@ def test_valence_and_arousal_are_the_mean_of_what_the_taggers_said():
 
 
 def test_three_coarse_classes_are_drawn_as_seven_and_converted_by_name():
-    seven, three = load(faces=60, seed=2), load(faces=60, seed=2, label_set="lfwfer")
+    seven, three = load_synthetic(faces=60, seed=2), load_synthetic(faces=60, seed=2, label_set="lfwfer")
     kept = np.flatnonzero(seven.labels != FER2013.index("surprise"))
     assert list(three.ids) == list(seven.ids[kept]) and len(kept) < 60
     names = [POLARITY[FER2013.classes[i]] for i in seven.labels[kept]]

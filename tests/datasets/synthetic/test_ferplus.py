@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_tf.datasets import load
+from fer_tf.datasets import get
 from fer_tf.datasets.ferplus_votes import filter_votes
 from fer_tf.errors import UserError
 from fer_tf.labels import FERPLUS
@@ -13,12 +13,12 @@ FACES = 400
 
 @pytest.fixture(scope="module")
 def drawn():
-    return load(f"synthetic(faces={FACES}, label_set='ferplus')")
+    return get(f"synthetic(faces={FACES}, label_set='ferplus')")
 
 
 @pytest.mark.parametrize("mode", ["majority", "multi_target", "probability", "cross_entropy"])
 def test_a_mode_keeps_the_faces_and_targets_of_the_rules(mode, drawn):
-    table = load(f"synthetic_ferplus(faces={FACES}, mode={mode!r})")
+    table = get(f"synthetic_ferplus(faces={FACES}, mode={mode!r})")
     for split, rule in (("train", mode), ("validation", "majority"), ("test", "majority")):
         theirs, ours = drawn.select(split), table.select(split)
         targets, kept = filter_votes(theirs.votes, rule)
@@ -30,8 +30,8 @@ def test_a_mode_keeps_the_faces_and_targets_of_the_rules(mode, drawn):
 
 
 def test_single_labels_are_one_taggers_and_mostly_right():
-    soft = load(f"synthetic_ferplus(faces={FACES}, mode='cross_entropy')").select("train")
-    single = load(f"synthetic_ferplus(faces={FACES}, mode='cross_entropy', labels='fer2013')").select("train")
+    soft = get(f"synthetic_ferplus(faces={FACES}, mode='cross_entropy')").select("train")
+    single = get(f"synthetic_ferplus(faces={FACES}, mode='cross_entropy', labels='fer2013')").select("train")
     assert single.ids.tolist() == soft.ids.tolist() and (single.targets.max(axis=1) == 1).all()
     assert not (single.labels == FERPLUS.index("contempt")).any()
     # The chance that one more tagger says what most said is the mean share of the most named class.
@@ -42,12 +42,12 @@ def test_single_labels_are_one_taggers_and_mostly_right():
 
 
 def test_a_longer_table_begins_with_the_shorter_one():
-    few, many = (load(f"synthetic_ferplus(faces={n}, mode='cross_entropy', labels='fer2013')") for n in (70, 140))
+    few, many = (get(f"synthetic_ferplus(faces={n}, mode='cross_entropy', labels='fer2013')") for n in (70, 140))
     np.testing.assert_array_equal(few.targets, many.targets[: len(few)])
 
 
 def test_options_are_checked():
     with pytest.raises(UserError, match=r"Unknown FER\+ mode 'mean'"):
-        load("synthetic_ferplus(mode='mean')")
+        get("synthetic_ferplus(mode='mean')")
     with pytest.raises(UserError, match="reads no files"):
-        load("synthetic_ferplus", "somewhere")
+        get("synthetic_ferplus", "somewhere")

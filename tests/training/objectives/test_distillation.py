@@ -97,6 +97,17 @@ def test_a_run_leaves_the_teacher_alone_and_out_of_the_network(teachers, tmp_pat
     assert not [v for v in made.variables if "teacher" in v.path]
 
 
+def test_teachers_compute_in_the_precision_of_the_run_and_their_opinion_is_float32(teachers):
+    made = objective(f"distillation(teachers={teachers})")
+    x = TABLES["train"].images[:8].astype("float32")
+    exact = made(x)["teachers"]
+    made.speed_up("bfloat16")
+    rough = made(x)["teachers"]
+    assert rough.dtype == exact.dtype == "float32"
+    np.testing.assert_allclose(rough, exact, atol=0.05)
+    assert not np.array_equal(rough, exact)
+
+
 @pytest.mark.slow
 def test_another_teacher_in_the_same_file_starts_the_run_over(tmp_path):
     def write(seed):

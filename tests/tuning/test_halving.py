@@ -7,10 +7,10 @@ import pytest
 from fer_tf.errors import UserError
 from fer_tf.io import atomic
 from fer_tf.sweeps import runner
-from fer_tf.sweeps.halving import Halving, first_rung
 from fer_tf.training.callbacks import CHECKPOINT
 from fer_tf.training.config import RunConfig
 from fer_tf.training.run import STOPPED
+from fer_tf.tuning.halving import Halving
 
 CONFIG = RunConfig(
     name="tiny", dataset="synthetic(faces=120, size=48, seed=1)", model="vgg(filters=(4, 8), depth=1, head=(8,))",
@@ -78,9 +78,8 @@ def test_only_runs_as_long_and_judged_by_the_same_faces_are_compared(tmp_path):
 
 
 def test_rungs():
-    assert [e for e in range(1, 30) if Halving(1).is_rung(e)] == [1, 3, 9, 27]
-    assert [e for e in range(1, 30) if Halving(5, 2).is_rung(e)] == [5, 10, 20]
-    assert [first_rung(e) for e in (1, 9, 17, 45)] == [1, 1, 1, 5]
+    assert [e for e in range(1, 30) if Halving(1).compares(e)] == [1, 3, 9, 27]
+    assert [e for e in range(1, 30) if Halving(5, 2).compares(e)] == [5, 10, 20]
     with pytest.raises(UserError, match="Expected from at least 1"):
         Halving(0)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fer_tf.errors import DataError
 
 
-class Faults:
+class RowErrors:
     """What an adapter found wrong with single rows or pictures.
 
     Attributes:

@@ -9,8 +9,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from fer_tf.sweeps import cluster, runner
+from fer_tf.sweeps import runner
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import cluster
 
 CONFIG = RunConfig(name="tiny", dataset="synthetic(faces=90)", model="vgg(filters=(4,), depth=1, head=(8,))", epochs=1)
 
@@ -47,11 +48,11 @@ def main(address: str, out: Path) -> None:
     execute.__module__ = "__main__"
     names = ["long 1", "long 2", *(f"r{i}" for i in range(1, 7))]
     configs = [replace(CONFIG, name=name, seed=seed) for seed, name in enumerate(names)]
-    with cluster.Ray(address, execute=execute) as executor:
-        executor.join()
-        while executor.room() < 2:  # hosts
-            time.sleep(0.2)
-        results = runner.run_all(configs, out, executor=executor)
+    executor = cluster.Ray(address, execute=execute)
+    cluster.connect(address)
+    while executor.room() < 2:  # hosts
+        time.sleep(0.2)
+    results = runner.run_all(configs, out, executor=executor)
     told = []
     for result in results:
         begun = (result.folder / "begun.txt").read_text().split()

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.sweeps import space
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import space
 
 BASE = RunConfig(
     name="base", optimizer="nesterov(momentum=0.8)", learning_rate=0.05, l2=5e-4, epochs=45, augment=("flip()",)
@@ -46,13 +46,15 @@ def test_names_of_runs_schedules_and_presets():
 def test_several_runs_are_searched_too_and_presets_that_one_refuses_are_not():
     points = RunConfig(name="p", objective="landmarks(coefficient=1.0, margin=0.1)", model="landmark_scn")
     one, two = space.space_of(("augment",), [BASE]), space.space_of(("augment", "rate"), [BASE, points])
-    assert list(one) == ["augment"] and "strong" in one["augment"].values
-    assert list(two) == ["run", "rate", "augment"] and two["run"].values == ("base", "p")
-    assert "strong" not in two["augment"].values and "light" in two["augment"].values
+    assert list(one) == ["augment"] and "strong" in one["augment"].choices
+    assert list(two) == ["run", "rate", "augment"] and two["run"].choices == ("base", "p")
+    assert "strong" not in two["augment"].choices and "light" in two["augment"].choices
 
 
 def test_every_corner_is_a_configuration():
-    found = space.corners([BASE], space.space_of(tuple(space.DIMENSIONS), [BASE]))
+    found = space.corners(
+        [BASE], space.space_of(("optimizer", "rate", "decay", "schedule", "augment", "dropout"), [BASE])
+    )
     assert len(found) == 5 + 2 + 2 + 7 + 5 + 2 and len({c.digest() for c in found}) >= len(found) - 2
     assert {c.learning_rate for c in found if c.name.startswith("rate")} == {0.005, 0.5}
 

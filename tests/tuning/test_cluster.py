@@ -16,9 +16,10 @@ import pytest
 
 from fer_tf.errors import UserError
 from fer_tf.io import atomic
-from fer_tf.sweeps import cluster, runner
-from fer_tf.sweeps.halving import Halving
+from fer_tf.sweeps import runner
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import cluster
+from fer_tf.tuning.halving import Halving
 
 # Looked for and not imported: Ray reads settings at its import that are made just before.
 pytestmark = [
@@ -66,17 +67,18 @@ def without_keras():
 @pytest.fixture(scope="module")
 def ray():
     """Give an executor on a cluster of two workers; the tests share it, for it takes seconds to start."""
-    executor = cluster.Ray(retries=1, execute=without_keras())
+    cluster.connect(None)
+    import ray
+
     try:
-        executor.join()
-        assert executor.room() == os.cpu_count()
+        assert cluster.Ray().room() == os.cpu_count()
         # Two at once, however many cores there are.
-        executor.needs["CPU"] = os.cpu_count() / 2
+        executor = cluster.Ray(cpus=os.cpu_count() / 2, retries=1, execute=without_keras())
         assert executor.room() == 2
         yield executor
     finally:
         # Its settings and its token stay in the environment: another cluster of this process needs them.
-        executor.close()
+        ray.shutdown()
 
 
 def begun(folder):
@@ -195,16 +197,13 @@ def test_a_run_waits_for_a_process_that_is_still_in_its_folder(ray, tmp_path):
 
 
 def test_too_much_is_asked_for(ray):
-    greedy = cluster.Ray(cpus=10_000)
-    greedy.joined = True
     with pytest.raises(UserError, match="No host of the cluster has 10000 CPU for a run"):
-        greedy.join()
+        next(cluster.Ray(cpus=10_000)([]))
 
 
-def test_a_genuine_run_and_one_that_is_stopped_early(ray, tmp_path, monkeypatch):
+def test_a_genuine_run_and_one_that_is_stopped_early(ray, tmp_path):
     """On the cluster as in this process: the same files, and the same values where it runs by the same code."""
-    monkeypatch.setattr(ray, "execute", None)
-    monkeypatch.setattr(ray, "stop", Halving(1))
+    ray = replace(ray, execute=None, stop=Halving(1))
     (there,) = runner.run_all([CONFIG], tmp_path / "there", executor=ray)
     (here,) = runner.run_all([CONFIG], tmp_path / "here")
     assert there.metrics["val_accuracy"] == pytest.approx(here.metrics["val_accuracy"], abs=0.1)
@@ -220,8 +219,8 @@ def test_a_genuine_run_and_one_that_is_stopped_early(ray, tmp_path, monkeypatch)
     assert list(pd.read_csv(tmp_path / "there" / "results.csv")["status"]) == ["stopped"]
 
 
-def test_a_run_that_kills_its_workers_fails_and_the_others_end(ray, tmp_path, monkeypatch):
-    monkeypatch.setattr(ray, "retries", 0)
+def test_a_run_that_kills_its_workers_fails_and_the_others_end(ray, tmp_path):
+    ray = replace(ray, retries=0)
     names = ("deadly", "raises", "good")
     configs = [replace(CONFIG, name=n, seed=i) for i, n in enumerate(names)]
     results = runner.run_all(configs, tmp_path, executor=ray)

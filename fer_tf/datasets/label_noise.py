@@ -25,6 +25,13 @@ def flip_labels(table: FaceTable, rate: float, seed: int = 0) -> tuple[FaceTable
 
     Raises:
         UserError: a rate out of range.
+
+    Example:
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_synthetic(faces=100)
+        >>> noisy, changed = datasets.flip_labels(faces, rate=0.2)
+        >>> int(changed.sum())
+        20
     """
     if not 0 <= rate <= 1:
         raise UserError(f"label noise of {rate}. Expected a share, 0 to 1.")

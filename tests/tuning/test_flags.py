@@ -1,16 +1,15 @@
 """The flags for searches, early stopping and clusters."""
 
 import sys
-from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 
 import pandas as pd
 import pytest
 
-from fer_tf.sweeps import cluster, commandline, runner, scaling
-from fer_tf.sweeps.halving import Halving
+from fer_tf.sweeps import commandline, runner
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import Halving, Ray, flags
 
 needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="the extra 'search' is not installed")
 
@@ -58,7 +57,11 @@ def test_flags_that_would_do_nothing_are_refused(arguments, message, capsys, tmp
 
 @pytest.mark.parametrize(
     ("package", "arguments", "extra"),
-    [("optuna", ["--search", "optuna"], "fer-tf[search]"), ("ray", ["--executor", "ray"], "fer-tf[cluster]")],
+    [
+        ("optuna", ["--search", "optuna"], "fer-tf[search]"),
+        ("optuna", ["--stop-early"], "fer-tf[search]"),
+        ("ray", ["--executor", "ray"], "fer-tf[cluster]"),
+    ],
 )
 def test_a_missing_extra_is_named(package, arguments, extra, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
@@ -84,21 +87,21 @@ def options(*arguments):
     return commandline._parse(STUDY, arguments)
 
 
-def test_flags_reach_the_executors(monkeypatch):
-    made = []
-    monkeypatch.setattr(cluster, "Ray", lambda *a, **k: made.append((a, k)) or nullcontext("ray"))
-    with scaling.executor(options("--executor", "ray"), None) as executor:
-        assert executor == "ray"
-    flags = ["--address", "host:6379", "--cpus-per-run", "2", "--gpus-per-run", "0.5", "--retries", "0"]
-    with scaling.executor(options("--executor", "ray", *flags, "--stop-early", "--epochs", "45"), None):
-        pass
-    whole = {"cpus": 2.0, "gpus": 0.5, "retries": 0, "stop": Halving(5)}
-    assert made == [((None,), {"stop": None}), (("host:6379",), whole)]
+def test_flags_choose_the_executor():
     load = runner.TableCache()
-    with scaling.executor(options("--stop-early", "4"), load) as executor:
-        assert isinstance(executor, runner.Local) and (executor.load, executor.stop) == (load, Halving(4))
-    with scaling.executor(options("--devices", "2", "--processes", "3"), load) as executor:
-        assert isinstance(executor, runner.Local) and (executor.devices, executor.processes) == (2, 3)
+    ray = ["--executor", "ray"]
+    assert flags.executor(options(*ray), load) == Ray()
+    more = ["--address", "host:6379", "--cpus-per-run", "2", "--gpus-per-run", "0.5", "--retries", "0"]
+    found = flags.executor(options(*ray, *more, "--stop-early", "--epochs", "45"), load)
+    assert found == Ray("host:6379", cpus=2.0, gpus=0.5, retries=0, stop=Halving(5))
+    found = flags.executor(options("--stop-early", "4", "--devices", "2", "--processes", "3"), load)
+    assert isinstance(found, runner.Local)
+    assert (found.load, found.stop, found.devices, found.processes) == (load, Halving(4), 2, 3)
+
+
+@pytest.mark.parametrize(("epochs", "first"), [(1, 1), (9, 1), (17, 1), (45, 5)])
+def test_runs_are_compared_first_after_a_ninth_of_their_epochs(epochs, first):
+    assert flags.executor(options("--stop-early", "--epochs", str(epochs)), None).stop == Halving(first)
 
 
 @pytest.mark.slow

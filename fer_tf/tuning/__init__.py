@@ -1,0 +1,12 @@
+"""Search among runs with Optuna, stop bad runs early, and train on a Ray cluster."""
+
+from fer_tf._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    "fer_tf.tuning.cluster:Ray",
+    "fer_tf.tuning.halving:Halving",
+    "fer_tf.tuning.search:Search",
+    "fer_tf.tuning.search:run_search",
+    "fer_tf.tuning.space:space_of",
+)

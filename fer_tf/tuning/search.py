@@ -1,0 +1,193 @@
+"""Search among a study's runs and their settings with Optuna, and continue exactly where a search stopped."""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pandas as pd
+
+from fer_tf.errors import UserError
+from fer_tf.io import atomic
+from fer_tf.sweeps import runner, study_page
+from fer_tf.sweeps.runner import Executor, Job, Result
+from fer_tf.training.callbacks import HISTORY
+from fer_tf.training.config import RunConfig
+from fer_tf.training.run import FAILURE, METRICS, read_json
+from fer_tf.tuning.space import configured
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+DATABASE, TABLE = "optuna.db", "trials.csv"
+
+
+class Search:
+    """Search for the highest validation accuracy with Optuna's TPE sampler.
+
+    What a trial draws depends on the seed, its number and the results before it. An interrupted search that is
+    started again on one worker therefore draws the same as one that was never interrupted. Several hosts may share a
+    database, each with an ``out`` of its own: a host continues only the trials whose run folders are in its ``out``.
+
+    Args:
+        name: of the study.
+        runs: the configurations that trials start from.
+        space: what they vary (``fer_tf.tuning.space_of``).
+        trials: how many there should be, over all hosts (hosts that begin the last one together do one more).
+        out: the study's folder. No other process may use it meanwhile (``atomic.folder_lock``).
+        storage: URL of a database; ``None`` for an SQLite file in ``out``.
+        seed: of the draws.
+
+    Raises:
+        UserError: Optuna is not installed, or the database cannot be used.
+
+    Example:
+        >>> import tempfile
+        >>> from fer_tf.tuning import space_of
+        >>> runs = [RunConfig(name="base")]
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     search = Search("demo", runs, space_of(["rate"], runs), trials=2, out=out)
+        ...     [job.description for job in search.jobs()]
+        ['1/2 000', '2/2 001']
+    """
+
+    def __init__(
+        self,
+        name: str,
+        runs: Sequence[RunConfig],
+        space: "Mapping[str, BaseDistribution]",
+        trials: int,
+        out: Path,
+        storage: str | None = None,
+        seed: int = 0,
+    ):
+        self.runs, self.space, self.trials, self.out, self.seed = list(runs), space, trials, Path(out), seed
+        self.shared = storage is not None
+        self.out.mkdir(parents=True, exist_ok=True)
+        file = quote(str(self.out.absolute() / DATABASE))
+        # Other runs or another space are another search in the same storage.
+        self.study = _open(f"{name}-{_digest(runs, space, seed)}", storage or f"sqlite:///file:{file}?uri=true")
+        self.numbers: dict[RunConfig, int] = {}
+
+    def begun(self) -> list[Job]:
+        """Return the runs of the trials that were begun in this folder, ended or not."""
+        trials = self.study.get_trials(deepcopy=False)
+        if self.shared:
+            trials = [t for t in trials if self._is_drawn(t) and self._job(t).folder.is_dir()]
+        return [self._drawn(trial) for trial in trials]
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield the runs of the trials begun in this folder, then new ones. A new trial is drawn when asked for."""
+        yield from self.begun()
+        while len(self.study.get_trials(deepcopy=False)) < self.trials:
+            yield self._drawn(self.study.ask())
+
+    def tell(self, result: Result) -> None:
+        """Record how a trial ended, unless that is known.
+
+        A run that would fail again is recorded as pruned, as is one that was stopped early. After other failures, such
+        as a full disk or a lost worker, the trial stays open, and the next start tries it again.
+        """
+        from optuna.trial import Trial, TrialState
+
+        trial = self.study.get_trials(deepcopy=False)[self.numbers[result.config]]
+        failed = (result.folder / FAILURE).is_file()
+        if trial.state.is_finished() or not (result.metrics or result.stopped or failed):
+            return
+        if (result.folder / HISTORY).is_file() and not failed:
+            unfinished = Trial(self.study, trial._trial_id)
+            for row in pd.read_csv(result.folder / HISTORY).to_dict("records"):
+                unfinished.report(row["val_accuracy"], int(row["epoch"]))
+        value, state = (result.metrics["val_accuracy"], None) if result.metrics else (None, TrialState.PRUNED)
+        self.study.tell(trial.number, value, state)
+
+    def table(self) -> pd.DataFrame:
+        """Return a row for each trial of all hosts: number, state, validation accuracy and what was drawn."""
+        rows = [
+            {"trial": t.number, "state": t.state.name.lower(), "val_accuracy": t.value, **t.params}
+            for t in self.study.get_trials(deepcopy=False)
+        ]
+        return pd.DataFrame(rows, columns=["trial", "state", "val_accuracy", *self.space])
+
+    def _is_drawn(self, trial: "optuna.trial.BaseTrial") -> bool:
+        return trial.params.keys() == self.space.keys()
+
+    def _drawn(self, trial: "optuna.trial.BaseTrial") -> Job:
+        """Draw a trial's values where a kill came before that, and make the run's folder, which says whose it is."""
+        import optuna
+
+        if not self._is_drawn(trial):
+            seed = hashlib.blake2b(f"{self.seed}/{trial.number}".encode(), digest_size=4).digest()
+            self.study.sampler = optuna.samplers.TPESampler(seed=int.from_bytes(seed))
+            trial = optuna.trial.Trial(self.study, trial._trial_id)
+            for name, dimension in self.space.items():
+                if isinstance(dimension, optuna.distributions.CategoricalDistribution):
+                    trial.suggest_categorical(name, dimension.choices)
+                else:
+                    trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
+        job = self._job(trial)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        return job
+
+    def _job(self, trial: "optuna.trial.BaseTrial") -> Job:
+        name = f"{trial.number:03d} {trial.params.get('run', '')}".rstrip()
+        config = configured(self.runs, trial.params, name)
+        self.numbers[config] = trial.number
+        return Job(config, runner.run_folder(config, self.out), f"{trial.number + 1}/{self.trials} {name}")
+
+
+def run_search(search: Search, executor: Executor) -> list[Result]:
+    """Run trials until there are enough, and return the results of this folder in the order of the trials.
+
+    Trials of earlier starts go through the executor again, which finds those that ended. After each trial the study is
+    told and ``results.csv`` is rewritten; at the end ``trials.csv`` is.
+    """
+    kept = [(job, read_json(job.folder / METRICS)) for job in search.begun()]
+    ended = {search.numbers[job.config]: Result(job.config, job.folder, metrics) for job, metrics in kept if metrics}
+    for result in executor(search.jobs()):
+        search.tell(result)
+        ended[search.numbers[result.config]] = result
+        runner.keep([ended[number] for number in sorted(ended)], result, search.out)
+    with atomic.atomic_write(search.out / TABLE) as part:
+        search.table().to_csv(part, index=False)
+    return [ended[number] for number in sorted(ended)]
+
+
+def report(results: Sequence[Result], out: Path, options: argparse.Namespace) -> list[Path]:
+    """Print the best trial; write the page and the winner of a search. The study's own report is of its own runs."""
+    trials = pd.read_csv(out / TABLE)
+    shown = trials.assign(val_accuracy=(100 * trials["val_accuracy"]).round(2))
+    shown = shown.map(lambda value: f"{value:.3g}" if isinstance(value, float) and abs(value) < 10 else value)
+    best = trials[trials["state"] == "complete"].nlargest(1, "val_accuracy").index
+    for row in shown.loc[best].to_dict("records"):
+        values = ", ".join(f"{name}={row[name]}" for name in trials.columns[3:])
+        print(f"best of {len(trials)} trials: {row['trial']:03d} with {row['val_accuracy']} %: {values}")
+    title = f"Search of {len(trials)} trials"
+    return [*study_page.write(results, out, title, lambda _: [], [("Trials", shown)]), out / TABLE]
+
+
+def _digest(runs: Sequence[RunConfig], space: "Mapping[str, BaseDistribution]", seed: int) -> str:
+    """Return eight hex digits that change with what is searched; the same on hosts that keep data elsewhere."""
+    settings = [{k: v for k, v in run.to_json().items() if k not in ("data", "start")} for run in runs]
+    text = json.dumps([settings, {name: str(d) for name, d in space.items()}, seed], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def _open(name: str, storage: str) -> "optuna.Study":
+    try:
+        import optuna
+    except ImportError:
+        raise UserError("A search needs Optuna: pip install 'fer-tf[search]'.") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Runs are stopped early by fer_tf.tuning.halving, with a search or without.
+    settings = {"direction": "maximize", "load_if_exists": True, "pruner": optuna.pruners.NopPruner()}
+    try:
+        return optuna.create_study(study_name=name, storage=storage, **settings)
+    except Exception as error:  # SQLAlchemy's, of its drivers and of what they import: hundreds of classes.
+        scheme, separator, rest = storage.partition("://")  # without the user's name and password
+        what = " ".join(str(error).split())[:300]
+        raise UserError(f"Cannot use the database {scheme}{separator}{rest.rpartition('@')[2]}: {what}") from None
