@@ -1,30 +1,30 @@
-"""The errors that users can mend, told apart from bugs."""
+"""Define the errors that users can correct, and collect errors of single rows."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 
 class UserError(ValueError):
-    """A mistake in what the user gave: a name, a path, a row, an option.
+    """Report a mistake of the user: a wrong name, path, row or option.
 
-    Command lines print its one line and exit with code 2; libraries may catch it as a ``ValueError``.
+    Commands print its message in one line and exit with code 2; callers may catch it as a ``ValueError``.
     """
 
 
 class DataError(UserError):
-    """A file or row that cannot be read. The message names the file, the row, and what would have been right."""
+    """Report a file or row that cannot be read; the message names the file, the row and what was expected."""
 
 
 def unknown_name(kind: str, name: str, available: Iterable[str]) -> UserError:
-    """Make the error for a name that is in no table: ``Unknown model 'vgg17'. Available: vgg13, vgg16``."""
+    """Create the error for an unknown name: ``Unknown model 'vgg17'. Available: vgg13, vgg16.``"""
     return UserError(f"Unknown {kind} {name!r}. Available: {', '.join(sorted(available))}.")
 
 
 def exit_on_user_error(main: Callable[..., int | None], *args) -> None:
-    """Run a command line's ``main`` and end the process as a shell expects.
+    """Run ``main`` and end the process with an exit code.
 
-    Exit codes: what ``main`` returns (0 for ``None``), 2 for a ``UserError`` and 1 for what the system refuses, such as
-    a write on a full disk (one line on stderr, no traceback), 130 after Ctrl-C.
+    The code is what ``main`` returns (0 for ``None``), 2 after a ``UserError``, 1 after an ``OSError`` such as a full
+    disk (both with one line on stderr and no traceback), and 130 after Ctrl-C.
     """
     try:
         code = main(*args) or 0
@@ -38,3 +38,39 @@ def exit_on_user_error(main: Callable[..., int | None], *args) -> None:
         print("interrupted; start the same command again to continue", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+class RowErrors:
+    """Collect the bad rows of a dataset, or stop at the first one.
+
+    Attributes:
+        lines: A text ``place: reason`` for each row that was left out; becomes ``FaceTable.skipped``.
+    """
+
+    def __init__(self, skip_bad: bool):
+        self.skip_bad = skip_bad
+        self.lines: list[str] = []
+
+    def add(self, place: object, reason: object) -> None:
+        """Add a bad row.
+
+        Args:
+            place: The file, or ``file:line`` with line numbers from 1.
+            reason: What is wrong, and what was expected.
+
+        Raises:
+            DataError: Bad rows are not to be skipped.
+        """
+        if not self.skip_bad:
+            raise DataError(f"{place}: {reason}")
+        self.lines.append(f"{place}: {reason}")
+
+    def count(self, place: object, counts: Mapping[str, int]) -> None:
+        """Add how many faces the dataset itself marks as unusable, one line for each reason."""
+        self.lines += [f"{place}: left out {n:,} faces: {reason}." for reason, n in counts.items() if n]
+
+    def check_any_left(self, count: int, place: object) -> None:
+        """Raise a ``DataError`` if no valid row is left in ``place``."""
+        if not count:
+            first = f" First of {len(self.lines)} bad rows: {self.lines[0]}" if self.lines else ""
+            raise DataError(f"{place}: holds no readable face.{first}")

@@ -16,7 +16,7 @@ import pytest
 
 from fer_tf import augment, evaluation, models
 from fer_tf.datasets import fer2013
-from fer_tf.datasets.row_errors import RowErrors
+from fer_tf.errors import RowErrors
 from fer_tf.metrics import distribution
 from fer_tf.models import litert
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf.datasets.listed import Face, Reading, assemble, carve_validation, first_of, names_in
+from fer_tf.datasets.listed import Face, ReadOptions, assemble, carve_validation, first_of, names_in
 from fer_tf.datasets.npyfiles import load_array
-from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import check_share
-from fer_tf.errors import DataError, UserError, unknown_name
+from fer_tf.errors import DataError, RowErrors, UserError, unknown_name
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.io.cache import cached
 from fer_tf.labels import AFFECTNET, AFFECTNET7
@@ -48,29 +47,31 @@ def load_affectnet(
     channels: int = 3,
     label_set: str | None = None,
 ) -> FaceTable:
-    """Read AffectNet. Its validation set (500 faces a class) is test, since no other has public labels.
+    """Load AffectNet; its validation set (500 faces a class) becomes the test split.
 
-    Validation is a share of the training faces of each class. Faces without an expression (none, uncertain, no face;
-    with seven classes contempt too) are left out and counted in ``skipped``. Valence and arousal of −2, which means
-    missing, become NaN.
+    AffectNet's test labels are not public.
+
+    The validation split is a share of the training faces of each class. Faces without an expression (none, uncertain,
+    no face; with seven classes contempt too) are left out and counted in ``skipped``. Valence and arousal of −2 mean
+    missing and become NaN.
 
     Args:
-        data: the folder with ``training.csv``, ``validation.csv`` and ``Manually_Annotated_Images`` (as published, the
+        data: The folder with ``training.csv``, ``validation.csv`` and ``Manually_Annotated_Images`` (as published, the
             lists in ``Manually_Annotated_file_lists``), or with ``train_set`` and ``val_set``.
-        skip_bad: leave bad rows out instead of stopping at the first.
-        classes: 8, or 7 without contempt.
-        annotated: whose labels train has in the CSV release: ``manual``, ``automatic`` or ``both``.
-        validation: share of the training faces, 0 to below 1.
-        seed: of that split.
-        landmarks: read the 68 points where the release has them.
-        in_memory: read all pictures now; ``False`` keeps paths, after one look into each folder.
-        crop: cut faces to the box of the CSV release (in memory only; with paths, ``boxes`` has it).
-        size: height and width in pixels.
+        skip_bad: Leave out bad rows and list them in ``skipped``, instead of stopping at the first.
+        classes: 8, or 7 (without contempt).
+        annotated: Labels of the training split in the CSV release: ``manual``, ``automatic`` or ``both``.
+        validation: Share of the training faces, at least 0 and below 1.
+        seed: Seed of that split.
+        landmarks: Read the 68 landmarks if the release has them.
+        in_memory: Read all images now; ``False`` keeps paths and only checks that the files exist.
+        crop: Crop faces to the box of the CSV release (in memory only; with paths, ``boxes`` holds the box).
+        size: Height and width in pixels.
         channels: 1 (gray) or 3 (RGB).
-        label_set: name of the label set wanted, converted by class name; ``None`` for AffectNet's own.
+        label_set: Name of the label set to convert to, by class name; ``None`` means AffectNet's own.
 
     Raises:
-        DataError: nothing readable at ``data``, or a bad row.
+        DataError: ``data`` holds no such dataset, or a row is bad.
 
     Example:
         >>> from fer_tf import datasets
@@ -83,14 +84,14 @@ def load_affectnet(
     if annotated not in ANNOTATIONS:
         raise unknown_name("annotation of AffectNet", annotated, ANNOTATIONS)
     root, row_errors, share = Path(data), RowErrors(skip_bad), check_share(validation)
-    reading = Reading(size, channels, in_memory, crop, headers=False)
+    options = ReadOptions(size, channels, in_memory, crop, headers=False)
     faces = list(_reader(root, annotated)(classes, landmarks, row_errors))
-    table = assemble(root, faces, AFFECTNET if classes == 8 else AFFECTNET7, row_errors, reading)
+    table = assemble(root, faces, AFFECTNET if classes == 8 else AFFECTNET7, row_errors, options)
     return converted(carve_validation(table, share, seed), label_set)
 
 
 def _reader(root: Path, annotated: str) -> Callable[[int, bool, RowErrors], Iterator[Face]]:
-    """Choose how to read ``root``: the NumPy annotations or the CSV lists."""
+    """Choose the reader for ``root``: NumPy annotations or CSV lists."""
     if all((root / name / "annotations").is_dir() for name in SETS):
         return lambda classes, landmarks, row_errors: (
             face for name in SETS for face in _read_set(root, name, classes, landmarks, row_errors)
@@ -131,7 +132,7 @@ def _find_images(root: Path, kind: str) -> Path:
 
 
 def _wanted(expression: int, classes: int, left_out: Counter) -> bool:
-    """Tell whether a face is of the classes asked for; count it where it is not."""
+    """Tell whether a face belongs to the requested classes; count it if not."""
     if expression < classes:
         return True
     left_out[UNUSABLE.get(expression, "contempt")] += 1
@@ -211,7 +212,7 @@ def _affect(name: str, value: str | float) -> float:
 
 
 def _box(texts: Sequence[str]) -> tuple[float, float, float, float]:
-    """Turn x, y, width and height into corners; NaN where the release has no box (a width that is not above 0)."""
+    """Convert x, y, width, height to corners; NaN if the release has no box (width 0 or less)."""
     try:
         x, y, width, height = (float(text) for text in texts)
     except ValueError:
@@ -230,7 +231,7 @@ def _points(values: Sequence[str] | np.ndarray) -> np.ndarray:
 
 
 def _read_set(root: Path, name: str, classes: int, landmarks: bool, row_errors: RowErrors) -> Iterator[Face]:
-    """Read one set of the NumPy release: ``images/0.jpg`` with ``annotations/0_exp.npy`` and more."""
+    """Read one set of the NumPy release: ``images/0.jpg``, ``annotations/0_exp.npy`` and so on."""
     images, annotations, left_out = root / name / "images", root / name / "annotations", Counter()
     if not images.is_dir():
         raise DataError(f"{images}: no such folder. Expected the pictures of {name}.")
@@ -260,7 +261,7 @@ def _read_set(root: Path, name: str, classes: int, landmarks: bool, row_errors: 
 
 
 def _read_arrays(annotations: Path, stems: Sequence[str], kinds: Sequence[str]) -> dict[str, np.ndarray]:
-    """Read the annotations of all faces, 10⁶ small files; a second time, with none changed, from the cache."""
+    """Read the annotations of all faces (10⁶ small files), or take them from the cache if no file changed."""
     present, base = names_in(annotations), f"{annotations}{os.sep}"
     sources = [f"{base}{s}_{k}.npy" for s in stems for k in kinds if f"{s}_{k}.npy" in present]
 
@@ -268,7 +269,7 @@ def _read_arrays(annotations: Path, stems: Sequence[str], kinds: Sequence[str]) 
         n = len(stems)
         out = {kind: np.full(n, np.nan) for kind in kinds} | {"lnd": np.full((n, 2 * POINTS), np.nan, np.float32)}
         reasons = [""] * n
-        for row in counted(range(n), f"Reading {annotations.parent.name}", "face"):
+        for row in counted(range(n), f"ReadOptions {annotations.parent.name}", "face"):
             try:
                 for kind in kinds:
                     name = f"{stems[row]}_{kind}.npy"
@@ -282,7 +283,7 @@ def _read_arrays(annotations: Path, stems: Sequence[str], kinds: Sequence[str]) 
 
 
 def _read_array(base: str, name: str, kind: str) -> np.ndarray | float:
-    """Read one annotation; numbers are stored as numbers or as text."""
+    """Read one annotation, stored as a number or as text."""
     try:
         values = load_array(f"{base}{name}")
         return _points(values).reshape(-1) if kind == "lnd" else float(values.item())

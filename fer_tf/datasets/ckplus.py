@@ -1,4 +1,4 @@
-"""CK+ (Lucey et al. 2010): its sequences, the 48×48 class folders, or ``ckextended.csv``; folds keep people whole."""
+"""Load CK+ (Lucey et al. 2010) with folds in which nobody is in two splits."""
 
 import logging
 import math
@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf.datasets import fer2013
-from fer_tf.datasets.listed import Face, Reading, assemble, first_of, list_tree
-from fer_tf.datasets.row_errors import RowErrors
+from fer_tf.datasets.listed import Face, ReadOptions, assemble, first_of, list_tree
 from fer_tf.datasets.splits import group_folds
-from fer_tf.errors import DataError, UserError
+from fer_tf.errors import DataError, RowErrors, UserError
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.io.pictures import SUFFIXES, resized
 from fer_tf.labels import CKPLUS, CKPLUS8, LabelSet, one_hot
@@ -44,29 +43,30 @@ def load_ckplus(
     in_memory: bool = True,
     label_set: str | None = None,
 ) -> FaceTable:
-    """Read CK+ and deal its people to folds: one fold is test, the next one validation, the rest train.
+    """Load CK+ and split it by person into folds.
 
-    Frames of one sequence are nearly the same picture, so a split by pictures tests on what was trained on. The CSV
-    packaging does not say who is who: its ``Usage`` stays, its scores are too good, and there are no folds.
+    One fold becomes the test split, the next one validation, and the rest train. Frames of one sequence are nearly
+    identical, so a split by image would test on training data. The CSV packaging does not name the people: it keeps
+    its ``Usage`` column, has no folds, and its scores are too high.
 
     Args:
-        data: the folder with ``cohn-kanade-images``, ``Emotion`` and ``Landmarks``; or the class folders ``anger`` to
+        data: The folder with ``cohn-kanade-images``, ``Emotion`` and ``Landmarks``; or the class folders ``anger`` to
             ``surprise`` (also below ``CK+48``); or ``ckextended.csv``.
-        skip_bad: leave bad rows out instead of stopping at the first.
-        neutral: an eighth class: the first frame of each labelled sequence (the CSV's neutral rows).
-        peak_frames: how many last frames of a sequence are taken.
-        folds: how many, ≥ 3.
-        fold: the one that is test, 0 to ``folds − 1``.
-        seed: of the folds.
-        crop: cut the sequences' frames to a square around the landmarks (in memory only; with paths, ``boxes`` has it).
-        size: height and width in pixels.
+        skip_bad: Leave out bad rows and list them in ``skipped``, instead of stopping at the first.
+        neutral: Add an eighth class: the first frame of each labeled sequence (the CSV's neutral rows).
+        peak_frames: Number of last frames taken from each sequence.
+        folds: Number of folds, at least 3.
+        fold: Index of the test fold, from 0 to ``folds − 1``.
+        seed: Seed of the folds.
+        crop: Crop frames to a square around the landmarks (in memory only; with paths, ``boxes`` holds it).
+        size: Height and width in pixels.
         channels: 1 (gray) or 3 (RGB).
-        in_memory: read all pictures now; ``False`` checks their headers and keeps paths.
-        label_set: name of the label set wanted, converted by class name; ``None`` for ``ckplus`` or ``ckplus8``.
+        in_memory: Read all images now; ``False`` checks their headers and keeps paths.
+        label_set: Name of the label set to convert to, by class name; ``None`` means ``ckplus`` or ``ckplus8``.
 
     Raises:
-        UserError: an option out of range or not for this packaging.
-        DataError: nothing readable at ``data``, or a bad row.
+        UserError: An option is out of range or does not apply to this packaging.
+        DataError: ``data`` holds no such dataset, or a row is bad.
 
     Example:
         >>> from fer_tf import datasets
@@ -75,15 +75,15 @@ def load_ckplus(
         'ckplus'
     """
     _check_options(peak_frames, folds, fold)
-    root, row_errors, reading = Path(data), RowErrors(skip_bad), Reading(size, channels, in_memory, crop)
+    root, row_errors, options = Path(data), RowErrors(skip_bad), ReadOptions(size, channels, in_memory, crop)
     own = CKPLUS8 if neutral else CKPLUS
     if (root / FRAMES).is_dir():
         faces = list(_list_sequences(root, neutral, peak_frames, crop, row_errors))
     elif (file := root if root.is_file() else root / CSV_FILE).is_file():
-        return converted(_read_csv(file, own, reading, (folds, fold), row_errors), label_set)
+        return converted(_read_csv(file, own, options, (folds, fold), row_errors), label_set)
     else:
         faces = list(_list_folders(root, neutral, row_errors))
-    table = assemble(root, faces, own, row_errors, reading)
+    table = assemble(root, faces, own, row_errors, options)
     number = group_folds(table.subject.tolist(), table.labels, folds, seed)
     split = np.where(number == fold, "test", np.where(number == (fold + 1) % folds, "validation", "train"))
     return converted(replace(table, split=split), label_set)
@@ -98,7 +98,7 @@ def _check_options(peak_frames: int, folds: int, fold: int) -> None:
 
 
 def _list_sequences(root: Path, neutral: bool, peak_frames: int, crop: bool, row_errors: RowErrors) -> Iterator[Face]:
-    """List the labelled sequences: ``Emotion/S005/001/S005_001_00000011_emotion.txt`` and the frames it is of."""
+    """List the labeled sequences: ``Emotion/S005/001/S005_001_00000011_emotion.txt`` and its frames."""
     labels = first_of([root / "Emotion", root / "Emotion_labels" / "Emotion", root / "Emotion_labels"])
     if labels is None:
         raise DataError(f"{root / 'Emotion'}: no such folder. Expected the labels of CK+.")
@@ -166,7 +166,7 @@ def _read_points(file: Path) -> np.ndarray:
 
 
 def _square(marks: np.ndarray) -> tuple[float, ...]:
-    """Return the square with the points' lower edge near its own, so that the forehead has room above."""
+    """Return a square around the points that leaves room for the forehead above them."""
     low, high = marks.min(axis=0), marks.max(axis=0)
     side = MARGIN * float((high - low).max())
     x0, y1 = float(low[0] + high[0] - side) / 2, float(high[1]) + 0.1 * side
@@ -187,14 +187,16 @@ def _list_folders(root: Path, neutral: bool, row_errors: RowErrors) -> Iterator[
             row_errors.add(face.path, "expected a name such as S010_004_00000017.png.")
 
 
-def _read_csv(file: Path, own: LabelSet, reading: Reading, chosen: Sequence[int], row_errors: RowErrors) -> FaceTable:
+def _read_csv(
+    file: Path, own: LabelSet, options: ReadOptions, chosen: Sequence[int], row_errors: RowErrors
+) -> FaceTable:
     if tuple(chosen) != (10, 0):
         raise UserError(f"{file}: does not say who is who, so there are no folds. Leave folds and fold out.")
-    if not reading.in_memory:
+    if not options.in_memory:
         raise UserError(f"{file}: holds the pixels themselves. Leave in_memory=False out.")
     logging.getLogger(__name__).warning("%s: its splits share people; scores on them are too good.", file)
     rows = fer2013.read_rows(file, row_errors, classes=len(CSV_LABELS))
-    images = np.repeat(resized(rows.images, reading.size), reading.channels, axis=-1)
+    images = np.repeat(resized(rows.images, options.size), options.channels, axis=-1)
     table = FaceTable(
         images=images, targets=one_hot(rows.labels, len(CSV_LABELS)), label_set=CSV_LABELS, split=rows.split,
         ids=np.array([f"ck{i:04d}" for i in rows.index.tolist()]), skipped=tuple(row_errors.lines),

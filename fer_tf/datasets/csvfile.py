@@ -1,4 +1,4 @@
-"""Pictures listed in a CSV: ``path,label``, or ``path`` and a distribution."""
+"""Load images that a CSV lists with labels or label distributions."""
 
 import csv
 import math
@@ -11,9 +11,8 @@ import numpy as np
 
 from fer_tf.datasets.folder import class_index, label_set_of
 from fer_tf.datasets.picture_files import read_pictures
-from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import ACCEPTED, carve, check_shares, split_of
-from fer_tf.errors import DataError, UserError, unknown_name
+from fer_tf.errors import DataError, RowErrors, UserError, unknown_name
 from fer_tf.facetable import FaceTable
 from fer_tf.io.pictures import check_shape
 from fer_tf.labels import LABEL_SETS, LabelSet
@@ -23,8 +22,8 @@ Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Face:
-    """One good row: where its picture is and what is known of it."""
+class _Face:
+    """Hold one valid row of the CSV."""
 
     line: int
     name: str
@@ -45,26 +44,27 @@ def load_csv(
     split: Sequence[float] = (0.8, 0.1, 0.1),
     seed: int = 0,
 ) -> FaceTable:
-    """Read the pictures that a CSV lists.
+    """Load the images that a CSV lists.
 
-    Columns: ``path`` (relative to the CSV); then ``label`` (class name, or index into ``label_set``), or
-    ``distribution`` (numbers in the order of ``label_set``, separated by spaces or semicolons), or one column a
-    class; numbers need not sum to 1. Optional: ``split`` and ``subject``. Without validation or test rows, those
-    splits are taken from train, by class, or by whole subjects where there is that column.
+    The column ``path`` is relative to the CSV. The label is in the column ``label`` (class name, or index into
+    ``label_set``), or in ``distribution`` (numbers in the order of ``label_set``, separated by spaces or semicolons),
+    or in one column for each class; the numbers need not sum to 1. Optional columns are ``split`` and ``subject``.
+    Missing validation and test splits are taken from the training rows, stratified by class, or by whole subjects if
+    there is that column.
 
     Args:
-        data: the file, or a folder with exactly one CSV in it.
-        skip_bad: leave bad rows out instead of stopping at the first.
-        size: height and width in pixels.
+        data: The file, or a folder with exactly one CSV in it.
+        skip_bad: Leave out bad rows and list them in ``skipped``, instead of stopping at the first.
+        size: Height and width in pixels.
         channels: 1 (gray) or 3 (RGB).
-        label_set: name of a known label set, or the class names in order; left out, it is found from the class
-            columns or the labels' names.
-        split: shares (train, validation, test) for the splits that the file lacks.
-        seed: of that split.
+        label_set: Name of a known label set, or the class names in order; ``None`` means to infer it from the class
+            columns or the label names.
+        split: Shares (train, validation, test) for the splits that the file lacks.
+        seed: Seed of that split.
 
     Raises:
-        UserError: labels are numbers and no ``label_set`` says of what.
-        DataError: no such file, a missing column, a bad row.
+        UserError: Labels are numbers and ``label_set`` is missing.
+        DataError: The file or a column is missing, or a row is bad.
 
     Example:
         >>> from fer_tf import datasets
@@ -109,7 +109,7 @@ def _find(data: Path) -> Path:
 
 
 def _read(path: Path, row_errors: RowErrors) -> list[tuple[int, Row]]:
-    """Return the rows as dicts with stripped values, and the line on which each ends."""
+    """Return the rows as dicts of stripped values, each with its line number."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
@@ -160,7 +160,7 @@ def _label_set(path: Path, rows: Sequence[tuple[int, Row]], given: str | Sequenc
     return label_set_of(names, "csv")
 
 
-def _parse(path: Path, rows: Sequence[tuple[int, Row]], label_set: LabelSet, row_errors: RowErrors) -> list[Face]:
+def _parse(path: Path, rows: Sequence[tuple[int, Row]], label_set: LabelSet, row_errors: RowErrors) -> list[_Face]:
     columns = _class_columns(path, rows[0][1], label_set)
     faces, seen = [], {}
     for line, row in rows:
@@ -177,7 +177,7 @@ def _parse(path: Path, rows: Sequence[tuple[int, Row]], label_set: LabelSet, row
 
 
 def _class_columns(path: Path, columns: Row, label_set: LabelSet) -> list[str]:
-    """Return the column of each class, in the order of the label set; empty where one column holds the label."""
+    """Return the column of each class in the order of the label set; an empty list if one column holds the label."""
     if "label" in columns or "distribution" in columns:
         return []
     found: dict[int | None, str] = {class_index(label_set, c): c for c in columns if c not in META}
@@ -187,7 +187,7 @@ def _class_columns(path: Path, columns: Row, label_set: LabelSet) -> list[str]:
     return [found[i] for i in range(len(label_set))]
 
 
-def _parse_row(base: Path, line: int, row: Row, label_set: LabelSet, columns: Sequence[str]) -> Face:
+def _parse_row(base: Path, line: int, row: Row, label_set: LabelSet, columns: Sequence[str]) -> _Face:
     if not row["path"]:
         raise DataError("no path.")
     split = split_of(row["split"]) if "split" in row else "train"
@@ -198,7 +198,7 @@ def _parse_row(base: Path, line: int, row: Row, label_set: LabelSet, columns: Se
     else:
         texts = [row[c] for c in columns] or row["distribution"].strip("[]").replace(";", " ").replace(",", " ").split()
         target = _distribution(texts, label_set)
-    return Face(line, row["path"], base / row["path"], target, split, row.get("subject", ""))
+    return _Face(line, row["path"], base / row["path"], target, split, row.get("subject", ""))
 
 
 def _one_hot(text: str, label_set: LabelSet) -> np.ndarray:

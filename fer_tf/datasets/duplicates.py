@@ -1,8 +1,8 @@
-"""The same picture more than once: FER2013 has it, and a copy in another split is a leak.
+"""Find duplicate faces, within and across splits; FER2013 has both.
 
-Exact copies have the same pixels. Near copies are the same photograph after another compression, brightness or
-watermark: their thumbnails correlate. Of 160 such pairs of FER2013 between 0.965 and 1 that were looked at, two were
-of different photographs, both black or white all over; copies that are mirrored or cut otherwise are not found.
+Exact copies have the same pixels. Near copies are the same photograph with another compression, brightness or
+watermark, and their thumbnails correlate. Of 160 such pairs in FER2013, with correlations from 0.965 to 1, two showed
+different photographs, both almost uniformly black or white. Mirrored or differently cropped copies are not found.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ BLOCK = 2048
 
 @dataclass(frozen=True)
 class Copies:
-    """How many faces of a split an earlier split has already.
+    """Mark the faces of a split that an earlier split already contains.
 
     Attributes:
-        exact: bool (N,), the earlier split has the same pixels.
-        near: bool (N,), it has the same photograph, exact copies included.
+        exact: bool array (N,): the earlier split has the same pixels.
+        near: bool array (N,): it has the same photograph, exact copies included.
     """
 
     exact: np.ndarray
@@ -36,10 +36,10 @@ class Copies:
 
 
 def duplicates(table: FaceTable) -> list[np.ndarray]:
-    """Return the groups of faces whose pixels (or, for a table of paths, whose files) are identical.
+    """Group faces whose pixels (or, for a table of paths, whose files) are identical.
 
     Returns:
-        One int64 array of at least two ascending row indices a group, ordered by first row.
+        One int64 array for each group, with at least two ascending row indices, ordered by the first row.
     """
     groups: dict[bytes, list[int]] = {}
     for i in range(len(table)):
@@ -49,23 +49,23 @@ def duplicates(table: FaceTable) -> list[np.ndarray]:
 
 
 def leaks(table: FaceTable) -> list[np.ndarray]:
-    """Return the groups of ``duplicates`` that reach over more than one split."""
+    """Return the groups of ``duplicates`` whose faces are in more than one split."""
     return [rows for rows in duplicates(table) if len(set(table.split[rows])) > 1]
 
 
 def near_copies(images: np.ndarray, others: np.ndarray, threshold: float = NEAR) -> np.ndarray:
-    """Return the pairs of faces whose thumbnails correlate, exact copies among them.
+    """Find pairs of faces whose thumbnails correlate, exact copies included.
 
-    A thumbnail is the gray face in ``THUMBNAIL``² pixels, mean 0 and norm 1, so that brightness and contrast do not
-    matter. A face of one colour has no copies.
+    A thumbnail is the gray face at ``THUMBNAIL``² pixels, normalized to mean 0 and norm 1, so that brightness and
+    contrast do not matter. A uniform face has no copies.
 
     Args:
         images: uint8 (N, H, W, C).
         others: uint8 (M, H, W, C).
-        threshold: correlation from which two are a pair.
+        threshold: Smallest correlation of a pair.
 
     Returns:
-        int64 (K, 2), a row of ``images`` and one of ``others``, in ascending order.
+        int64 array (K, 2): a row of ``images`` and a row of ``others``, in ascending order.
     """
     ours, theirs = _thumbnails(images), _thumbnails(others)
     pairs = [np.empty((0, 2), np.int64)]
@@ -77,10 +77,10 @@ def near_copies(images: np.ndarray, others: np.ndarray, threshold: float = NEAR)
 
 
 def copies_in(earlier: FaceTable, later: FaceTable, threshold: float = NEAR) -> Copies:
-    """Tell which faces of ``later`` have a copy in ``earlier``.
+    """Mark the faces of ``later`` that have a copy in ``earlier``.
 
     Raises:
-        UserError: a table of paths.
+        UserError: The table holds paths, not images.
     """
     for table in (earlier, later):
         if table.images is None:
@@ -93,17 +93,17 @@ def copies_in(earlier: FaceTable, later: FaceTable, threshold: float = NEAR) -> 
 
 
 def treat_leaks(table: FaceTable, leaks: str) -> FaceTable:
-    """Keep a table as it is, or leave out every face of which a later split has a copy.
+    """Leave out faces of which a later split has a copy.
 
-    A training face goes when validation or test has it, a validation face when test has it; test stays whole, so that
-    its figures compare with everybody's.
+    A training face is left out if validation or test has a copy, a validation face if test has one. The test split
+    stays whole, so that its scores are comparable with those of others.
 
     Args:
-        table: faces of any splits.
-        leaks: ``keep``; ``drop`` exact copies; or ``drop_near``, near copies too.
+        table: Faces of any splits.
+        leaks: ``keep`` (no change), ``drop`` (exact copies) or ``drop_near`` (near copies too).
 
     Raises:
-        UserError: another word, or ``drop_near`` for a table of paths.
+        UserError: ``leaks`` has another value, or is ``drop_near`` for a table of paths.
     """
     if leaks not in LEAKS:
         raise UserError(f"leaks={leaks!r} is unknown. Expected {', '.join(map(repr, LEAKS[:-1]))} or {LEAKS[-1]!r}.")
@@ -121,7 +121,7 @@ def treat_leaks(table: FaceTable, leaks: str) -> FaceTable:
 
 
 def _thumbnails(images: np.ndarray) -> np.ndarray:
-    """Return float32 (N, THUMBNAIL²), rows of mean 0 and norm 1; zeros for a face of one colour."""
+    """Return float32 (N, THUMBNAIL²) with rows of mean 0 and norm 1; zeros for a uniform face."""
     gray = images[..., 0] if images.shape[-1] == 1 else images.mean(axis=-1).round().astype(np.uint8)
     # Pixels without overlap: the wider filters blur, and blurred faces are all alike.
     size, box = (THUMBNAIL, THUMBNAIL), Image.Resampling.BOX

@@ -1,4 +1,4 @@
-"""FER2013 (Goodfellow et al. 2013, arXiv 1307.0414), from any of the files in which people have it."""
+"""Load FER2013 (Goodfellow et al. 2013, arXiv 1307.0414) from CSV files or image folders."""
 
 import gzip
 import warnings
@@ -12,8 +12,7 @@ import numpy as np
 from fer_tf.datasets import folder
 from fer_tf.datasets.duplicates import duplicates as find_duplicates
 from fer_tf.datasets.duplicates import treat_leaks
-from fer_tf.datasets.row_errors import RowErrors
-from fer_tf.errors import DataError, UserError
+from fer_tf.errors import DataError, RowErrors, UserError
 from fer_tf.facetable import SPLITS, FaceTable, converted
 from fer_tf.io.cache import cached
 from fer_tf.labels import FER2013, one_hot, valence_arousal
@@ -27,15 +26,15 @@ _USAGE = {usage.encode(): SPLITS.index(split) for usage, split in USAGES.items()
 
 @dataclass(frozen=True)
 class Rows:
-    """The good rows of a FER2013 CSV.
+    """Hold the valid rows of a FER2013 CSV.
 
     Attributes:
         images: uint8 (N, 48, 48, 1).
         labels: int64 (N,), columns of ``FER2013``.
         split: str (N,).
-        index: int64 (N,), position among all rows of the file, bad ones included, from 0.
-        lines: int64 (N,), line in the file, the header being line 1.
-        total: rows of the file, bad ones included.
+        index: int64 (N,), position among all rows of the file, including bad rows, from 0.
+        lines: int64 (N,), line number in the file; the header is line 1.
+        total: Number of rows of the file, including bad rows.
     """
 
     images: np.ndarray
@@ -57,27 +56,27 @@ def load_fer2013(
     circumplex: bool = False,
     label_set: str | None = None,
 ) -> FaceTable:
-    """Read FER2013: Training is train, PublicTest validation, PrivateTest test.
+    """Load FER2013; Training, PublicTest and PrivateTest become train, validation and test.
 
-    The image packaging with ``train`` and ``test`` folders only has PublicTest and PrivateTest merged in ``test``;
-    there ``test`` stays what it is, 7,178 faces, and a stratified tenth of ``train`` becomes validation. Its scores
-    cannot be compared with PrivateTest ones. A packaging without ``test`` likewise gives a tenth of ``train`` for it.
+    The packaging with only ``train`` and ``test`` image folders merges PublicTest and PrivateTest in ``test``. There,
+    ``test`` keeps its 7,178 faces and a stratified tenth of ``train`` becomes validation; its scores are not
+    comparable with those on PrivateTest. A packaging without ``test`` takes a tenth of ``train`` for it, too.
 
     Args:
-        data: one of ``FILES``, a folder with one of them, or with ``train``, ``validation`` and ``test`` folders
+        data: One of ``FILES``, a folder with one of them, or with ``train``, ``validation`` and ``test`` folders
             (also below ``images``) of class folders.
-        skip_bad: leave bad rows out instead of stopping at the first.
-        duplicates: ``keep`` the rows that repeat an earlier face and label (the published file has them), or count
-            each as a bad row with ``error``.
-        leaks: ``keep`` the faces whose copy is in a later split, ``drop`` those with an exact one, or ``drop_near``
-            also those with a near one (``fer_tf.datasets.duplicates``); test stays whole.
-        seed: of the split for packagings without validation or test.
-        circumplex: make up valence and arousal, each label's place on the circumplex of affect: they let an objective
-            run that needs such values, and are no measurement.
-        label_set: name of the label set wanted, converted by class name; ``None`` for FER2013's own.
+        skip_bad: Leave out bad rows and list them in ``skipped``, instead of stopping at the first.
+        duplicates: ``keep`` rows that repeat an earlier face and label (the published file has them), or treat each as
+            a bad row with ``error``.
+        leaks: ``keep`` all faces, ``drop`` faces with an exact copy in a later split, or ``drop_near`` those with a
+            near copy too (``fer_tf.datasets.duplicates``); the test split stays whole.
+        seed: Seed of the split for packagings without validation or test.
+        circumplex: Derive valence and arousal from the label's position on the circumplex of affect. They let an
+            objective run that needs such values; they are not measured.
+        label_set: Name of the label set to convert to, by class name; ``None`` means FER2013's own.
 
     Raises:
-        DataError: nothing readable at ``data``, or a bad row.
+        DataError: ``data`` holds no such dataset, or a row is bad.
 
     Example:
         >>> from fer_tf import datasets
@@ -109,10 +108,10 @@ def load_fer2013(
 
 
 def find(data: Path | str) -> Path:
-    """Return the CSV, or the folder of splits, that ``data`` stands for.
+    """Find the CSV, or the folder of splits, in ``data``.
 
     Raises:
-        DataError: there is none; names what was looked for.
+        DataError: There is none; the message lists the expected names.
     """
     data = Path(data)
     if data.is_file():
@@ -130,15 +129,15 @@ def find(data: Path | str) -> Path:
 
 
 def read_rows(path: Path, row_errors: RowErrors, classes: int = len(FER2013)) -> Rows:
-    """Read a FER2013 CSV, plain or gzipped; a second time, with the file unchanged, from the cache.
+    """Read a FER2013 CSV, plain or gzipped, or take it from the cache if the file did not change.
 
     Args:
-        path: the file; its columns ``emotion``, ``pixels``, ``Usage`` in any order, spaces around names allowed.
-        row_errors: takes the bad rows.
-        classes: ``emotion`` is a number below it.
+        path: The file. Its columns ``emotion``, ``pixels`` and ``Usage`` may have any order.
+        row_errors: Collects the bad rows.
+        classes: Number of classes; ``emotion`` is below it.
 
     Raises:
-        DataError: missing column, empty or unreadable file, or a bad row and ``row_errors`` does not skip.
+        DataError: A column is missing, the file is empty or unreadable, or a row is bad and not to be skipped.
     """
 
     def read() -> dict[str, np.ndarray]:
@@ -191,7 +190,7 @@ def _read_file(path: Path, skip_bad: bool, classes: int) -> dict[str, np.ndarray
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes | Exception]]:
-    """Yield line numbers from 1 and lines, blank ones left out; at last the exception that ended the reading."""
+    """Yield the numbers (from 1) and texts of non-blank lines, and finally the exception that ended reading, if any."""
     number = 0
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb", buffering=1 << 20) as file:
@@ -223,7 +222,7 @@ def _parse_row(text: bytes, order: list[int], classes: int) -> tuple[int, int, b
     """Return label, index of the split and the 2,304 pixels of one line.
 
     Raises:
-        DataError: the reason, without file and line.
+        DataError: The row is bad; the message has the reason, without file and line.
     """
     fields = text.replace(b'"', b"").split(b",")
     if len(fields) != order[3]:
@@ -247,7 +246,7 @@ def _parse_pixels(text: bytes) -> bytes:
 
 
 def _parse_pixels_slowly(text: bytes) -> np.ndarray:
-    """Find what is wrong with the pixels."""
+    """Find the first error in the pixels."""
     tokens = text.split()
     if len(tokens) != SIDE * SIDE:
         raise DataError(f"{len(tokens)} pixels, expected {SIDE * SIDE}.")
@@ -270,7 +269,7 @@ def _read_folders(place: Path, row_errors: RowErrors, seed: int) -> FaceTable:
 
 
 def _without_repeats(table: FaceTable, places: list[str], row_errors: RowErrors) -> FaceTable:
-    """Count the rows that repeat the face and label of an earlier one as bad."""
+    """Treat rows that repeat the face and label of an earlier row as bad."""
     repeats = []
     for group in find_duplicates(table):
         first: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""FER+ (Barsoum et al. 2016, arXiv 1608.01041): the FER2013 faces with the votes of ten taggers each."""
+"""Load FER+ (Barsoum et al. 2016, arXiv 1608.01041): FER2013 faces with ten annotators' votes."""
 
 import csv
 import functools
@@ -12,8 +12,7 @@ from fer_tf.datasets import fer2013
 from fer_tf.datasets.duplicates import treat_leaks
 from fer_tf.datasets.ferplus_votes import VOTE_CLASSES, VotePolicy, voted_table
 from fer_tf.datasets.picture_files import read_pictures
-from fer_tf.datasets.row_errors import RowErrors
-from fer_tf.errors import DataError
+from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.labels import FER2013, FERPLUS, convert, normalise, one_hot, valence_arousal
 
@@ -24,7 +23,7 @@ WHOLE = "(0, 0, 48, 48)"
 
 @dataclass
 class Voted:
-    """Faces with raw votes, before filtering: images (N, 48, 48, 1), names, splits and votes (N, 10)."""
+    """Hold faces with raw votes: images (N, 48, 48, 1), names, splits and votes (N, 10)."""
 
     images: np.ndarray
     ids: list[str] = field(default_factory=list)
@@ -45,30 +44,30 @@ def load_ferplus(
     circumplex: bool = False,
     label_set: str | None = None,
 ) -> FaceTable:
-    """Read FER+ and filter it by the published rules.
+    """Load FER+ and filter it by the published rules.
 
     Args:
-        data: the folder with ``fer2013new.csv`` beside ``fer2013.csv`` (or one of these two files), or the folder of
+        data: The folder with ``fer2013new.csv`` beside ``fer2013.csv`` (or one of these two files), or the folder of
             ``FER2013Train``, ``FER2013Valid`` and ``FER2013Test``, each with its ``label.csv``.
-        skip_bad: leave bad rows out instead of stopping at the first.
-        mode: of the training faces: ``majority``, ``multi_target``, ``probability`` (each draw of a face gives a fresh
-            one-hot target) or ``cross_entropy``.
-        evaluation: of validation and test: ``majority``, as published whatever the mode, or ``cross_entropy`` for
+        skip_bad: Leave out bad rows and list them in ``skipped``, instead of stopping at the first.
+        mode: Targets of the training faces: ``majority``, ``multi_target``, ``probability`` (each epoch draws a one-hot
+            target) or ``cross_entropy`` (the share of votes).
+        evaluation: Targets of validation and test: ``majority``, as published for every mode, or ``cross_entropy`` for
             metrics of distributions.
-        labels: of the training faces: their ``votes``, or ``fer2013``: the faces that the mode keeps, each with the one
-            label of ``fer2013.csv``, which must lie in the folder or the one above.
-        temperature: above 1 softens the distributions of modes ``probability`` and ``cross_entropy`` in training, below
-            1 sharpens them, 0 leaves what most taggers said.
-        leaks: ``keep`` the faces whose copy is in a later split, ``drop`` those with an exact one, or ``drop_near``
-            also those with a near one (``fer_tf.datasets.duplicates``); test stays whole.
-        circumplex: make up valence and arousal, the mean place of a face's votes on the circumplex of affect: they let
-            an objective run that needs such values, and are no measurement.
-        label_set: name of the label set wanted, converted by class name (faces of a class that it lacks go); ``None``
-            for FER+'s own.
+        labels: ``votes``, or ``fer2013`` to give the training faces that the mode keeps the single label of
+            ``fer2013.csv``, which must be in the folder or the one above.
+        temperature: Above 1 softens the training distributions of the modes ``probability`` and ``cross_entropy``,
+            below 1 sharpens them, 0 keeps the majority only.
+        leaks: ``keep`` all faces, ``drop`` faces with an exact copy in a later split, or ``drop_near`` those with a
+            near copy too (``fer_tf.datasets.duplicates``); the test split stays whole.
+        circumplex: Derive valence and arousal from the mean position of the votes on the circumplex of affect. They let
+            an objective run that needs such values; they are not measured.
+        label_set: Name of the label set to convert to, by class name ; faces of a missing class are left out.
+            ``None`` means FER+'s own.
 
     Raises:
-        UserError: an unknown word, or a temperature that changes nothing.
-        DataError: nothing readable at ``data``, or a bad row.
+        UserError: An option has an unknown value, or the temperature would have no effect.
+        DataError: ``data`` holds no such dataset, or a row is bad.
 
     Example:
         >>> from fer_tf import datasets
@@ -90,7 +89,7 @@ def load_ferplus(
 
 
 def _single_labels(place: Path, ids: Sequence[str], skip_bad: bool) -> np.ndarray:
-    """Return FER2013's labels of faces called by their row, ``fer0000012``: float32 (N, 8) over ``FERPLUS``."""
+    """Return FER2013's labels of faces named by their row (``fer0000012``): float32 (N, 8) over ``FERPLUS``."""
     base = place.parent if place.is_file() else place
     files = [folder / name for folder in (base, base.parent) for name in fer2013.FILES]
     path = next((file for file in files if file.is_file()), None)
@@ -105,7 +104,7 @@ def _single_labels(place: Path, ids: Sequence[str], skip_bad: bool) -> np.ndarra
 
 
 def _reader(place: Path) -> Callable[[RowErrors], Voted]:
-    """Choose how to read ``place``: the two CSV files where both are there, else the FER+ folders."""
+    """Choose the reader for ``place``: the two CSV files if both exist, otherwise the FER+ folders."""
     if not place.exists():
         raise DataError(f"{place}: no such file or folder. Expected the folder with {VOTES_FILE} and fer2013.csv.")
     base = place.parent if place.is_file() else place
@@ -123,7 +122,7 @@ def _reader(place: Path) -> Callable[[RowErrors], Voted]:
 
 
 def _read_csv(faces: Path, votes: Path, row_errors: RowErrors) -> Voted:
-    """Join the two files row by row; faces without an image name are left out, as FER+ says."""
+    """Join the two files row by row; faces without an image name are left out, as FER+ defines."""
     rows = fer2013.read_rows(faces, row_errors)
     lines = list(_read_lines(votes))
     order = _column_order(votes, lines[0][1] if lines else [])

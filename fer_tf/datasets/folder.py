@@ -1,4 +1,4 @@
-"""Class folders: ``DIR/<split>/<class>/*.png`` or ``DIR/<class>/*.png``."""
+"""Load images from class folders: ``DIR/<split>/<class>/*.png`` or ``DIR/<class>/*.png``."""
 
 import logging
 import os
@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf.datasets.picture_files import read_pictures
-from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import ACCEPTED, carve, check_shares, split_of
-from fer_tf.errors import DataError
+from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.io.folders import is_litter
 from fer_tf.io.pictures import SUFFIXES, check_picture, check_shape
@@ -20,7 +19,7 @@ from fer_tf.labels import LABEL_SETS, SYNONYMS, LabelSet, one_hot
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture in a tree of class folders; ``split`` is empty where the tree has none."""
+    """Hold one image of a tree of class folders; ``split`` is empty if the tree has no splits."""
 
     path: str
     id: str
@@ -39,23 +38,23 @@ def load_folder(
     seed: int = 0,
     in_memory: bool = True,
 ) -> FaceTable:
-    """Read class folders.
+    """Load images from class folders.
 
-    Classes that are those of a known label set take its order; others are sorted by name. A tree without splits, or
-    without validation or test, gets them from its training faces, class by class.
+    If the classes are those of a known label set, its order is used; otherwise they are sorted by name. Missing splits
+    are taken from the training faces, stratified by class.
 
     Args:
-        data: the folder.
-        skip_bad: leave bad pictures and empty classes out instead of stopping.
-        size: height and width in pixels.
+        data: The folder.
+        skip_bad: Leave out bad images and empty classes and list them in ``skipped``, instead of stopping.
+        size: Height and width in pixels.
         channels: 1 (gray) or 3 (RGB).
-        split: shares (train, validation, test) for the parts that the tree lacks.
-        seed: of that split.
-        in_memory: read all pictures now; ``False`` checks their headers and keeps paths (``size`` and ``channels``
-            are then the reader's business).
+        split: Shares (train, validation, test) for the splits that the folder lacks.
+        seed: Seed of that split.
+        in_memory: Read all images now; ``False`` checks their headers and keeps paths (``size`` and ``channels``
+            then do not apply).
 
     Raises:
-        DataError: no such folder, an empty class, a file that is no picture.
+        DataError: The folder is missing, a class is empty, or a file is not an image.
 
     Example:
         >>> from fer_tf import datasets
@@ -70,15 +69,15 @@ def load_folder(
 
 
 def read_tree(root: Path, row_errors: RowErrors, splits_only: bool = False) -> list[Entry]:
-    """List the pictures of a tree of class folders, sorted by id; opens none of them.
+    """List the images of a tree of class folders, sorted by id, without opening them.
 
     Args:
-        root: the tree.
-        row_errors: takes empty classes and misplaced pictures.
-        splits_only: pass over folders that are no splits, such as a ``runs`` beside them.
+        root: Root of the tree.
+        row_errors: Collects empty classes and misplaced images.
+        splits_only: Ignore folders that are not splits, such as ``runs``.
 
     Raises:
-        DataError: no such folder, no classes in it, unknown split beside known ones, an empty class.
+        DataError: The folder is missing or has no classes, a class is empty, or a split is unknown.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder. Expected DIR/<split>/<class>/*.png or DIR/<class>/*.png.")
@@ -99,11 +98,11 @@ def read_tree(root: Path, row_errors: RowErrors, splits_only: bool = False) -> l
 
 
 def label_set_of(names: Iterable[str], otherwise: str) -> LabelSet:
-    """Return the known label set with exactly these classes (in any spelling), or a new one, sorted by name.
+    """Return the known label set with exactly these classes in any spelling, or a new one sorted by name.
 
     Args:
-        names: class names.
-        otherwise: name of the new label set.
+        names: Class names.
+        otherwise: Name of the new label set.
     """
     names = sorted(set(names))
     plain = {canonical(n) for n in names}
@@ -114,13 +113,13 @@ def label_set_of(names: Iterable[str], otherwise: str) -> LabelSet:
 
 
 def canonical(name: str) -> str:
-    """Spell a class name one way: lower case, adjective for noun (``Happiness`` is ``happy``)."""
+    """Return the canonical spelling of a class name: lower case, adjective (``Happiness`` becomes ``happy``)."""
     plain = name.strip().casefold()
     return SYNONYMS.get(plain, plain)
 
 
 def class_index(label_set: LabelSet, name: str) -> int | None:
-    """Return the column of a class in any spelling, ``None`` when the set lacks it."""
+    """Return the column of a class in any spelling; ``None`` if the label set does not have it."""
     spelled = [canonical(c) for c in label_set.classes]
     return spelled.index(canonical(name)) if canonical(name) in spelled else None
 
@@ -136,7 +135,7 @@ def build(
     channels: int,
     in_memory: bool = True,
 ) -> FaceTable:
-    """Read the listed pictures and make the table of them; arguments as those of ``load_folder``."""
+    """Read the listed images and create their table; arguments as in ``load_folder``."""
     shares = check_shares(shares)
     check_shape(size, channels)
     paths, images = [e.path for e in entries], None
@@ -163,7 +162,7 @@ def build(
 def complete_splits(
     root: Path, split: np.ndarray, ids: np.ndarray, labels: np.ndarray, shares: Sequence[float], seed: int
 ) -> np.ndarray:
-    """Take the splits that a dataset lacks out of its training faces, and log which; see ``splits.carve``."""
+    """Take missing splits from the training faces and log which; see ``splits.carve``."""
     missing = [s for s in SPLITS if s not in split]
     if missing:
         logging.getLogger(__name__).info("%s has no %s: taken from train, seed %d.", root, " and ".join(missing), seed)
@@ -193,7 +192,7 @@ def _read_classes(root: Path, folders: Sequence[Path], split: str, row_errors: R
 
 
 def _folders(place: Path, row_errors: RowErrors) -> list[Path]:
-    """Return the folders in a place, sorted; a picture beside them belongs to no class."""
+    """Return the sorted folders in ``place``; an image beside them is a bad row, since it has no class."""
     inside = sorted(p for p in place.iterdir() if not is_litter(p.name))
     for path in inside:
         if path.suffix.lower() in SUFFIXES:

@@ -1,4 +1,4 @@
-"""Labels made wrong on purpose, to see what a method makes of them."""
+"""Add label noise, to study how robust a method is to wrong labels."""
 
 from dataclasses import replace
 
@@ -10,21 +10,21 @@ from fer_tf.labels import one_hot
 
 
 def flip_labels(table: FaceTable, rate: float, seed: int = 0) -> tuple[FaceTable, np.ndarray]:
-    """Give a share of the faces one of the other labels (symmetric noise).
+    """Replace the labels of a share of the faces by other labels (symmetric noise).
 
-    Exactly ``round(rate · N)`` faces are changed; each gets any other class with the same probability. A changed face's
-    target becomes one-hot, an unchanged one's stays as it is.
+    Exactly ``round(rate · N)`` faces change; each gets one of the other classes with equal probability and a one-hot
+    target. The other targets stay as they are.
 
     Args:
-        table: any faces.
-        rate: share of the faces, in [0, 1].
-        seed: of the choice of faces and of classes; the same faces change first when only the rate grows.
+        table: N faces.
+        rate: Share of the faces to change, from 0 to 1.
+        seed: Seed of the choice of faces and classes. A larger rate changes the same faces and more.
 
     Returns:
-        The table, and a bool mask (N,) of the changed faces.
+        The new table, and a bool array (N,) that marks the changed faces.
 
     Raises:
-        UserError: a rate out of range.
+        UserError: ``rate`` is out of range.
 
     Example:
         >>> from fer_tf import datasets

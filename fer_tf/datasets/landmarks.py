@@ -1,4 +1,4 @@
-"""Tables of landmarks, as ``python -m fer_tf.faces landmarks`` writes them, and how a dataset's faces get theirs."""
+"""Read the landmark CSVs that ``fer-tf landmarks`` writes, and add them to datasets."""
 
 import csv
 import math
@@ -20,12 +20,12 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Landmarks:
-    """The landmarks of pictures, one face of each.
+    """Hold the landmarks of N images, one face each.
 
     Attributes:
-        ids: str (N,), unique; the names of the pictures or samples.
-        points: float32 (N, K, 2), x, y in pixels of the picture; NaN where no face was found.
-        sizes: float32 (N, 2), width and height of the picture; NaN where it could not be read.
+        ids: str array (N,) of unique image or sample names.
+        points: float32 array (N, K, 2) of x, y in pixels of the image; NaN if no face was found.
+        sizes: float32 array (N, 2) of image widths and heights; NaN if the image could not be read.
     """
 
     ids: np.ndarray
@@ -39,10 +39,10 @@ def point_columns(count: int) -> list[str]:
 
 
 def read_landmarks(path: Path | str) -> Landmarks:
-    """Read a table of landmarks; of a picture's faces the one with number 0. A second time it comes from the cache.
+    """Read a landmark CSV (the first face of each image), or take it from the cache if the file did not change.
 
     Raises:
-        DataError: no such file, other columns, a bad row, a picture that has two such rows.
+        DataError: The file is missing, has other columns or a bad row, or lists the first face of an image twice.
     """
     path = Path(path)
     try:
@@ -124,7 +124,7 @@ def _count_points(path: Path, header: Sequence[str]) -> int:
 
 
 def _parse(fields: Sequence[str], count: int) -> tuple[str, list[float]] | None:
-    """Return the id of a row, and its width, height and points; ``None`` for another than a picture's first face."""
+    """Return the id of a row with its width, height and points; ``None`` if it is not the first face of an image."""
     if len(fields) != len(COLUMNS) + 2 * count:
         raise DataError(f"{len(fields)} fields, expected {len(COLUMNS) + 2 * count}.")
     row = dict(zip(COLUMNS, fields, strict=False))

@@ -1,4 +1,4 @@
-"""LFW-FER, M-LFW-FER and M-LFW-FER-face-cut (Yang, Wu and Hattori 2020): LFW in three classes, plain or masked."""
+"""Load LFW-FER, M-LFW-FER and M-LFW-FER-face-cut (Yang, Wu and Hattori 2020), plain or masked faces."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf.datasets.listed import Face, Reading, assemble, carve_validation, list_tree
-from fer_tf.datasets.row_errors import RowErrors
+from fer_tf.datasets.listed import Face, ReadOptions, assemble, carve_validation, list_tree
 from fer_tf.datasets.splits import check_shares, hashed_split
-from fer_tf.errors import DataError, UserError, unknown_name
+from fer_tf.errors import DataError, RowErrors, UserError, unknown_name
 from fer_tf.facetable import FaceTable, converted, joined
 from fer_tf.labels import LFWFER
 
@@ -36,31 +35,31 @@ def load_lfwfer(
     in_memory: bool = True,
     label_set: str | None = None,
 ) -> FaceTable:
-    """Read one of the three parts, or plain and masked faces together.
+    """Load one of the three parts of LFW-FER, or plain and masked faces together.
 
-    The published ``train`` and ``eval`` share people. By default both are pooled, and each person is put into one
-    split by name and seed, the same in all three parts, so that a network trained on plain faces can be tested on
-    masked ones; scores do not compare with published ones. The head orientations that the authors labelled are not in
-    the release.
+    The published ``train`` and ``eval`` share people. By default both are pooled and each person is assigned to one
+    split by name and seed. The assignment is the same in all three parts, so that a network trained on plain faces can
+    be tested on masked ones, but scores are not comparable with published ones. The release does not contain the head
+    orientations that the authors labeled.
 
     Args:
-        data: the folder of the part, with ``train/<class>`` and ``eval/<class>``, or one above it.
-        skip_bad: leave bad pictures out instead of stopping at the first.
-        part: ``plain`` (LFW-FER), ``masked`` (M-LFW-FER), ``cut`` (M-LFW-FER-face-cut), or ``both`` plain and masked,
-            whose ids then begin with ``plain/`` and ``masked/``.
-        evaluation: part of validation and test; ``None`` means that of training.
-        protocol: ``identity``, or ``official``: ``eval`` is test, and validation is taken from ``train`` by person
-            (people of test are then in train too).
-        size: height and width in pixels.
+        data: The folder of the part, with ``train/<class>`` and ``eval/<class>``, or one above it.
+        skip_bad: Leave out bad images and list them in ``skipped``, instead of stopping at the first.
+        part: ``plain`` (LFW-FER), ``masked`` (M-LFW-FER), ``cut`` (M-LFW-FER-face-cut), or ``both`` for plain and
+            masked, with ids that begin with ``plain/`` or ``masked/``.
+        evaluation: Part that validation and test take; ``None`` means the part of training.
+        protocol: ``identity``, or ``official``, where ``eval`` is the test split and validation is taken from ``train``
+            by person (people in test are then also in train).
+        size: Height and width in pixels.
         channels: 1 (gray) or 3 (RGB).
-        split: shares (train, validation, test), of people for ``identity``; ``official`` takes the second one only.
-        seed: of the split.
-        in_memory: read all pictures now; ``False`` checks their headers and keeps paths.
-        label_set: must be ``lfwfer`` or ``None``: three classes cannot become more.
+        split: Shares (train, validation, test) of people for ``identity``; ``official`` uses the second one only.
+        seed: Seed of the split.
+        in_memory: Read all images now; ``False`` checks their headers and keeps paths.
+        label_set: ``lfwfer`` or ``None``, since three classes cannot be converted to more.
 
     Raises:
-        UserError: unknown part or protocol.
-        DataError: nothing readable at ``data``, or a bad picture.
+        UserError: ``part`` or ``protocol`` is unknown.
+        DataError: ``data`` holds no such dataset, or an image is bad.
 
     Example:
         >>> from fer_tf import datasets
@@ -74,14 +73,14 @@ def load_lfwfer(
             raise unknown_name("part of LFW-FER", name, (*PARTS, BOTH))
     if protocol not in PROTOCOLS:
         raise unknown_name("protocol of LFW-FER", protocol, PROTOCOLS)
-    shares, row_errors, reading = check_shares(split), RowErrors(skip_bad), Reading(size, channels, in_memory)
+    shares, row_errors, options = check_shares(split), RowErrors(skip_bad), ReadOptions(size, channels, in_memory)
     if protocol == "official" and shares[1] >= 1:
         raise UserError(f"split={split!r} leaves no face for training.")
 
     def read(name: str) -> FaceTable:
         root = _find(Path(data), name)
         faces = [face for folder in FOLDERS for face in _list(root, folder, row_errors)]
-        table = assemble(root, faces, LFWFER, row_errors, reading)
+        table = assemble(root, faces, LFWFER, row_errors, options)
         if protocol == "official":
             return carve_validation(table, shares[1], seed, by_subject=True)
         return replace(table, split=hashed_split(table.subject.tolist(), shares, seed))
@@ -93,7 +92,7 @@ def load_lfwfer(
 
 
 def _chosen(tables: Mapping[str, FaceTable], part: str, evaluation: str) -> FaceTable:
-    """Put together the training faces of one part (or of two) and the others of another."""
+    """Combine the training faces of one or two parts with the validation and test faces of another."""
     rows = {}
     for name, table in tables.items():
         trains, judges = (wanted == name or (wanted == BOTH and name in TOGETHER) for wanted in (part, evaluation))

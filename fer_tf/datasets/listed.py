@@ -1,4 +1,4 @@
-"""From faces that a release lists, one by one, to the table of them."""
+"""Build a table from the listed faces of a dataset release."""
 
 import hashlib
 import os
@@ -11,9 +11,8 @@ from PIL import Image
 
 from fer_tf.datasets.folder import class_index, read_tree
 from fer_tf.datasets.picture_files import read_pictures
-from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import carve
-from fer_tf.errors import DataError
+from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import FaceTable
 from fer_tf.io.cache import cached
 from fer_tf.io.pictures import check_picture, check_shape, read_photograph
@@ -23,18 +22,18 @@ from fer_tf.progress import counted
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face as a release lists it.
+    """Describe one face of a release.
 
     Attributes:
-        path: the picture.
-        id: unique name.
-        label: column of the label set.
+        path: Path of the image.
+        id: Unique name.
+        label: Column of the label set.
         split: ``train``, ``validation`` or ``test``.
-        place: how to call it in a message; empty for the path.
-        subject: who is on the picture (or in which film), empty where unknown.
-        landmarks: float32 (K, 2), x, y in pixels of the file, or ``None``.
+        place: Name in messages; empty means the path.
+        subject: Person in the image (or film); empty if unknown.
+        landmarks: float32 array (K, 2) of x, y in pixels of the file, or ``None``.
         box: x0, y0, x1, y1 in pixels of the file, or ``None``.
-        affect: valence and arousal in −1..1, NaN where missing, or ``None``.
+        affect: Valence and arousal from −1 to 1, NaN if missing, or ``None``.
     """
 
     path: str
@@ -49,15 +48,15 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How pictures come into the table.
+class ReadOptions:
+    """Set how images are read.
 
     Attributes:
-        size: height and width in pixels.
+        size: Height and width in pixels.
         channels: 1 (gray) or 3 (RGB).
-        in_memory: read them now; else keep paths, and size, channels and crop are the reader's business.
-        crop: cut faces with a box to it, without distorting them further than to a square.
-        headers: with paths, open each file to look at its header; else only see that it is there.
+        in_memory: Read images now; ``False`` keeps paths, and size, channels and crop do not apply.
+        crop: Crop faces to their boxes.
+        headers: With paths, check the header of each file; ``False`` only checks that it exists.
     """
 
     size: int
@@ -71,43 +70,43 @@ class Reading:
 
 
 def assemble(
-    root: Path, faces: Sequence[Face], label_set: LabelSet, row_errors: RowErrors, reading: Reading
+    root: Path, faces: Sequence[Face], label_set: LabelSet, row_errors: RowErrors, options: ReadOptions
 ) -> FaceTable:
-    """Read or check the pictures of the listed faces and make the table of those that are good.
+    """Read or check the images of the listed faces and build the table of the valid ones.
 
-    Landmarks and boxes are moved along with pictures that are cropped or resized. A column that no face has is left
-    out of the table; a face that lacks what others have gets NaN.
+    Landmarks and boxes are transformed together with images that are cropped or resized. A column that no face has is
+    left out; a face that lacks a value which others have gets NaN.
 
     Args:
-        root: what to call in a message when no face is left.
-        faces: N rows; one whose id an earlier one has is a bad row.
-        label_set: the meaning of the labels.
-        row_errors: takes bad rows and pictures.
-        reading: how pictures come into the table.
+        root: Name in the message if no face is left.
+        faces: N faces; one with the id of an earlier face is a bad row.
+        label_set: Meaning of the labels.
+        row_errors: Collects bad rows and images.
+        options: How images are read.
 
     Raises:
-        DataError: a bad row and ``row_errors`` does not skip, or no good one.
+        DataError: A row is bad and not to be skipped, or no valid face is left.
     """
     faces = list(_unique(faces, row_errors))
     places = [face.place or face.path for face in faces]
     marked = any(face.landmarks is not None or face.box is not None for face in faces)
     images, frames = None, None
-    if not reading.in_memory:
-        kept = _with_good_files(faces, places, reading.headers, row_errors)
+    if not options.in_memory:
+        kept = _with_good_files(faces, places, options.headers, row_errors)
     elif marked:
-        images, frames, kept = _read_frames(faces, places, reading, row_errors)
+        images, frames, kept = _read_frames(faces, places, options, row_errors)
     else:
         paths = [face.path for face in faces]
-        images, kept = read_pictures(paths, places, reading.size, reading.channels, row_errors)
+        images, kept = read_pictures(paths, places, options.size, options.channels, row_errors)
     row_errors.check_any_left(len(kept), root)
     faces = [faces[i] for i in kept]
     landmarks, boxes = _column([f.landmarks for f in faces]), _column([f.box for f in faces])
     if frames is not None:
-        landmarks, boxes = _moved(landmarks, boxes, frames, reading.size)
+        landmarks, boxes = _moved(landmarks, boxes, frames, options.size)
     subjects = np.array([face.subject for face in faces])
     return FaceTable(
         images=images,
-        paths=None if reading.in_memory else np.array([face.path for face in faces]),
+        paths=None if options.in_memory else np.array([face.path for face in faces]),
         targets=one_hot([face.label for face in faces], len(label_set)),
         label_set=label_set,
         split=np.array([face.split for face in faces], dtype="U10"),
@@ -123,18 +122,18 @@ def assemble(
 def list_tree(
     place: Path, id_prefix: str, split: str, label_set: LabelSet, row_errors: RowErrors, names: Sequence[str] = ()
 ) -> list[Face]:
-    """List the pictures in class folders as faces of one split.
+    """List the images in class folders as faces of one split.
 
     Args:
-        place: the folder of class folders.
-        id_prefix: goes before ``<class>/<file>`` in the ids.
-        split: of all of them.
-        label_set: what the folders' names mean, in any spelling.
-        row_errors: takes empty classes and misplaced pictures.
-        names: what the classes are called on disk, in the order of the label set, where not by their names.
+        place: Folder of class folders.
+        id_prefix: Prefix of the ids ``<class>/<file>``.
+        split: Split of all faces.
+        label_set: Label set of the folder names, in any spelling.
+        row_errors: Collects empty classes and misplaced images.
+        names: Folder names in the order of the label set, if they differ from the class names.
 
     Raises:
-        DataError: a folder that is no class.
+        DataError: A folder is not a class.
     """
     entries = read_tree(place, row_errors)
     column = {}
@@ -147,18 +146,18 @@ def list_tree(
 
 
 def carve_validation(table: FaceTable, share: float, seed: int, by_subject: bool = False) -> FaceTable:
-    """Take validation out of train where a release has none: a share of every class, or of whole subjects."""
+    """Take a validation split from train: a share of every class, or of whole subjects."""
     groups = table.subject if by_subject else None
     return replace(table, split=carve(table.split, table.ids, table.labels, (1 - share, share, 0.0), seed, groups))
 
 
 def first_of(places: Sequence[Path]) -> Path | None:
-    """Return the first of these files or folders that is there."""
+    """Return the first existing path, or ``None``."""
     return next((place for place in places if place.exists()), None)
 
 
 def names_in(folder: Path | str) -> frozenset[str]:
-    """Return the names of the files in a folder; none where it is not there."""
+    """Return the names of the files in a folder; an empty set if there is no such folder."""
     return (
         frozenset(entry.name for entry in os.scandir(folder) if entry.is_file())
         if Path(folder).is_dir()
@@ -178,7 +177,7 @@ def _unique(faces: Sequence[Face], row_errors: RowErrors) -> Iterator[Face]:
 
 
 def _with_good_files(faces: Sequence[Face], places: Sequence[str], headers: bool, row_errors: RowErrors) -> np.ndarray:
-    """See which pictures are there by one listing a folder, since a look at each of 10⁵ files takes minutes."""
+    """Check which images exist with one listing for each folder; 10⁵ single checks would take minutes."""
     listings: dict[str, frozenset[str]] = {}
     kept = []
     for i, face in enumerate(faces):
@@ -197,36 +196,36 @@ def _with_good_files(faces: Sequence[Face], places: Sequence[str], headers: bool
 
 
 def _read_frames(
-    faces: Sequence[Face], places: Sequence[str], reading: Reading, row_errors: RowErrors
+    faces: Sequence[Face], places: Sequence[str], options: ReadOptions, row_errors: RowErrors
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read pictures, cropped where that is wanted; return them, the frames cut out (M, 4), and the rows kept (M,)."""
+    """Read and crop images; return them, their frames in the files (M, 4), and the indices of the rows kept (M,)."""
     missing = [i for i, face in enumerate(faces) if not Path(face.path).is_file()]
     for i in missing:
         row_errors.add(places[i], f"no such picture: {faces[i].path}.")
     present = np.setdiff1d(np.arange(len(faces)), missing)
-    boxes = [faces[i].box if reading.crop else None for i in present]
+    boxes = [faces[i].box if options.crop else None for i in present]
     digest = hashlib.sha256(repr([None if box is None else tuple(map(float, box)) for box in boxes]).encode())
-    options = {"size": reading.size, "channels": reading.channels, "boxes": digest.hexdigest()}
+    cache_key = {"size": options.size, "channels": options.channels, "boxes": digest.hexdigest()}
 
     def read() -> dict[str, np.ndarray]:
         return _cut_all(
-            [faces[i].path for i in present], [places[i] for i in present], boxes, reading, row_errors.skip_bad
+            [faces[i].path for i in present], [places[i] for i in present], boxes, options, row_errors.skip_bad
         )
 
-    arrays = cached("frames-1", [faces[i].path for i in present], options, read)
+    arrays = cached("frames-1", [faces[i].path for i in present], cache_key, read)
     for i, reason in zip(arrays["bad"], arrays["reasons"], strict=True):
         row_errors.add(places[present[i]], reason)
     return arrays["images"], arrays["frames"], np.delete(present, arrays["bad"])
 
 
 def _cut_all(
-    paths: Sequence[str], places: Sequence[str], boxes: Sequence, reading: Reading, skip_bad: bool
+    paths: Sequence[str], places: Sequence[str], boxes: Sequence, options: ReadOptions, skip_bad: bool
 ) -> dict[str, np.ndarray]:
-    images = np.empty((len(paths), reading.size, reading.size, reading.channels), np.uint8)
+    images = np.empty((len(paths), options.size, options.size, options.channels), np.uint8)
     frames, bad, reasons = np.zeros((len(paths), 4)), [], []
     for i in counted(range(len(paths))):
         try:
-            images[i], frames[i] = _cut(paths[i], boxes[i], reading)
+            images[i], frames[i] = _cut(paths[i], boxes[i], options)
         except DataError as error:
             if not skip_bad:
                 raise DataError(f"{places[i]}: {error}") from None
@@ -240,21 +239,21 @@ def _cut_all(
     }
 
 
-def _cut(path: str, box: Sequence[float] | None, reading: Reading) -> tuple[np.ndarray, tuple[float, ...]]:
-    """Read one picture, or its box (black where that reaches beyond the picture), and the frame that was taken."""
+def _cut(path: str, box: Sequence[float] | None, options: ReadOptions) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Read one image or its box (black beyond the image); return it with its frame in the file."""
     whole = Image.fromarray(read_photograph(path))
     frame = (0, 0, *whole.size) if box is None or not np.isfinite(box).all() else tuple(round(float(b)) for b in box)
     if frame[2] <= frame[0] or frame[3] <= frame[1]:
         raise DataError(f"box {tuple(box)} is empty. Expected x0 < x1 and y0 < y1.")
-    picture = whole.crop(frame).convert("L" if reading.channels == 1 else "RGB")
-    picture = picture.resize((reading.size, reading.size), Image.Resampling.BILINEAR)
-    return np.asarray(picture).reshape(reading.size, reading.size, reading.channels), frame
+    picture = whole.crop(frame).convert("L" if options.channels == 1 else "RGB")
+    picture = picture.resize((options.size, options.size), Image.Resampling.BILINEAR)
+    return np.asarray(picture).reshape(options.size, options.size, options.channels), frame
 
 
 def _moved(
     landmarks: np.ndarray | None, boxes: np.ndarray | None, frames: np.ndarray, size: int
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Bring points and boxes from pixels of the files to pixels of the ``size`` × ``size`` images."""
+    """Convert landmarks and boxes from pixels of the files to pixels of the ``size`` × ``size`` images."""
     corner, side = frames[:, None, :2], frames[:, None, 2:] - frames[:, None, :2]
 
     def move(points: np.ndarray) -> np.ndarray:
@@ -267,7 +266,7 @@ def _moved(
 
 
 def _column(values: Sequence) -> np.ndarray | None:
-    """Stack what is there, NaN for ``None``; ``None`` when nothing is."""
+    """Stack values, with NaN for ``None``; return ``None`` if all are ``None``."""
     shape = next((np.shape(value) for value in values if value is not None), None)
     if shape is None:
         return None

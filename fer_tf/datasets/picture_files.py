@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf.datasets.row_errors import RowErrors
-from fer_tf.errors import DataError
+from fer_tf.errors import DataError, RowErrors
 from fer_tf.io.cache import cached
 from fer_tf.io.pictures import check_shape, is_file, read_picture, why_no_file
 from fer_tf.progress import counted
@@ -20,7 +19,7 @@ def read_pictures(
     Args:
         paths: N files.
         places: how to call each in a message, (N,).
-        size: height and width in pixels.
+        size: Height and width in pixels.
         channels: 1 or 3.
         row_errors: takes the bad ones.
 

@@ -1,14 +1,13 @@
-"""RAF-DB, the basic expressions (Li, Deng and Du 2017), from its list of labels or the packaging by class folders."""
+"""Load RAF-DB with its seven basic expressions (Li, Deng and Du 2017)."""
 
 import csv
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fer_tf.datasets.listed import Face, Reading, assemble, carve_validation, first_of, list_tree
-from fer_tf.datasets.row_errors import RowErrors
+from fer_tf.datasets.listed import Face, ReadOptions, assemble, carve_validation, first_of, list_tree
 from fer_tf.datasets.splits import check_share
-from fer_tf.errors import DataError
+from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.labels import RAFDB
 
@@ -29,23 +28,23 @@ def load_rafdb(
     in_memory: bool = True,
     label_set: str | None = None,
 ) -> FaceTable:
-    """Read RAF-DB's basic set of aligned faces: train and test are the official ones.
+    """Load the aligned faces of RAF-DB with the official train and test splits.
 
-    There is no official validation set: a share of the training faces of each class becomes it, never of test.
+    There is no official validation split, so a share of the training faces of each class is taken for it.
 
     Args:
-        data: the folder with ``EmoLabel/list_patition_label.txt`` and ``Image/aligned`` (or their ``basic``), or with
-            ``train/1`` to ``train/7`` and ``test/…`` (also below ``DATASET``), ``train_labels.csv`` beside them or not.
-        skip_bad: leave bad rows out instead of stopping at the first.
-        size: height and width in pixels; the files have 100.
+        data: The folder with ``EmoLabel/list_patition_label.txt`` and ``Image/aligned`` (or their ``basic``), or with
+            ``train/1`` to ``train/7`` and ``test/…`` (also below ``DATASET``), with or without ``train_labels.csv``.
+        skip_bad: Leave out bad rows and list them in ``skipped``, instead of stopping at the first.
+        size: Height and width in pixels; the files have 100.
         channels: 1 (gray) or 3 (RGB).
-        validation: share of the training faces, 0 to below 1.
-        seed: of that split.
-        in_memory: read all pictures now; ``False`` checks their headers and keeps paths.
-        label_set: name of the label set wanted, converted by class name; ``None`` for RAF-DB's own.
+        validation: Share of the training faces, at least 0 and below 1.
+        seed: Seed of that split.
+        in_memory: Read all images now; ``False`` checks their headers and keeps paths.
+        label_set: Name of the label set to convert to, by class name; ``None`` means RAF-DB's own.
 
     Raises:
-        DataError: nothing readable at ``data``, or a bad row.
+        DataError: ``data`` holds no such dataset, or a row is bad.
 
     Example:
         >>> from fer_tf import datasets
@@ -54,8 +53,8 @@ def load_rafdb(
         'surprise'
     """
     root, row_errors = Path(data), RowErrors(skip_bad)
-    reading, share = Reading(size, channels, in_memory), check_share(validation)
-    table = assemble(root, _list(root, row_errors), RAFDB, row_errors, reading)
+    options, share = ReadOptions(size, channels, in_memory), check_share(validation)
+    table = assemble(root, _list(root, row_errors), RAFDB, row_errors, options)
     return converted(carve_validation(table, share, seed), label_set)
 
 
@@ -71,7 +70,7 @@ def _list(root: Path, row_errors: RowErrors) -> list[Face]:
 
 
 def _read_list(base: Path, labels: Path, row_errors: RowErrors) -> Iterator[Face]:
-    """Read lines such as ``train_00001.jpg 5``; classes count from 1."""
+    """Read lines such as ``train_00001.jpg 5``; classes are numbered from 1."""
     pictures = base / "Image" / "aligned"
     if not pictures.is_dir():
         raise DataError(f"{pictures}: no such folder. Expected the aligned faces (unpack aligned.zip there).")
@@ -102,7 +101,7 @@ def _label(text: str) -> int:
 
 
 def _list_folders(base: Path, split: str, row_errors: RowErrors) -> Iterator[Face]:
-    """List by the CSV of labels, where it is, so that a missing picture is noticed; else by the class folders."""
+    """List faces by the label CSV if there is one, so that missing images are noticed; otherwise by class folder."""
     labels = first_of([base / f"{split}_labels.csv", base.parent / f"{split}_labels.csv"])
     if labels is None:
         yield from list_tree(base / split, f"{split}/", split, RAFDB, row_errors, NUMBERS)

@@ -23,10 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf.datasets.folder import class_index, complete_splits, label_set_of
-from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import check_shares, split_of
 from fer_tf.datasets.tfrecord import decode_example, read_records
-from fer_tf.errors import DataError
+from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import FaceTable
 from fer_tf.io.cache import Arrays, cached
 from fer_tf.io.pictures import check_shape, read_picture
@@ -53,12 +52,12 @@ def load_records(
     """Read a folder of shards; classes and splits as ``folder`` has them, and the five landmarks.
 
     Args:
-        data: the folder.
+        data: The folder.
         skip_bad: leave out damaged faces, those without a class, and what follows a damage in a shard.
-        size: height and width in pixels.
+        size: Height and width in pixels.
         channels: 1 (gray) or 3 (RGB).
         split: shares (train, validation, test) for the splits that the shards lack.
-        seed: of that split.
+        seed: Seed of that split.
 
     Raises:
         DataError: no such folder, no shards in it or not all of them, a damaged one, a face without a class.

@@ -1,14 +1,13 @@
-"""SFEW 2.0 (Dhall et al. 2011 and 2015): stills of films, whole or as aligned faces."""
+"""Load SFEW 2.0 (Dhall et al. 2011 and 2015): film stills or aligned faces."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fer_tf.datasets.listed import Face, Reading, assemble, carve_validation, list_tree
-from fer_tf.datasets.row_errors import RowErrors
+from fer_tf.datasets.listed import Face, ReadOptions, assemble, carve_validation, list_tree
 from fer_tf.datasets.splits import check_share
-from fer_tf.errors import DataError
+from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.labels import SFEW
 
@@ -30,25 +29,25 @@ def load_sfew(
     in_memory: bool = True,
     label_set: str | None = None,
 ) -> FaceTable:
-    """Read SFEW: Train is train, and Val is test, as in most papers, since the labels of Test are not public.
+    """Load SFEW 2.0; its Val set becomes the test split, as in most papers.
 
-    Validation is a share of train in whole films, so that no actor is in both; ``subject`` holds the film, the part
-    of the file's name before time and frame. ``Test`` is not read.
+    The labels of its Test set are not public. The validation split is a share of whole films of Train, so that no
+    actor is in both. ``subject`` holds the film: the file name without time and frame.
 
     Args:
-        data: the folder with ``Train/<class>`` and ``Val/<class>``, or with ``Train_Aligned_Faces`` and
+        data: The folder with ``Train/<class>`` and ``Val/<class>``, or with ``Train_Aligned_Faces`` and
             ``Val_Aligned_Faces`` (also inside ``Train`` and ``Val``).
-        skip_bad: leave bad pictures out instead of stopping at the first.
-        size: height and width in pixels; aligned faces have 143×181, stills 720×576, and are stretched to a square.
+        skip_bad: Leave out bad images and list them in ``skipped``, instead of stopping at the first.
+        size: Height and width in pixels. Aligned faces (143×181) and stills (720×576) are stretched to a square.
         channels: 1 (gray) or 3 (RGB).
-        aligned: ``True`` for aligned faces, ``False`` for whole stills, ``None`` for aligned faces where they are.
-        validation: share of the training faces, 0 to below 1.
-        seed: of that split.
-        in_memory: read all pictures now; ``False`` checks their headers and keeps paths.
-        label_set: name of the label set wanted, converted by class name; ``None`` for SFEW's own.
+        aligned: ``True`` for aligned faces, ``False`` for whole stills, ``None`` for aligned faces if there are any.
+        validation: Share of the training faces, at least 0 and below 1.
+        seed: Seed of that split.
+        in_memory: Read all images now; ``False`` checks their headers and keeps paths.
+        label_set: Name of the label set to convert to, by class name; ``None`` means SFEW's own.
 
     Raises:
-        DataError: nothing readable at ``data``, or a bad picture.
+        DataError: ``data`` holds no such dataset, or an image is bad.
 
     Example:
         >>> from fer_tf import datasets
@@ -57,9 +56,9 @@ def load_sfew(
         'sfew'
     """
     root, row_errors = Path(data), RowErrors(skip_bad)
-    reading, share = Reading(size, channels, in_memory), check_share(validation)
+    options, share = ReadOptions(size, channels, in_memory), check_share(validation)
     faces = [face for part in _SPLITS for face in _list(root, part, aligned, row_errors)]
-    table = assemble(root, faces, SFEW, row_errors, reading)
+    table = assemble(root, faces, SFEW, row_errors, options)
     return converted(carve_validation(table, share, seed, by_subject=True), label_set)
 
 

@@ -33,10 +33,9 @@ from typing import Any
 import numpy as np
 
 from fer_tf.datasets.folder import class_index, label_set_of
-from fer_tf.datasets.row_errors import RowErrors
 from fer_tf.datasets.splits import check_shares
 from fer_tf.datasets.streamed import StreamedFaces
-from fer_tf.errors import DataError
+from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.io.pictures import check_shape
 from fer_tf.labels import one_hot
@@ -66,11 +65,11 @@ def load_shards(
     Classes that are those of a known label set take its order; others are sorted by name.
 
     Args:
-        data: the folder.
+        data: The folder.
         skip_bad: leave out faces without a class.
         size: side in pixels to which faces are brought when they are read; ``None`` as they are.
         split: shares (train, validation, test) for the splits that the shards lack, taken from their training faces.
-        seed: of that split.
+        seed: Seed of that split.
 
     Raises:
         DataError: no such folder, one whose preparation has not ended, shards that are missing or cut off, no faces,

@@ -1,4 +1,4 @@
-"""Names of the three splits on disk, and splits for datasets that come without them."""
+"""Recognize split names on disk, and split datasets that come without splits."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ ACCEPTED = "train, validation (valid, val, PublicTest) or test (PrivateTest)"
 
 
 def split_of(name: str) -> str | None:
-    """Return ``train``, ``validation`` or ``test`` for a name used on disk, ``None`` for any other name."""
+    """Return the split that a folder or usage name means, or ``None``."""
     return _NAMES.get(name.strip().casefold())
 
 
 def folders_of(name: str) -> tuple[str, str]:
-    """Return class and split of a picture by its folders, ``class/a.png`` or ``split/class/a.png``; empty for none."""
+    """Return class and split of ``class/a.png`` or ``split/class/a.png``; empty strings if there is none."""
     folders = name.split("/")[:-1]
     split = folders.pop(0) if folders and split_of(folders[0]) else ""
     return folders[0] if folders else "", split
@@ -32,7 +32,7 @@ def check_shares(shares: Sequence[float]) -> tuple[float, float, float]:
     """Check the option ``split=(train, validation, test)``.
 
     Raises:
-        UserError: not three numbers ≥ 0 that sum to 1.
+        UserError: The shares are not three numbers of at least 0 that sum to 1.
     """
     numbers = isinstance(shares, tuple | list) and all(isinstance(s, int | float) and s >= 0 for s in shares)
     if not numbers or len(shares) != 3 or abs(sum(shares) - 1) > 1e-6:
@@ -48,21 +48,21 @@ def carve(
     seed: int,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Take the missing validation or test rows out of train; rows of the splits that are there stay.
+    """Take missing validation or test splits from the training rows.
 
-    Every class (or, with ``groups``, the dataset) gives its share. Which rows go depends on their ids and the seed
-    only, not on pixels or on the order of files, so that adding faces moves few others.
+    The share is taken from every class, or, with ``groups``, from all groups. The choice depends only on ids and seed,
+    not on pixels or the order of files, so that adding faces moves few others.
 
     Args:
-        split: str (N,); all ``train`` for a dataset without splits.
-        ids: unique names (N,).
-        labels: ints (N,), the classes to stratify by.
-        shares: (train, validation, test).
-        seed: another seed, another split.
-        groups: str (N,) or ``None``; rows of one group, such as a person, stay together.
+        split: str array (N,); all ``train`` for a dataset without splits.
+        ids: N unique names.
+        labels: int array (N,) of classes, for stratification.
+        shares: Shares (train, validation, test).
+        seed: Seed of the choice.
+        groups: str array (N,) or ``None``; rows of one group, such as a person, stay together.
 
     Returns:
-        str (N,), a new array.
+        A new str array (N,).
     """
     split = np.array(split, dtype="U10")
     missing = {s: share for s, share in (("test", shares[2]), ("validation", shares[1])) if s not in split}
@@ -92,16 +92,16 @@ def _carve_stratum(split: np.ndarray, rows: np.ndarray, keys: np.ndarray, missin
 
 
 def _wanted(share: float, rows: int, units: int) -> int:
-    """Round the share; from three units on, a split that is asked for gets at least one."""
+    """Round the share to rows; with three or more units, a requested split gets at least one."""
     least = 1 if share > 0 and units >= 3 else 0
     return max(round(share * rows), least)
 
 
 def check_share(share: float) -> float:
-    """Check the option ``validation``, the share of the training faces that validation takes.
+    """Check the option ``validation``, a share of the training faces.
 
     Raises:
-        UserError: no number from 0 to below 1.
+        UserError: The share is not a number of at least 0 and below 1.
     """
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
         raise UserError(f"validation={share!r} is no share of the training faces. Expected 0 ≤ share < 1, such as 0.1.")
@@ -109,18 +109,17 @@ def check_share(share: float) -> float:
 
 
 def hashed_split(groups: Sequence[str], shares: Sequence[float], seed: int) -> np.ndarray:
-    """Put each group (a person) into a split by its name and the seed alone.
+    """Assign each group (a person) to a split by its name and the seed alone.
 
-    Unlike with ``carve``, a person has the same split in every dataset that they are part of; shares hold on average
-    over groups.
+    Unlike with ``carve``, a person gets the same split in every dataset; the shares hold on average over groups.
 
     Args:
-        groups: str (N,).
-        shares: (train, validation, test).
-        seed: another seed, another split.
+        groups: N group names.
+        shares: Shares (train, validation, test).
+        seed: Seed of the assignment.
 
     Returns:
-        str (N,).
+        A str array (N,).
     """
     train, validation, _ = check_shares(shares)
     places = {name: int.from_bytes(_hash(seed, name)[:8], "big") / 2**64 for name in set(groups)}
@@ -129,21 +128,21 @@ def hashed_split(groups: Sequence[str], shares: Sequence[float], seed: int) -> n
 
 
 def group_folds(groups: Sequence[str], labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Deal groups (people) to folds so that every fold has about the same share of each class.
+    """Assign groups (people) to folds so that every fold has about the same share of each class.
 
-    The largest group goes first, each to the fold that has least of its classes; ties are broken by the seed.
+    The largest group is assigned first, always to the fold with the least of its classes; the seed breaks ties.
 
     Args:
-        groups: str (N,); rows of one group share a fold.
-        labels: ints (N,), the classes to balance.
-        folds: how many, at most as many as there are groups.
-        seed: another seed, another deal.
+        groups: N group names; rows of one group share a fold.
+        labels: int array (N,) of the classes to balance.
+        folds: Number of folds, at most the number of groups.
+        seed: Seed that breaks ties.
 
     Returns:
-        int64 (N,), from 0 to ``folds − 1``.
+        An int64 array (N,) of folds from 0 to ``folds − 1``.
 
     Raises:
-        UserError: more folds than groups.
+        UserError: There are more folds than groups.
     """
     names, rows = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     if folds > len(names):

@@ -5,8 +5,7 @@ import pytest
 
 from fer_tf.datasets import picture_files
 from fer_tf.datasets.picture_files import read_pictures
-from fer_tf.datasets.row_errors import RowErrors
-from fer_tf.errors import DataError
+from fer_tf.errors import DataError, RowErrors
 
 
 def test_a_missing_picture_is_named_with_its_row(tmp_path):
