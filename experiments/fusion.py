@@ -1,7 +1,7 @@
 """Two networks against one: VGG19 and ResNet-18 alone, and their probabilities fused by a dense layer.
 
   python experiments/fusion.py --quick                                  built-in faces, two epochs
-  python experiments/fusion.py --dataset fer2013 --data DIR --jit
+  python experiments/fusion.py --dataset fer2013 --data DIR
 
 First both members are trained (WuJie's networks and crop of 44, at --width of their channels). Then the fusion of the
 two trained ones is trained for --fusion-epochs: once with the members frozen, once fine-tuned at a hundredth of the

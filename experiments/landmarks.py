@@ -2,7 +2,7 @@
 
   python experiments/landmarks.py --quick                               built-in faces, which know their landmarks
   python -m fer_tf.faces landmarks DIR points.csv --dataset fer2013
-  python experiments/landmarks.py --dataset fer2013 --data DIR --landmarks points.csv --seeds 0,1,2 --jit
+  python experiments/landmarks.py --dataset fer2013 --data DIR --landmarks points.csv --seeds 0,1,2
 
 The landmark-driven Self-Cure network with its three heads, trained with the landmark loss, with its coefficient at a
 tenth, and without it (systems of RainbowRui and arXiv 2002.10392). Faces whose landmarks are not found take part

@@ -1,9 +1,10 @@
 """Do soft targets help? FER+'s target modes and their rivals, taught to the same networks on the same faces.
 
   python experiments/ldl_study.py --quick                                       drawn faces, two epochs
-  python experiments/ldl_study.py --dataset ferplus --data DIR --seeds 0,1,2 --jit --width 0.25 --epochs 20
-  python experiments/ldl_study.py --dataset ferplus --data DIR --seeds 0,1,2 --jit --model vgg13 --width 1 \\
-      --size 64 --epochs 100 --leaks keep                                       the paper's own size: for a GPU
+  python experiments/ldl_study.py --dataset ferplus --data DIR --seeds 0,1,2 --width 0.25 --epochs 20 \\
+      --batch-size 128
+  python experiments/ldl_study.py --dataset ferplus --data DIR --seeds 0,1,2 --model vgg13 --width 1 \\
+      --size 64 --epochs 100 --batch-size 128 --leaks keep          the paper's own size: for a GPU
 
 Targets, from hard to soft: FER2013's one label (on the faces that cross-entropy mode keeps); the majority's vote; the
 same, smoothed by 0.1; what most voted, on the faces that cross-entropy mode keeps; multi-target; votes sharpened

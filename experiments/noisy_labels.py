@@ -1,7 +1,7 @@
 """Does Self-Cure Network stand wrong labels better than plain training?
 
   python experiments/noisy_labels.py --quick                             built-in faces, two epochs
-  python experiments/noisy_labels.py --dataset fer2013 --data DIR --seeds 0,1,2 --jit
+  python experiments/noisy_labels.py --dataset fer2013 --data DIR --seeds 0,1,2
 
 A share of the training labels (0, 10, 20, 30 %) is replaced by another class, each with the same chance; validation and
 test keep theirs. The same trunk is trained plain (cross-entropy), as SCN without relabelling, and as SCN with it

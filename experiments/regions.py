@@ -1,7 +1,7 @@
 """Does looking at regions help where a face is covered? Region Attention Network against the same trunk alone.
 
   python experiments/regions.py --quick                                 built-in faces, two epochs
-  python experiments/regions.py --dataset fer2013 --data DIR --seeds 0,1,2 --jit
+  python experiments/regions.py --dataset fer2013 --data DIR --seeds 0,1,2
 
 RAN (arXiv 1905.04075) and a plain network of the same trunk are trained alike, then scored on the test faces as they
 are and as fer_tf.robustness covers them at severity 3: a gray band over the eyes, one over the mouth, and a rectangle

@@ -4,7 +4,7 @@
   python experiments/vgg_regularizer_sweep.py --list                 which runs there are
   python experiments/vgg_regularizer_sweep.py --only '*decay*' --only baseline
   python experiments/vgg_regularizer_sweep.py --dataset fer2013 --data DIR --model vgg --epochs 20 \\
-      --batch-size 64 --seeds 0,1,2 --jit
+      --batch-size 128 --seeds 0,1,2
 
 The baseline has batch-norm and light augmentation, and no dropout, decay or smoothing. Coupled decay (in the
 gradient, torch's weight_decay), decoupled decay (AdamW's) and penalties on the kernels (in the loss) are three rows.

@@ -1,7 +1,7 @@
 """Every network on the same faces with the same budget: accuracy, size, work and time.
 
   python experiments/zoo.py --quick                                      built-in faces, two epochs
-  TF_NUM_INTRAOP_THREADS=1 python experiments/zoo.py --dataset fer2013 --data DIR --jit
+  python experiments/zoo.py --dataset fer2013 --data DIR                 real faces
 
 Each network is the small configuration of its row in fer_tf.models (48×48 gray faces) at --width of its channels,
 trained from scratch for its own objective (SCN, DAN and RAN with their losses). Parameters, multiply-accumulates and

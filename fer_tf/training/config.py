@@ -61,7 +61,7 @@ class RunConfig:
         view: how test faces are shown: ``center``, ``flip`` (mean of two) or ``ten_crop``. Validation uses ``center``.
         keep: which epoch's network the run leaves: the ``best`` on validation, or the ``last`` (to study what networks
             learn by heart, for which an early choice is a remedy of its own).
-        jit_compile: compile the step with XLA; slower to start, faster to run from a few thousand steps on.
+        jit_compile: compile the step with XLA; slower where TensorFlow uses oneDNN.
         precision: what training computes in, ``float32``, ``bfloat16``, or ``auto``, see
             ``fer_tf.training.compute.resolve_precision``. Weights, losses, evaluation and files are float32 always.
 

@@ -75,6 +75,14 @@ def test_a_users_mistake_is_one_line_and_code_2(arguments, message, capsys, tmp_
     assert message in last and "error:" in last
 
 
+def test_xla_where_onednn_is_faster_is_told_once(capsys, tmp_path, monkeypatch):
+    mistake = ["--jit", "--dataset", "fer2013", "--data", "/no/such/place", "--out", str(tmp_path)]
+    for onednn in ("1", "0"):
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
+        assert run(*mistake) == 2
+        assert capsys.readouterr().err.count("steps are faster without --jit") == int(onednn)
+
+
 def test_quick_yields_to_flags_that_are_given():
     options = commandline._parse(STUDY, ["--quick"])
     assert (options.epochs, options.limit, options.batch_size, str(options.out)) == (2, 512, 32, "runs/demo_quick")

@@ -43,6 +43,8 @@ def run(*arguments):
         (["--devices", "0"], "0 is not above 0"),
         (["--devices", "2", "--executor", "ray"], "--devices is for runs on this machine"),
         (["--processes", "2", "--executor", "ray"], "--processes is for runs on this machine"),
+        (["--runs-at-once", "2", "--executor", "ray"], "--runs-at-once is for runs on this machine"),
+        (["--runs-at-once", "2", "--devices", "2"], "--devices gives a run several graphics cards"),
         (["--dataset", "synthetic(faces=90)", "--devices", "64"], "64 devices were asked for; Keras on"),
         pytest.param(["--search", "optuna", "--seeds", "1,2"], "--search takes one seed", marks=needs_optuna),
         pytest.param(["--search", "optuna", "--space", "depth"], "Unknown dimension 'depth'", marks=needs_optuna),
