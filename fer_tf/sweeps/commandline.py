@@ -81,7 +81,7 @@ def parser(study: Study) -> argparse.ArgumentParser:
         "graphics cards, else float32; weights, evaluation and files are float32 (default %(default)s)")  # fmt: skip
     run("--jit", action="store_true",
         help="compile with XLA: for graphics cards and JAX. On processors where TensorFlow uses oneDNN it is slower: "
-        "510 faces a second against 861 (resnet10 at width 0.5, float32, 2 cores of an AMD EPYC, Zen 4)")  # fmt: skip
+        "466 faces a second against 861 (resnet10 at width 0.5, float32, 2 cores of an AMD EPYC, Zen 4)")  # fmt: skip
     what = group("what to do")
     what("--only", action="append", metavar="PATTERN", help="only runs whose name matches, e.g. 'adam*'; repeatable")
     what("--quick", action="store_true", help="a look in two minutes: 512 faces, two epochs, batches of 32")
