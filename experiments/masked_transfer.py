@@ -186,7 +186,7 @@ def merged(logits: "np.ndarray", network: "keras.Model") -> "np.ndarray":
     import numpy as np
 
     from fer_tf.labels import LFWFER, convert
-    from fer_tf.metrics.softmax import softmax
+    from fer_tf.metrics.probabilities import softmax
 
     classes = network.metadata.label_set
     if classes.classes == LFWFER.classes:

@@ -60,7 +60,7 @@ def job(name, tmp_path):
         return lambda: fer2013.read_rows(path, RowErrors(skip_bad=False))
     if name.startswith("six"):
         targets, found = RNG.dirichlet(np.ones(8), (2, 20_000)).astype(np.float32)
-        return lambda: distribution.averages(targets, found)
+        return lambda: distribution.distribution_means(targets, found)
     if name.startswith("import"):
         return lambda: python("import fer_tf")
     return of_networks(name)

@@ -7,7 +7,7 @@ import numpy as np
 from fer_tf.datasets.ferplus_votes import EMOTIONS, vote_shares
 from fer_tf.facetable import FaceTable
 from fer_tf.metrics import distribution
-from fer_tf.metrics.softmax import softmax
+from fer_tf.metrics.probabilities import softmax
 
 
 def distribution_scores(logits: np.ndarray, table: FaceTable) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def distribution_scores(logits: np.ndarray, table: FaceTable) -> dict[str, Any]:
     named = table.targets[np.arange(len(table)), probabilities.argmax(axis=1)] > 0
     return {
         "faces": len(table),
-        **distribution.averages(table.targets, probabilities),
+        **distribution.distribution_means(table.targets, probabilities),
         "entropy_correlation": None if np.isnan(correlation) else correlation,
         "named": float(named.mean()),
     }

@@ -8,7 +8,7 @@ from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet
 from fer_tf.metrics import calibration, classification, distribution
-from fer_tf.metrics.softmax import log_softmax
+from fer_tf.metrics.probabilities import log_softmax
 
 
 def scores(
@@ -50,22 +50,27 @@ def _confidence(targets: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     probabilities = np.exp(log_probabilities)
     return {
         "nll": calibration.negative_log_likelihood(targets, log_probabilities),
-        "ece": calibration.ece(targets, probabilities),
-        "brier": calibration.brier(targets, probabilities),
-        **distribution.averages(targets, probabilities),
+        "ece": calibration.expected_calibration_error(targets, probabilities),
+        "brier": calibration.brier_score(targets, probabilities),
+        **distribution.distribution_means(targets, probabilities),
     }
 
 
 def _classes(labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet) -> dict[str, Any]:
     """Return the scores of the most probable class."""
     confusion = classification.confusion_matrix(labels, predicted, len(label_set))
-    found = classification.recall(confusion).tolist()
+    recall = classification.recall(confusion)
     return {
         "faces": len(labels),
-        "accuracy": classification.accuracy(labels, predicted),
-        "macro_f1": classification.macro_f1(labels, predicted, len(label_set)),
-        "balanced_accuracy": classification.balanced_accuracy(labels, predicted, len(label_set)),
+        "accuracy": float((labels == predicted).mean()),
+        "macro_f1": float(np.nanmean(classification.f1(confusion))),
+        "balanced_accuracy": float(np.nanmean(recall)),
         "classes": list(label_set.classes),
-        "recall": {c: None if np.isnan(r) else r for c, r in zip(label_set.classes, found, strict=True)},
+        "recall": _by_class(label_set, recall),
+        "precision": _by_class(label_set, classification.precision(confusion)),
         "confusion": confusion.tolist(),
     }
+
+
+def _by_class(label_set: LabelSet, values: np.ndarray) -> dict[str, float | None]:
+    return {name: None if np.isnan(v) else v for name, v in zip(label_set.classes, values.tolist(), strict=True)}

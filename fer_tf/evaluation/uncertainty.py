@@ -11,7 +11,7 @@ from fer_tf.evaluation.ensemble import combine, doubt
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import normalise
 from fer_tf.metrics import calibration, conformal, distribution, selective
-from fer_tf.metrics.softmax import log_softmax, softmax
+from fer_tf.metrics.probabilities import log_softmax, softmax
 
 # Shares of the faces answered at which accuracy is told.
 ANSWERED = (0.95, 0.9, 0.8, 0.5)
@@ -101,8 +101,9 @@ def calibration_table(answers: Mapping[str, Answers]) -> pd.DataFrame:
         p = np.exp(log_p)
         rows.append({
             "answers": name, "faces": len(p), "temperature": a.temperature, "accuracy": float(a.right.mean()),
-            "confidence": float(p.max(axis=1).mean()), "ece": calibration.ece(a.targets, p),
-            "nll": calibration.negative_log_likelihood(a.targets, log_p), "brier": calibration.brier(a.targets, p),
+            "confidence": float(p.max(axis=1).mean()), "ece": calibration.expected_calibration_error(a.targets, p),
+            "nll": calibration.negative_log_likelihood(a.targets, log_p),
+            "brier": calibration.brier_score(a.targets, p),
         })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -165,7 +166,7 @@ def rejection_table(answers: Answers) -> pd.DataFrame:
         {
             "refuses by": name, "aurc": selective.aurc(values, answers.right),
             "excess": selective.excess_aurc(values, answers.right), "accuracy": float(answers.right.mean()),
-            **{f"accuracy of {s:.0%}": selective.accuracy_at(values, answers.right, s) for s in ANSWERED},
+            **{f"accuracy of {s:.0%}": selective.accuracy_at_coverage(values, answers.right, s) for s in ANSWERED},
         }
         for name, values in confidences(answers).items()
     ]  # fmt: skip

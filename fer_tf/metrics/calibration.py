@@ -1,12 +1,11 @@
-"""Whether the network's probabilities can be believed."""
+"""Calibration: how well a network's probabilities agree with how often it is right."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from fer_tf.errors import UserError
-from fer_tf.metrics.pairs import checked_pair
-from fer_tf.metrics.softmax import softmax
+from fer_tf.metrics.probabilities import check_pair, softmax
 
 BINS = 15
 # Where the likelihood has no minimum (all faces right, or worse than chance), the nearer bound is the answer.
@@ -15,13 +14,20 @@ TEMPERATURES = (0.01, 100.0)
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Faces sorted by confidence (the highest probability) into bins of equal width.
+    """Faces by confidence (the highest probability), in bins of equal width.
 
     Attributes:
         edges: float64 (B + 1,), from 0 to 1; bin b holds confidences in (edges[b], edges[b + 1]].
         count: int64 (B,), faces in each bin.
         confidence: float64 (B,), their mean confidence; NaN in an empty bin.
         accuracy: float64 (B,), the share of them that is right; NaN in an empty bin.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> table = metrics.reliability(np.eye(2), np.array([[0.9, 0.1], [0.6, 0.4]]), bins=2)
+        >>> table.count, table.accuracy
+        (array([0, 2]), array([nan, 0.5]))
     """
 
     edges: np.ndarray
@@ -31,17 +37,29 @@ class Reliability:
 
 
 def reliability(targets: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> Reliability:
-    """Sort faces by confidence, and compare confidence with accuracy bin by bin.
+    """Sort faces into bins by confidence, with the accuracy of each bin.
 
     Args:
         targets: float (N, C); a face is right when its most probable class is that of its target.
         probabilities: float (N, C), rows sum to 1.
-        bins: B.
+        bins: number B of bins.
+
+    Returns:
+        A ``Reliability``, the numbers of a reliability diagram.
+
+    Raises:
+        UserError: shapes that differ, or no face.
 
     References:
         arXiv 1706.04599.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> metrics.reliability(np.eye(2), np.array([[0.9, 0.1], [0.6, 0.4]]), bins=2).confidence
+        array([ nan, 0.75])
     """
-    targets, probabilities = checked_pair(targets, probabilities)
+    targets, probabilities = check_pair(targets, probabilities)
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == targets.argmax(axis=1)
     edges = np.linspace(0, 1, bins + 1)
@@ -54,27 +72,84 @@ def reliability(targets: np.ndarray, probabilities: np.ndarray, bins: int = BINS
     return Reliability(edges, count, mean(confidence), mean(right))
 
 
-def ece(targets: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
-    """Return the expected calibration error: the mean over faces of |confidence − accuracy| of their bin, in [0, 1]."""
+def expected_calibration_error(targets: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
+    """Compute the mean over faces of |confidence − accuracy| of their bin.
+
+    Args:
+        targets: float (N, C), rows sum to 1.
+        probabilities: float (N, C), rows sum to 1.
+        bins: number of bins of equal width.
+
+    Returns:
+        From 0 to 1.
+
+    Raises:
+        UserError: shapes that differ, or no face.
+
+    References:
+        arXiv 1706.04599.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> metrics.expected_calibration_error(np.eye(2), np.array([[0.75, 0.25], [0.75, 0.25]]))
+        0.25
+    """
     table = reliability(targets, probabilities, bins)
     return float(np.nansum(table.count * np.abs(table.confidence - table.accuracy)) / table.count.sum())
 
 
-def brier(targets: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the mean over faces of Σ_k (p_k − t_k)², from 0 to 2."""
-    targets, probabilities = checked_pair(targets, probabilities)
+def brier_score(targets: np.ndarray, probabilities: np.ndarray) -> float:
+    """Compute the Brier score, the mean over faces of Σ_k (p_k − t_k)².
+
+    Args:
+        targets: float (N, C), rows sum to 1.
+        probabilities: float (N, C), rows sum to 1.
+
+    Returns:
+        From 0 to 2.
+
+    Raises:
+        UserError: shapes that differ, or no face.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> metrics.brier_score(np.array([[1, 0]]), np.array([[0.5, 0.5]]))
+        0.5
+    """
+    targets, probabilities = check_pair(targets, probabilities)
     return float(np.square(probabilities - targets).sum(axis=1).mean())
 
 
 def negative_log_likelihood(targets: np.ndarray, log_probabilities: np.ndarray) -> float:
-    """Return the mean over faces of −Σ_k t_k log p_k in nats, a target of 0 counting 0 against any probability."""
-    targets, log_probabilities = checked_pair(targets, log_probabilities)
+    """Compute the mean over faces of −Σ_k t_k log p_k.
+
+    A target of 0 adds 0, also where the probability is 0.
+
+    Args:
+        targets: float (N, C), rows sum to 1.
+        log_probabilities: float (N, C), in nats.
+
+    Returns:
+        In nats.
+
+    Raises:
+        UserError: shapes that differ, or no face.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> round(metrics.negative_log_likelihood(np.array([[1, 0]]), np.log([[0.5, 0.5]])), 4)
+        0.6931
+    """
+    targets, log_probabilities = check_pair(targets, log_probabilities)
     terms = np.where(targets > 0, targets, 0) * np.where(targets > 0, log_probabilities, 0)
     return float(-terms.sum(axis=1).mean())
 
 
 def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
-    """Return the temperature T that makes softmax(logits / T) most likely.
+    """Find the temperature T that makes softmax(logits / T) most likely.
 
     Accuracy stays as it is. The negative log-likelihood is convex in 1/T, and its slope there, the mean over faces of
     Σ_k (p_k − t_k) z_k, only grows: the search halves an interval until it is one floating-point number.
@@ -84,15 +159,22 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
         targets: float (N, C), rows sum to 1.
 
     Returns:
-        T within ``TEMPERATURES``; 1 for logits that say nothing.
+        T within ``TEMPERATURES``, 0.01 to 100; 1 where all logits of each row are equal.
 
     Raises:
         UserError: shapes that differ, or logits that are not finite.
 
     References:
         arXiv 1706.04599.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> logits = np.array([[4.0, 0.0], [0.0, 4.0], [1.0, 0.0]])
+        >>> round(metrics.fit_temperature(logits, metrics.softmax(logits / 2)), 6)
+        2.0
     """
-    targets, logits = checked_pair(targets, logits)
+    targets, logits = check_pair(targets, logits)
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if bad.size:
         raise UserError(f"Logits of row {bad[0]} are not finite: {logits[bad[0]].tolist()}.")

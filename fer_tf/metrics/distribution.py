@@ -1,17 +1,18 @@
-"""How far a predicted label distribution is from the true one (arXiv 1408.6027).
+"""Distances and similarities of a predicted label distribution and the true one (arXiv 1408.6027).
 
-Every function takes targets and probabilities, float (N, C) with rows that sum to 1, and returns one number a face,
-float64 (N,). Where a class has 0 in both, its term 0/0 counts 0 (Clark, Canberra).
+The six measures take targets and probabilities, float (N, C) with rows that sum to 1, and return one number per face,
+float64 (N,). Where a class has 0 in both, its term 0/0 counts 0 (Clark, Canberra). Shapes that differ, or no face, are
+a ``UserError``.
 """
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from fer_tf.metrics.pairs import checked_pair
+from fer_tf.metrics.probabilities import check_pair
 
 # Predicted probabilities below this are raised to it before their logarithm.
-SMALLEST = 1e-7
+_SMALLEST = 1e-7
 
 
 def _relative_difference(d: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -21,39 +22,126 @@ def _relative_difference(d: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 
 def chebyshev(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return max_k |d_k − p_k|, from 0 (equal) to 1."""
-    d, p = checked_pair(targets, probabilities)
+    """Compute the Chebyshev distance max_k |d_k − p_k|.
+
+    Args:
+        targets: float (N, C), rows sum to 1.
+        probabilities: float (N, C), rows sum to 1.
+
+    Returns:
+        float64 (N,), from 0 (equal) to 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> metrics.chebyshev(np.array([[0.5, 0.5, 0.0]]), np.array([[0.5, 0.25, 0.25]]))
+        array([0.25])
+    """
+    d, p = check_pair(targets, probabilities)
     return np.abs(d - p).max(axis=1)
 
 
 def clark(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return √Σ_k ((d_k − p_k) / (d_k + p_k))², from 0 (equal) to √C.
+    """Compute the Clark distance √Σ_k ((d_k − p_k) / (d_k + p_k))².
 
-    A class that is 0 in the targets counts a full 1 however small its prediction, so soft outputs score badly.
+    A class that is 0 in the targets adds a full 1, however small its prediction: softmax outputs score badly.
+
+    Args:
+        targets: float (N, C), rows sum to 1.
+        probabilities: float (N, C), rows sum to 1.
+
+    Returns:
+        float64 (N,), from 0 (equal) to √C.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> metrics.clark(np.array([[0.5, 0.5, 0.0]]), np.array([[0.5, 0.25, 0.25]])).round(4)
+        array([1.0541])
     """
-    return np.sqrt(np.square(_relative_difference(*checked_pair(targets, probabilities))).sum(axis=1))
+    return np.sqrt(np.square(_relative_difference(*check_pair(targets, probabilities))).sum(axis=1))
 
 
 def canberra(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return Σ_k |d_k − p_k| / (d_k + p_k), from 0 (equal) to C; the remark at ``clark`` holds here too."""
-    return _relative_difference(*checked_pair(targets, probabilities)).sum(axis=1)
+    """Compute the Canberra distance Σ_k |d_k − p_k| / (d_k + p_k).
+
+    A class that is 0 in the targets adds a full 1, however small its prediction: softmax outputs score badly.
+
+    Args:
+        targets: float (N, C), rows sum to 1.
+        probabilities: float (N, C), rows sum to 1.
+
+    Returns:
+        float64 (N,), from 0 (equal) to C.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> metrics.canberra(np.array([[0.5, 0.5, 0.0]]), np.array([[0.5, 0.25, 0.25]])).round(4)
+        array([1.3333])
+    """
+    return _relative_difference(*check_pair(targets, probabilities)).sum(axis=1)
 
 
 def kl(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return Σ_k d_k ln(d_k / p_k) in nats, with 0·ln 0 = 0 and p_k at least 1e-7; 0 where equal."""
-    d, p = checked_pair(targets, probabilities)
-    return (d * np.log(np.where(d > 0, d, 1) / np.maximum(p, SMALLEST))).sum(axis=1)
+    """Compute the Kullback–Leibler divergence Σ_k d_k ln(d_k / p_k).
+
+    0·ln 0 counts 0, and p_k counts at least 1e-7.
+
+    Args:
+        targets: float (N, C), rows sum to 1.
+        probabilities: float (N, C), rows sum to 1.
+
+    Returns:
+        float64 (N,), in nats; 0 where equal.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> metrics.kl(np.array([[0.5, 0.5, 0.0]]), np.array([[0.5, 0.25, 0.25]])).round(4)
+        array([0.3466])
+    """
+    d, p = check_pair(targets, probabilities)
+    return (d * np.log(np.where(d > 0, d, 1) / np.maximum(p, _SMALLEST))).sum(axis=1)
 
 
 def cosine(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return d·p / (‖d‖‖p‖), from 0 (no class in common) to 1 (equal)."""
-    d, p = checked_pair(targets, probabilities)
+    """Compute the cosine similarity d·p / (‖d‖‖p‖).
+
+    Args:
+        targets: float (N, C), rows sum to 1.
+        probabilities: float (N, C), rows sum to 1.
+
+    Returns:
+        float64 (N,), from 0 (no class in common) to 1 (equal).
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> metrics.cosine(np.array([[1.0, 0.0]]), np.array([[0.6, 0.4]])).round(4)
+        array([0.8321])
+    """
+    d, p = check_pair(targets, probabilities)
     return (d * p).sum(axis=1) / (np.linalg.norm(d, axis=1) * np.linalg.norm(p, axis=1))
 
 
 def intersection(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return Σ_k min(d_k, p_k), from 0 (no class in common) to 1 (equal)."""
-    return np.minimum(*checked_pair(targets, probabilities)).sum(axis=1)
+    """Compute the intersection similarity Σ_k min(d_k, p_k).
+
+    Args:
+        targets: float (N, C), rows sum to 1.
+        probabilities: float (N, C), rows sum to 1.
+
+    Returns:
+        float64 (N,), from 0 (no class in common) to 1 (equal).
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> metrics.intersection(np.array([[0.5, 0.5, 0.0]]), np.array([[0.5, 0.25, 0.25]]))
+        array([0.75])
+    """
+    return np.minimum(*check_pair(targets, probabilities)).sum(axis=1)
 
 
 MEASURES: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -61,23 +149,63 @@ MEASURES: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def averages(targets: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Return the mean over the faces of each of the six measures, by name."""
+def distribution_means(targets: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Compute the mean over faces of each of the six measures.
+
+    Args:
+        targets: float (N, C), rows sum to 1.
+        probabilities: float (N, C), rows sum to 1.
+
+    Returns:
+        Means by the names ``chebyshev``, ``clark``, ``canberra``, ``kl``, ``cosine``, ``intersection``.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> metrics.distribution_means(np.eye(2), np.full((2, 2), 0.5))["chebyshev"]
+        0.5
+    """
     return {name: float(measure(targets, probabilities).mean()) for name, measure in MEASURES.items()}
 
 
 def entropy(distributions: np.ndarray) -> np.ndarray:
-    """Return −Σ_k d_k ln d_k of each row (N, C) in nats, from 0 (one class) to ln C; 0·ln 0 = 0."""
+    """Compute the entropy −Σ_k d_k ln d_k of each row, with 0·ln 0 = 0.
+
+    Args:
+        distributions: float (…, C), rows sum to 1.
+
+    Returns:
+        float64 (…,), in nats, from 0 (one class) to ln C (all classes equal).
+
+    Example:
+        >>> from fer_tf import metrics
+        >>> metrics.entropy([[0.5, 0.5], [0.25, 0.75]]).round(4)
+        array([0.6931, 0.5623])
+    """
     d = np.asarray(distributions, np.float64)
     return -(d * np.log(np.where(d > 0, d, 1))).sum(axis=-1)
 
 
 def entropy_correlation(targets: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return Pearson's correlation of the entropies: whether the network doubts where the taggers disagree.
+    """Compute Pearson's correlation of the entropies of targets and predictions.
 
-    NaN where all targets, or all predictions, have the same entropy.
+    It tells whether the network is uncertain about the faces on which the annotators disagree.
+
+    Args:
+        targets: float (N, C), rows sum to 1.
+        probabilities: float (N, C), rows sum to 1.
+
+    Returns:
+        From −1 to 1; NaN where all targets, or all predictions, have the same entropy.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import metrics
+        >>> targets = np.array([[0.5, 0.5], [0.9, 0.1], [0.7, 0.3]])
+        >>> round(metrics.entropy_correlation(targets, targets[:, ::-1]), 6)
+        1.0
     """
-    ours, theirs = (entropy(x) for x in checked_pair(targets, probabilities))
-    if min(np.ptp(ours), np.ptp(theirs)) < 1e-9:
+    first, second = (entropy(x) for x in check_pair(targets, probabilities))
+    if min(np.ptp(first), np.ptp(second)) < 1e-9:
         return float("nan")
-    return float(np.corrcoef(ours, theirs)[0, 1])
+    return float(np.corrcoef(first, second)[0, 1])

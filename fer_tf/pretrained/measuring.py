@@ -14,8 +14,8 @@ from fer_tf.datasets.duplicates import NEAR, copies_in
 from fer_tf.evaluation.latency import milliseconds
 from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.io.pictures import resized
-from fer_tf.metrics import calibration, classification
-from fer_tf.metrics.softmax import softmax
+from fer_tf.metrics import calibration
+from fer_tf.metrics.probabilities import softmax
 from fer_tf.models.complexity import measure
 
 # How often the time of one face is measured; the least of the medians is told, since other work only adds.
@@ -65,9 +65,9 @@ def measured_scores(
     logits = {split: evaluation.logits(network, tables[split].images) for split in ("validation", "test")}
     flipped = evaluation.logits(network, tables["test"].images, view="flip")
     new = ~_known_before(tables)
-    record = {split: _scores(z / temperature, tables[split]) for split, z in logits.items()}
-    record["test_flip"] = _scores(flipped / temperature, tables["test"])
-    record["test_without_copies"] = _scores(logits["test"][new] / temperature, tables["test"].take(new))
+    record = {split: evaluation.scores(z / temperature, tables[split]) for split, z in logits.items()}
+    record["test_flip"] = evaluation.scores(flipped / temperature, tables["test"])
+    record["test_without_copies"] = evaluation.scores(logits["test"][new] / temperature, tables["test"].take(new))
     record["calibration"] = {
         split: {"before": _believable(z, tables[split]), "after": _believable(z / temperature, tables[split])}
         for split, z in logits.items()
@@ -76,13 +76,6 @@ def measured_scores(
         scored = evaluation.logits(network, opinions.images) / temperature
         record["distribution"] = evaluation.distribution_scores(scored, opinions)
     return record
-
-
-def _scores(logits: np.ndarray, table: FaceTable) -> dict[str, Any]:
-    scores = evaluation.scores(logits, table)
-    precision = classification.precision(np.array(scores["confusion"]))
-    named = zip(scores["classes"], precision.tolist(), strict=True)
-    return {**scores, "precision": {name: None if np.isnan(p) else p for name, p in named}}
 
 
 def _believable(logits: np.ndarray, table: FaceTable) -> dict[str, float]:

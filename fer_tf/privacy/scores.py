@@ -7,7 +7,7 @@ Answers are log-probabilities, float64 (N, C) with C ≥ 2, so that a probabilit
 import numpy as np
 
 from fer_tf.errors import UserError
-from fer_tf.metrics.softmax import log_softmax
+from fer_tf.metrics.probabilities import log_softmax
 
 # Probabilities given as numbers are raised to this, the smallest float32, before their logarithm.
 SMALLEST = 1e-45

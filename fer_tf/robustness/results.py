@@ -9,7 +9,7 @@ import pandas as pd
 
 from fer_tf import evaluation
 from fer_tf.labels import LabelSet
-from fer_tf.metrics.softmax import softmax
+from fer_tf.metrics.probabilities import softmax
 from fer_tf.robustness import CORRUPTIONS, SEVERITIES, scores
 from fer_tf.robustness.benchmark import Answers, Comparable
 from fer_tf.robustness.drift import KINDS, Flips

@@ -105,7 +105,7 @@ class Reader:
         if self.inner is None:
             yield from ({"probabilities": row} for row in self.classifier.predict(faces))
             return
-        from fer_tf.metrics.softmax import log_softmax
+        from fer_tf.metrics.probabilities import log_softmax
 
         prepared = self.classifier.prepare(faces.astype(np.float32))
         features, logits = (np.asarray(x) for x in self.inner.predict_on_batch(prepared))

@@ -11,7 +11,7 @@ from fer_tf.labels import FER2013, LabelSet, one_hot
 THREE = LabelSet("three", ("a", "b", "c"))
 KEYS = {
     "faces", "accuracy", "macro_f1", "balanced_accuracy", "nll", "ece", "brier", "chebyshev", "clark", "canberra", "kl",
-    "cosine", "intersection", "classes", "recall", "confusion",
+    "cosine", "intersection", "classes", "recall", "precision", "confusion",
 }  # fmt: skip
 
 
@@ -23,6 +23,7 @@ def test_by_hand():
     assert found["faces"] == 4 and found["accuracy"] == 0.75
     assert found["confusion"] == [[1, 1, 0], [0, 2, 0], [0, 0, 0]]
     assert found["recall"] == {"a": 0.5, "b": 1.0, "c": None}
+    assert found["precision"] == {"a": 1.0, "b": 2 / 3, "c": None}
     assert found["balanced_accuracy"] == 0.75
     assert found["macro_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
     assert found["nll"] == pytest.approx((3 * np.log(2) + np.log(4)) / 4)
@@ -31,6 +32,12 @@ def test_by_hand():
     assert found["ece"] == pytest.approx(0.25)
     assert found["chebyshev"] == pytest.approx((3 * 0.5 + 0.75) / 4)
     assert found["intersection"] == pytest.approx((3 * 0.5 + 0.25) / 4)
+
+
+def test_a_class_that_is_predicted_and_never_true_counts_in_macro_f1_alone():
+    found = evaluation.scores(np.eye(3)[[0, 0, 2]], one_hot([0, 0, 1], 3), THREE)
+    assert found["recall"] == {"a": 1.0, "b": 0.0, "c": None} and found["balanced_accuracy"] == 0.5
+    assert found["precision"] == {"a": 1.0, "b": None, "c": 0.0} and found["macro_f1"] == pytest.approx(1 / 3)
 
 
 def test_a_table_brings_targets_and_names():

@@ -5,7 +5,7 @@ from sklearn.metrics import log_loss
 
 from fer_tf.errors import UserError
 from fer_tf.metrics import calibration
-from fer_tf.metrics.softmax import log_softmax, softmax
+from fer_tf.metrics.probabilities import log_softmax, softmax
 
 
 def case(n=200, classes=5):
@@ -17,7 +17,7 @@ def test_ece_by_hand():
     # Confidence .9 twice, right once: |.9 − .5|; confidence .6 twice, right twice: |.6 − 1|.
     targets = np.array([[1, 0], [0, 1], [1, 0], [1, 0]])
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
-    assert calibration.ece(targets, probabilities) == pytest.approx(0.4)
+    assert calibration.expected_calibration_error(targets, probabilities) == pytest.approx(0.4)
     table = calibration.reliability(targets, probabilities, bins=10)
     assert table.count.tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 2, 0]
     assert table.accuracy[[5, 8]].tolist() == [1.0, 0.5] and np.isnan(table.accuracy[0])
@@ -26,9 +26,9 @@ def test_ece_by_hand():
 
 def test_ece_limits():
     eye = np.eye(4)
-    assert calibration.ece(eye, eye) == 0
-    assert calibration.ece(eye, eye[[1, 2, 3, 0]]) == 1
-    assert calibration.ece(*case(), bins=1) == pytest.approx(
+    assert calibration.expected_calibration_error(eye, eye) == 0
+    assert calibration.expected_calibration_error(eye, eye[[1, 2, 3, 0]]) == 1
+    assert calibration.expected_calibration_error(*case(), bins=1) == pytest.approx(
         abs(case()[1].max(1).mean() - (case()[0].argmax(1) == case()[1].argmax(1)).mean())
     )
 
@@ -41,14 +41,14 @@ def test_ece_equals_a_loop_over_bins():
         inside = (confidence > b / 15) & (confidence <= (b + 1) / 15)
         if inside.any():
             expected += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
-    assert calibration.ece(targets, probabilities) == pytest.approx(expected)
+    assert calibration.expected_calibration_error(targets, probabilities) == pytest.approx(expected)
 
 
 def test_brier_by_hand_and_soft_targets():
-    assert calibration.brier(np.array([[1, 0]]), np.array([[0.7, 0.3]])) == pytest.approx(0.18)
+    assert calibration.brier_score(np.array([[1, 0]]), np.array([[0.7, 0.3]])) == pytest.approx(0.18)
     soft = np.array([[0.7, 0.3]])
-    assert calibration.brier(soft, soft) == 0
-    assert calibration.brier(np.eye(2), np.eye(2)[::-1]) == 2
+    assert calibration.brier_score(soft, soft) == 0
+    assert calibration.brier_score(np.eye(2), np.eye(2)[::-1]) == 2
 
 
 def test_negative_log_likelihood_equals_scikit_learn_and_survives_zero():
@@ -68,7 +68,7 @@ def test_softmax_is_stable():
 
 def test_no_faces_is_a_user_error():
     with pytest.raises(UserError, match="N > 0"):
-        calibration.ece(np.zeros((0, 3)), np.zeros((0, 3)))
+        calibration.expected_calibration_error(np.zeros((0, 3)), np.zeros((0, 3)))
 
 
 def test_temperature_of_two_classes_by_hand():

@@ -55,7 +55,7 @@ def test_limits_by_class_use_each_class_s_own_faces():
 def test_the_promise_is_kept_exactly_on_average(name, by_class):
     # n = 20 of a class: the chance is ⌈21 · 0.9⌉ / 21 = 19/21 where scores have no ties. An n in place of n + 1, or one
     # rank more or less, is 2 points off or more.
-    rng, score, trials, classes = np.random.default_rng(1), conformal.score_of(name), 400, 3
+    rng, score, trials, classes = np.random.default_rng(1), conformal.get(name), 400, 3
     n, held = (20 * classes if by_class else 20), []
     for _ in range(trials):
         labels = np.tile(np.arange(classes), n)[:n] if by_class else rng.integers(classes, size=n)
@@ -73,9 +73,9 @@ def test_the_promise_is_kept_exactly_on_average(name, by_class):
 def test_mistakes_are_named():
     for call, message in (
         (lambda: conformal.quantile(np.ones(3), 0.0), "alpha is 0.0"),
-        (lambda: conformal.quantile(np.array([1, np.nan]), 0.1), "no number"),
+        (lambda: conformal.quantile(np.array([1, np.nan]), 0.1), "not a number"),
         (lambda: conformal.thresholds(P, np.array([0]), 0.1), r"\(2, 3\) and labels \(1,\)"),
-        (lambda: conformal.score_of("top"), "Unknown conformal score 'top'. Available: aps, lac, raps"),
+        (lambda: conformal.get("top"), "Unknown conformal score 'top'. Available: aps, lac, raps"),
     ):
         with pytest.raises(UserError, match=message):
             call()

@@ -52,7 +52,7 @@ def test_against_scipy():
 
 def test_averages_are_means():
     d, p = random_pair()
-    found = distribution.averages(d, p)
+    found = distribution.distribution_means(d, p)
     assert found == {name: pytest.approx(measure(d, p).mean()) for name, measure in MEASURES.items()}
     assert all(type(v) is float for v in found.values())
 

@@ -13,8 +13,8 @@ def test_the_curve_by_hand():
     assert selective.aurc(confidence, right) == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 4)
     # The best order leaves the mistake for the end: 0, 0, 0, 1/4.
     assert selective.excess_aurc(confidence, right) == pytest.approx((1 / 2 + 1 / 3) / 4)
-    assert selective.accuracy_at(confidence, right, 0.5) == 0.5
-    assert selective.accuracy_at(confidence, right, 0.01) == 1.0
+    assert selective.accuracy_at_coverage(confidence, right, 0.5) == 0.5
+    assert selective.accuracy_at_coverage(confidence, right, 0.01) == 1.0
 
 
 def test_equal_confidence_tells_nothing_whatever_the_order_of_the_faces():
@@ -37,5 +37,5 @@ def test_the_curve_ends_at_the_error_rate_and_ignores_the_unit():
 def test_mistakes_are_named():
     with pytest.raises(UserError, match=r"confidence \(2,\) and right \(3,\)"):
         selective.aurc(np.ones(2), np.ones(3))
-    with pytest.raises(UserError, match="no number"):
+    with pytest.raises(UserError, match="not a number"):
         selective.aurc(np.array([np.nan]), np.ones(1))
