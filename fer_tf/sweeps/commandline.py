@@ -35,7 +35,8 @@ class Study:
         name: default output folder below ``runs/``.
         description: the module's docstring; its lines are the ``--help`` text.
         configs: makes the runs from the parsed options, seed by seed.
-        report: writes figures and pages from the results into the output folder; returns the files written.
+        report: writes figures and pages from the results into the output folder; returns the files written. A title
+            stands for a report without figures and tables of its own.
         add_arguments: adds the study's own flags.
         defaults: defaults of flags that differ from the shared ones.
         without: shared flags that the study does not take, such as ``--width``; ``defaults`` has what they stand for.
@@ -44,7 +45,7 @@ class Study:
     name: str
     description: str
     configs: Callable[[argparse.Namespace], list[RunConfig]]
-    report: Callable[["Sequence[Result]", Path, argparse.Namespace], list[Path]]
+    report: Callable[["Sequence[Result]", Path, argparse.Namespace], list[Path]] | str
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     without: tuple[str, ...] = ()
@@ -132,8 +133,8 @@ def _run(study: Study, options: argparse.Namespace) -> int:
         return 0
     import keras
 
+    from fer_tf.sweeps import study_page
     from fer_tf.sweeps.runner import TableCache
-    from fer_tf.sweeps.study_page import ranking
 
     if options.jit and keras.backend.backend() == "tensorflow" and processor.uses_onednn():
         sys.stderr.write("--jit: TensorFlow uses oneDNN here, and XLA does not: steps are faster without --jit.\n")
@@ -143,8 +144,13 @@ def _run(study: Study, options: argparse.Namespace) -> int:
         results, written = _search(study, options, configs, load, executor)
     else:
         results = _all_runs(study, options, everything, load, executor)
-        written = study.report(results, options.out, options)
-    print(ranking(results).to_string(index=False))
+        title = study.report
+        written = (
+            study_page.write(results, options.out, title)
+            if isinstance(title, str)
+            else study.report(results, options.out, options)
+        )
+    print(study_page.ranking(results).to_string(index=False))
     for path in written:
         print(f"wrote {path}")
     failed = [r for r in results if r.status == "failed"]
@@ -230,6 +236,30 @@ def shared_settings(options: argparse.Namespace) -> dict:
         "jit_compile": options.jit,
         "precision": options.precision,
     }
+
+
+def runs(options: argparse.Namespace, variants: Mapping[str, Mapping[str, Any]], **settings: Any) -> list[RunConfig]:
+    """Return a run for each variant, seed by seed.
+
+    Args:
+        options: of the study; the shared flags.
+        variants: what differs, by name of the run: keywords of ``RunConfig``.
+        settings: further keywords, the same for all. They win over the shared flags, and variants win over both.
+    """
+    shared = {**shared_settings(options), **settings}
+    return over_seeds([RunConfig(name=name, **{**shared, **own}) for name, own in variants.items()], options.seeds)
+
+
+def add_learning_rate(group: Callable[..., Any], default: float, rule: str = "AdamW") -> None:
+    """Add ``--learning-rate`` to a group's ``add_argument``."""
+    group("--learning-rate", type=float, default=default, help=f"of {rule} (default %(default)s)")
+
+
+def adamw(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the usual recipe as keywords of ``RunConfig``: AdamW, up to one epoch of warm-up and one cosine."""
+    warmup = f"warmup_cosine(warmup={min(1, options.epochs / 10):g})"
+    rate = {"optimizer": "adamw", "learning_rate": options.learning_rate, "weight_decay": 0.05}
+    return {**rate, "schedule": warmup, "augment": ("light",)}
 
 
 def sized(model: str, width: float) -> str:

@@ -1,14 +1,15 @@
 """What every study leaves behind: a ranking on screen, a page and figures to look at, the winner's network."""
 
 import shutil
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_tf.io import atomic
-from fer_tf.reports import figures, page
+from fer_tf.reports import figures, page, results_page
 from fer_tf.sweeps import results as tables
 from fer_tf.sweeps.runner import Result
 from fer_tf.training.callbacks import HISTORY
@@ -26,17 +27,24 @@ def write(
     results: Sequence[Result],
     out: Path,
     title: str,
-    charts: Charts,
+    charts: Charts = lambda _: [],
     more_tables: Sequence[tuple[str, pd.DataFrame]] = (),
+    files: Mapping[str, pd.DataFrame] | None = None,
+    published: Mapping[str, str] | None = None,
 ) -> list[Path]:
-    """Write ``report.html``, its figures as PNG, and ``winner.keras`` into the study's folder.
+    """Write what a study leaves in its folder: pages, figures, tables, the winner.
+
+    These are ``report.html``, the page of results ``results.md`` (``fer_tf.reports.results_page``), figures as PNG,
+    and ``winner.keras``.
 
     Args:
         results: all runs, failed ones included.
         out: the study's folder.
-        title: heading of the page.
+        title: heading of the pages.
         charts: makes the study's own figures from the finished runs.
         more_tables: headings and the study's own tables, shown below its figures.
+        files: further tables to write, by file name.
+        published: other people's figures by run name (without a seed), as text, for a column beside ours.
 
     Returns:
         The files written, ``results.csv`` (kept during the study) first.
@@ -63,7 +71,13 @@ def write(
         if len(ended):
             sections.append((heading, page.table(ended[["run", "reason"]])))
     atomic.write_text(out / "report.html", page.page(title, _note(results), sections))
-    return [*written, out / "report.html"]
+    command = results_page.command_line(sys.argv)
+    folders = [result.folder for result in best]
+    atomic.write_text(out / "results.md", results_page.results_page(title, folders, command, published, more_tables))
+    for name, frame in (files or {}).items():
+        with atomic.atomic_write(out / name) as part:
+            frame.to_csv(part, index=False)
+    return [*written, out / "report.html", out / "results.md", *(out / name for name in files or {})]
 
 
 def ranking(results: Sequence[Result]) -> pd.DataFrame:

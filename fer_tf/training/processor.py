@@ -2,6 +2,7 @@
 
 import functools
 import os
+import platform
 from pathlib import Path
 
 # As Linux names what multiplies bfloat16, and what TensorFlow's makers ask for before they turn oneDNN on.
@@ -45,12 +46,26 @@ def uses_onednn() -> bool:
     return bool(_ONEDNN & _flags()) if asked is None else asked.lower() in ("1", "true")
 
 
-@functools.cache
+def name() -> str:
+    """Return the processor's name as Linux lists it, or else its kind.
+
+    Example:
+
+    >>> len(name()) > 0
+    True
+    """
+    return _listed("model name") or platform.machine()
+
+
 def _flags() -> frozenset[str]:
-    """Return the flags of the first processor, as Linux lists them."""
+    return frozenset(_listed("flags").split())
+
+
+@functools.cache
+def _listed(what: str) -> str:
+    """Return what Linux lists of the first processor; ``""`` where this is not known."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return frozenset()
-    found = next((line for line in lines if line.startswith("flags")), "")
-    return frozenset(found.partition(":")[2].split())
+        return ""
+    return next((line for line in lines if line.startswith(what)), "").partition(":")[2].strip()

@@ -23,7 +23,7 @@ from fer_tf.progress import bar
 from fer_tf.readers import open_reader
 from fer_tf.readers.batches import BatchSource
 from fer_tf.readers.processes import computed_by
-from fer_tf.training import checkpoint, compute, objectives, optimizers, parallel, schedules, sharpness
+from fer_tf.training import checkpoint, compute, objectives, optimizers, parallel, processor, schedules, sharpness
 from fer_tf.training.callbacks import CHECKPOINT, HISTORY, EndOfEpoch, RunFailed, RunStopped, StopRule, model_of
 from fer_tf.training.config import RunConfig
 from fer_tf.training.tables import Tables, load_tables
@@ -127,6 +127,8 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "machine": platform.machine(),
+        "processor": processor.name(),
+        "cores": processor.cores(),
     }
 
 

@@ -85,4 +85,4 @@ def test_a_variants_name_without_its_seed():
 def test_report_takes_no_results_at_all(tmp_path):
     failed = Result(RunConfig(name="a"), tmp_path / "a", None, "disk <full>")
     written = regularizer_study.report([failed], tmp_path, argparse.Namespace())
-    assert "disk &lt;full&gt;" in written[-1].read_text()
+    assert tmp_path / "results.md" in written and "disk &lt;full&gt;" in (tmp_path / "report.html").read_text()
