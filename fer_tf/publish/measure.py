@@ -1,4 +1,4 @@
-"""All numbers of a model card, computed from a network and its data as one record that JSON can hold."""
+"""Compute all numbers of a model card from a network and its data."""
 
 import inspect
 import itertools
@@ -18,17 +18,17 @@ from fer_tf.metrics import calibration
 from fer_tf.metrics.probabilities import softmax
 from fer_tf.models.complexity import measure
 
-# How often the time of one face is measured; the least of the medians is told, since other work only adds.
+# Latency is measured so many times; the lowest median counts, because other work can only add.
 ROUNDS = 5
 
 
 def load_faces(dataset: str, data: str | None, face_size: int | None) -> dict[str, FaceTable]:
-    """Return the three splits of a dataset, at the size of face that a network expects (``None``: as they are)."""
+    """Load the splits of a dataset, resized to the face size of a network (``None`` means no resizing)."""
     return _splits(datasets.get(dataset, data), face_size)
 
 
-def load_opinions(dataset: str, data: str | None, face_size: int) -> FaceTable | None:
-    """Return the test faces with distributions, where the dataset can be asked for them; else ``None``."""
+def load_distributions(dataset: str, data: str | None, face_size: int) -> FaceTable | None:
+    """Load the test faces with label distributions; ``None`` if the dataset has none."""
     name, keywords = callstring.parse(dataset)
     if "evaluation" not in inspect.signature(DATASETS[name].load()).parameters:
         return None
@@ -42,56 +42,56 @@ def _splits(table: FaceTable, face_size: int | None) -> dict[str, FaceTable]:
 
 
 def fitted_temperature(network: keras.Model, validation: FaceTable) -> float:
-    """Return the temperature that validation wants."""
+    """Fit the calibration temperature on the validation split."""
     return calibration.fit_temperature(evaluation.logits(network, validation.images), validation.targets)
 
 
 def measured_scores(
-    network: keras.Model, tables: Mapping[str, FaceTable], opinions: FaceTable | None, temperature: float
+    network: keras.Model, tables: Mapping[str, FaceTable], distributions: FaceTable | None, temperature: float
 ) -> dict[str, Any]:
-    """Return what is recomputed from the shipped file: the scores of validation and test.
+    """Compute the scores on validation and test.
 
     Args:
-        network: a model whose input is the central part of the faces.
-        tables: ``train``, ``validation`` and ``test`` faces.
-        opinions: test faces with distributions, or ``None``.
-        temperature: divides the logits.
+        network: A model whose input is the central part of the faces.
+        tables: The ``train``, ``validation`` and ``test`` faces.
+        distributions: Test faces with label distributions, or ``None``.
+        temperature: Calibration temperature, which divides the logits.
 
     Returns:
-        ``validation``, ``test``, ``test_flip`` (mean of a face's and its mirror's logits), ``test_without_copies``
-        (faces of which neither train nor validation has a copy), ``distribution`` and ``calibration`` (before and
-        after the temperature).
+        A dict with ``validation``, ``test``, ``test_flip`` (mean logits of a face and its mirror image),
+        ``test_without_copies`` (faces without a copy in train or validation), ``distribution`` and ``calibration``
+        (before and after the temperature).
     """
     logits = {split: evaluation.logits(network, tables[split].images) for split in ("validation", "test")}
     flipped = evaluation.logits(network, tables["test"].images, view="flip")
-    new = ~_known_before(tables)
+    new = ~_with_copies(tables)
     record = {split: evaluation.scores(z / temperature, tables[split]) for split, z in logits.items()}
     record["test_flip"] = evaluation.scores(flipped / temperature, tables["test"])
     record["test_without_copies"] = evaluation.scores(logits["test"][new] / temperature, tables["test"].take(new))
     record["calibration"] = {
-        split: {"before": _believable(z, tables[split]), "after": _believable(z / temperature, tables[split])}
+        split: {"before": _calibration(z, tables[split]), "after": _calibration(z / temperature, tables[split])}
         for split, z in logits.items()
     }
-    if opinions is not None:
-        scored = evaluation.logits(network, opinions.images) / temperature
-        record["distribution"] = evaluation.distribution_scores(scored, opinions)
+    if distributions is not None:
+        scored = evaluation.logits(network, distributions.images) / temperature
+        record["distribution"] = evaluation.distribution_scores(scored, distributions)
     return record
 
 
-def _believable(logits: np.ndarray, table: FaceTable) -> dict[str, float]:
-    """Return calibration error, likelihood, and by how much mean confidence exceeds accuracy."""
+def _calibration(logits: np.ndarray, table: FaceTable) -> dict[str, float]:
+    """Return calibration error, negative log-likelihood, and mean confidence minus accuracy."""
     scores, probabilities = evaluation.scores(logits, table), softmax(logits)
     excess = float(probabilities.max(axis=1).mean()) - scores["accuracy"]
     return {"ece": scores["ece"], "nll": scores["nll"], "overconfidence": excess}
 
 
-def _known_before(tables: Mapping[str, FaceTable]) -> np.ndarray:
-    """Tell which test faces have an exact or near copy in train or validation, bool (N,)."""
+def _with_copies(tables: Mapping[str, FaceTable]) -> np.ndarray:
+    """Mark test faces with an exact or near copy in train or validation: bool (N,)."""
     return copies_in(tables["train"], tables["test"]).near | copies_in(tables["validation"], tables["test"]).near
 
 
 def measured_data(tables: Mapping[str, FaceTable]) -> dict[str, Any]:
-    """Return what the data was: digests, sizes, class counts, and what the splits have in common."""
+    """Return digests, sizes and class counts of the splits, and the duplicates between them."""
     pairs = list(itertools.combinations(SPLITS, 2))
     copies = {(a, b): copies_in(tables[a], tables[b]) for a, b in pairs}
     shared = {pair: np.intersect1d(tables[pair[0]].ids, tables[pair[1]].ids).size for pair in pairs}
@@ -112,7 +112,7 @@ def _counts(table: FaceTable) -> list[tuple[str, int]]:
 
 
 def measured_network(network: keras.Model, facts: models.ModelMetadata) -> dict[str, Any]:
-    """Return what the network is, how large, and how long a face takes it."""
+    """Return the architecture, size and latency of the network."""
     size = measure(network)
     return {
         "model": facts.model,

@@ -1,0 +1,1 @@
+"""Publish trained networks: calibrate, measure, and write their model cards."""
