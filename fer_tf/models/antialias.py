@@ -68,10 +68,10 @@ def _is_strided(layer: Any) -> bool:
 
 
 def _counterpart(layer: Any) -> Any:
-    from fer_tf.layers.antialiased import REACH, AntialiasedConv2D
+    from fer_tf.layers import AntialiasedConv2D
 
     config = layer.get_config()
     if not _is_strided(layer):
         return type(layer).from_config(config)
-    config["kernel_size"] = tuple(side + 2 * REACH for side in layer.kernel_size)
+    config["kernel_size"] = tuple(side + 2 * AntialiasedConv2D.REACH for side in layer.kernel_size)
     return AntialiasedConv2D.from_config({k: v for k, v in config.items() if k not in ("strides", "padding")})

@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from fer_tf.errors import UserError
-from fer_tf.layers.attention import SumOver
+from fer_tf.layers import SumOver
 from fer_tf.models.building import (
     BATCH_NORM,
     Weights,

@@ -7,8 +7,7 @@ import keras
 from keras import layers
 
 from fer_tf.errors import UserError, unknown_name
-from fer_tf.layers.ghost import GhostModule
-from fer_tf.layers.triplet_attention import TripletAttention
+from fer_tf.layers import GhostModule, TripletAttention
 from fer_tf.models.building import (
     Weights,
     architecture,

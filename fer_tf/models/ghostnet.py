@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from fer_tf.errors import UserError
-from fer_tf.layers.ghost import GhostModule
+from fer_tf.layers import GhostModule
 from fer_tf.models.building import (
     BATCH_NORM,
     Weights,

@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from fer_tf.errors import UserError, unknown_name
-from fer_tf.layers.attention import GatherRegions, RegionCrops, SplitLastRegion, WeightedMean
+from fer_tf.layers import GatherRegions, RegionCrops, SplitLastRegion, WeightedMean
 from fer_tf.models.building import (
     Weights,
     architecture,

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from fer_tf.layers.mean_shape import AddMeanShape
+from fer_tf.layers import AddMeanShape
 from fer_tf.models.building import (
     Weights,
     architecture,

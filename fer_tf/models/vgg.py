@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from fer_tf.errors import unknown_name
-from fer_tf.layers.ferplus import FerPlusNormalisation
+from fer_tf.layers import FerPlusNormalization
 from fer_tf.models.building import (
     BATCH_NORM,
     Weights,
@@ -24,7 +24,7 @@ from fer_tf.models.building import (
 )
 
 NORMALIZATIONS = {
-    "ferplus": lambda: FerPlusNormalisation(dtype="float32", name="normalise"),
+    "ferplus": lambda: FerPlusNormalization(dtype="float32", name="normalise"),
     "rescale": lambda: layers.Rescaling(1 / 255, name="scale"),
 }
 

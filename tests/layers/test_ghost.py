@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from fer_tf.layers.ghost import GhostModule
+from fer_tf.layers import GhostModule
 
 
 def maps(*shape, seed=0):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.layers.triplet_attention import BRANCHES, TripletAttention
+from fer_tf.layers.attention import BRANCHES, TripletAttention
 
 
 def maps(*shape, seed=0):

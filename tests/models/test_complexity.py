@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fer_tf import models
-from fer_tf.layers.ghost import GhostModule
+from fer_tf.layers import GhostModule
 from fer_tf.models import __main__ as command
 from fer_tf.models.complexity import macs, measure
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fer_tf import models
-from fer_tf.layers.ferplus import FerPlusNormalisation
+from fer_tf.layers import FerPlusNormalization
 from fer_tf.training import compute, processor
 
 tf = pytest.importorskip("tensorflow")
@@ -138,7 +138,7 @@ def test_every_model_trains_a_step_in_bfloat16(row):
             assert layer.compute_dtype == "bfloat16"
         if isinstance(layer, keras.layers.BatchNormalization):
             assert isinstance(layer, compute.FusedBatchNormalization)
-        if isinstance(layer, (keras.layers.Dense, keras.layers.Softmax, FerPlusNormalisation)):
+        if isinstance(layer, (keras.layers.Dense, keras.layers.Softmax, FerPlusNormalization)):
             assert layer.compute_dtype == "float32"
 
     @tf.function

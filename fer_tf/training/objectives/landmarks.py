@@ -7,7 +7,7 @@ from keras import ops
 
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
-from fer_tf.layers.mean_shape import mean_shape
+from fer_tf.layers import mean_shape
 from fer_tf.training.objectives.scn import SelfCure
 
 

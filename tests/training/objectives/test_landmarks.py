@@ -10,7 +10,7 @@ from fer_tf import losses, models
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
-from fer_tf.layers.mean_shape import mean_shape
+from fer_tf.layers import mean_shape
 from fer_tf.training import objectives
 from fer_tf.training.objectives.landmarks import landmark_loss
 

@@ -9,7 +9,7 @@ from fer_tf import losses, models
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
-from fer_tf.layers.attention import RegionCrops, SplitLastRegion, WeightedMean
+from fer_tf.layers import RegionCrops, SplitLastRegion, WeightedMean
 from fer_tf.models.ran import REGIONS
 from fer_tf.training import objectives
 from fer_tf.training.objectives import ran

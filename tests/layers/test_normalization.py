@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from fer_tf.layers.ferplus import FerPlusNormalisation
+from fer_tf.layers import FerPlusNormalization
 
 
 def reference(image):
@@ -25,7 +25,7 @@ def faces(shape, seed=0):
 
 @pytest.mark.parametrize("shape", [(3, 64, 64, 1), (2, 48, 40, 3)], ids=str)
 def test_mean_rms_and_orthogonality(shape):
-    out = np.asarray(FerPlusNormalisation()(faces(shape)), np.float64)
+    out = np.asarray(FerPlusNormalization()(faces(shape)), np.float64)
     x = np.linspace(-1, 1, shape[2])[None, None, :, None]
     y = np.linspace(-1, 1, shape[1])[None, :, None, None]
     np.testing.assert_allclose(out.mean(axis=(1, 2)), 0, atol=1e-5)
@@ -36,7 +36,7 @@ def test_mean_rms_and_orthogonality(shape):
 
 def test_equals_an_independent_implementation_image_by_image_and_channel_by_channel():
     images = faces((2, 24, 40, 3))
-    out = np.asarray(FerPlusNormalisation()(images))
+    out = np.asarray(FerPlusNormalization()(images))
     for n in range(2):
         for c in range(3):
             np.testing.assert_allclose(out[n, :, :, c], reference(images[n, :, :, c]), atol=2e-5)
@@ -45,7 +45,7 @@ def test_equals_an_independent_implementation_image_by_image_and_channel_by_chan
 @pytest.mark.parametrize("value", [0, 7, 255])
 @pytest.mark.parametrize("size", [48, 64, 45])
 def test_a_constant_image_becomes_zeros(value, size):
-    out = np.asarray(FerPlusNormalisation()(np.full((2, size, size, 1), value, "float32")))
+    out = np.asarray(FerPlusNormalization()(np.full((2, size, size, 1), value, "float32")))
     np.testing.assert_array_equal(out, 0)
 
 
@@ -54,26 +54,26 @@ def test_values_outside_the_range_are_clipped():
     images[0, 0, :2, 0] = 0, 255
     wild = images.copy()
     wild[0, 0, :2, 0] = -50, 400
-    np.testing.assert_array_equal(np.asarray(FerPlusNormalisation()(wild)), np.asarray(FerPlusNormalisation()(images)))
+    np.testing.assert_array_equal(np.asarray(FerPlusNormalization()(wild)), np.asarray(FerPlusNormalization()(images)))
 
 
 def test_fractions_of_a_level_are_rounded():
     images = faces((1, 16, 16, 1))
     shaken = np.clip(images + np.random.default_rng(1).uniform(-0.45, 0.45, images.shape), 0, 255).astype("float32")
     np.testing.assert_array_equal(
-        np.asarray(FerPlusNormalisation()(shaken)), np.asarray(FerPlusNormalisation()(images))
+        np.asarray(FerPlusNormalization()(shaken)), np.asarray(FerPlusNormalization()(images))
     )
 
 
 def test_a_brighter_and_steeper_copy_of_a_face_comes_out_the_same():
     image = np.random.default_rng(1).integers(0, 100, (1, 32, 32, 1)).astype("float32")
-    layer = FerPlusNormalisation()
+    layer = FerPlusNormalization()
     np.testing.assert_allclose(np.asarray(layer(2 * image + 30)), np.asarray(layer(image)), atol=1e-6)
 
 
 def test_config_and_unknown_batch_size():
-    layer = FerPlusNormalisation(epsilon=1e-3, name="n")
-    again = FerPlusNormalisation.from_config(layer.get_config())
+    layer = FerPlusNormalization(epsilon=1e-3, name="n")
+    again = FerPlusNormalization.from_config(layer.get_config())
     assert (again.epsilon, again.name) == (1e-3, "n")
     inputs = keras.Input((20, 30, 1))
     model = keras.Model(inputs, layer(inputs))
