@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fer_tf import inference
 from fer_tf.errors import UserError
-from fer_tf.faces.crops import WHICH
+from fer_tf.faces.detectors import WHICH
 from fer_tf.inference import annotation, output, sources
 from fer_tf.inference.output import Table, Writer
 from fer_tf.inference.records import ImageResult

@@ -24,11 +24,11 @@ import numpy as np
 
 from fer_tf.datasets.folder import class_index, complete_splits, label_set_of
 from fer_tf.datasets.splits import check_shares, split_of
-from fer_tf.datasets.tfrecord import decode_example, read_records
 from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import FaceTable
 from fer_tf.io.cache import Arrays, cached
 from fer_tf.io.pictures import check_shape, read_picture
+from fer_tf.io.tfrecord import decode_example, read_records
 from fer_tf.labels import one_hot
 
 SHARD = re.compile(r"faces-(\d{5,})-of-(\d{5,})\.tfrecord")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from fer_tf.errors import UserError
 from fer_tf.explain import METHODS
-from fer_tf.faces import naming
-from fer_tf.io import atomic, folders
+from fer_tf.io import atomic, folders, naming
 from fer_tf.io.folders import Note
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ from fer_tf.errors import DataError, UserError
 from fer_tf.explain.explainer import Explainer
 from fer_tf.explain.files import Source
 from fer_tf.faces import frames as geometry
-from fer_tf.faces.crops import NO_FACE, WHICH, choose
 from fer_tf.faces.cutting import crop_faces
-from fer_tf.faces.detectors import Detector, build
+from fer_tf.faces.detectors import NO_FACE, WHICH, Detector, build, choose
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.io import pictures
 from fer_tf.reports.explanations import FaceView

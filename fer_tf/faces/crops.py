@@ -1,35 +1,31 @@
-"""The crop job: a folder tree of photographs and videos in, the same tree of faces out.
+"""Crop the faces of a folder tree of photographs and videos into the same tree of faces.
 
 Beside the faces the output folder gets ``faces.csv`` (where each came from), ``skipped.csv`` (what gave none, and why)
-and ``crop.json`` (how it was made). The job may be killed at any time: started again, it goes on, and ends with the
-same bytes as one that was never interrupted.
+and ``crop.json`` (the options). A job that was stopped is resumed by the same call, and ends with the same bytes as one
+that was not stopped.
 """
 
 import contextlib
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fer_tf import callstring
 from fer_tf.errors import UserError
-from fer_tf.faces import crop_folder, naming
 from fer_tf.faces import frames as geometry
-from fer_tf.faces.crop_folder import Summary
-from fer_tf.faces.detectors import DETECTORS, Detections, Detector, build
-from fer_tf.faces.face_files import SHARD_FACES, FaceWriter, NewFace, PictureWriter, ShardWriter, name_shards
-from fer_tf.faces.journal import Entry, Journal
-from fer_tf.io import atomic, folders, read_ahead, video
+from fer_tf.faces.crop_folder import CropFolder
+from fer_tf.faces.detectors import DETECTORS, NO_FACE, WHICH, Detections, Detector, build, choose
+from fer_tf.faces.face_files import SHARD_FACES, NewFace, PictureWriter, ShardWriter
+from fer_tf.io import folders, naming, video
+from fer_tf.io.folder_job import JobSummary, escape, work_through
+from fer_tf.io.journal import Entry
 from fer_tf.io.read_ahead import InputImage
-from fer_tf.progress import bar
 
-WHICH = ("largest", "all", "central")
 FORMATS = ("png", "jpg", "tfrecord")
 FALLBACKS = ("skip", "whole")
-NO_FACE = "no face found."
 
 Cut = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
@@ -87,7 +83,7 @@ def crop(
     detector: Detector | None = None,
     cut: Cut | None = None,
     shard_faces: int = SHARD_FACES,
-) -> Summary:
+) -> JobSummary:
     """Crop the faces of photographs and videos, or go on with it.
 
     Args:
@@ -107,35 +103,29 @@ def crop(
         UserError: nothing to read, a detector or a folder that cannot be used, or one that holds faces of another job
             or of sources that have changed since; ``src`` is a video, and the extra ``video`` is not installed.
     """
-    src, dst, options = Path(src), Path(dst), options or CropOptions()
+    src, job, options = Path(src), CropFolder(Path(dst)), options or CropOptions()
     notes: dict[str, str] = {}
-    suffixes = folders.MEDIA_SUFFIXES
-    sources = folders.find_pictures(src, notes.__setitem__, suffixes)
-    crop_folder.check_places(src, dst)
+    sources = folders.find_pictures(src, notes.__setitem__, folders.MEDIA_SUFFIXES)
+    job.check_places(src)
     if src.is_file() and video.is_video(src.name):
         video.import_av()
     # A mistake in its options must neither cost faces that are there nor leave a folder behind.
-    if overwrite or not (dst / crop_folder.OPTIONS).exists():
+    if overwrite or not job.exists:
         detector = detector or build(options.detector)
-    with atomic.folder_lock(dst):
-        journal = crop_folder.open_journal(src, dst, options, overwrite)
-        stamps = crop_folder.check_sources(journal, sources)
-        names = naming.assign(
-            [name for _, name in sources], {k[0]: p.name for k, p in journal.places.items()}, options.faces == "all"
-        )
-        left = [s for s in sources[:limit] if (s[1], None) not in journal.places]
-        left = _without_videos_unless_readable(left, notes)
-        if left:
-            found_by = detector or build(options.detector)
-            _work(
-                crop_job(options, names, stamps, found_by, cut),
-                left,
-                len(sources[:limit]),
-                journal,
-                _writer(dst, journal, options, shard_faces),
-            )
-        name_shards(dst, journal.shards)
-        return crop_folder.write_tables(dst, journal, notes)
+    with job.opened({"source": escape(src.resolve()), **asdict(options)}, overwrite) as journal:
+        stamps = job.check_sources(journal, sources)
+        known = {key[0]: place.name for key, place in journal.places.items()}
+        names = naming.assign([name for _, name in sources], known, several=options.faces == "all")
+        wanted = _without_videos_unless_readable(sources[:limit], notes)
+        if any((name, None) not in journal.places for _, name in wanted):
+            cropper = crop_job(options, names, stamps, detector or build(options.detector), cut)
+            if options.format == "tfrecord":
+                writer = ShardWriter(job.folder, journal, shard_faces)
+            else:
+                writer = PictureWriter(job.folder, journal, options.format, options.quality)
+            with writer:
+                work_through(wanted, journal, cropper.faces_of, writer.write, "Cropping", options.every)
+        return job.finish(journal, notes)
 
 
 def crop_job(
@@ -145,54 +135,45 @@ def crop_job(
     detector: Detector,
     cut: Cut | None = None,
 ) -> "CropJob":
-    """Make what turns a batch of pictures into faces.
+    """Return what turns a batch of pictures into faces.
 
     Args:
         options: how.
-        names: what each source's faces are called, see ``naming``.
-        stamps: size in bytes and time of change of each source.
+        names: by source, the name of its faces, see ``fer_tf.io.naming``.
+        stamps: by source, its size in bytes and time of change.
         detector: finds the faces.
         cut: in place of ``cutting.crop_faces``.
+
+    Example:
+        >>> crop_job(CropOptions(), {}, {}, detector=None, cut=lambda picture, frames, size: picture).names
+        {}
     """
     turn = contextlib.nullcontext() if getattr(detector, "concurrent", False) else threading.Lock()
     return CropJob(options, names, stamps, detector, cut or _crop_faces(), turn)
 
 
-def choose(found: Detections, which: str, shape: Sequence[int]) -> Detections:
-    """Choose faces of one photograph.
-
-    Args:
-        found: its faces, best first.
-        which: ``all``; ``largest``, by the area of the box; ``central``, by its middle's distance from the picture's.
-        shape: (H, W, …) of the photograph.
-
-    Returns:
-        All, or one of them: the better one on ties.
-    """
-    if which == "all" or len(found) < 2:
-        return found
-    sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    if which == "largest":
-        return found.take([int(sides.prod(axis=1).argmax())])
-    middle = np.array([shape[1], shape[0]]) / 2
-    return found.take([int(np.square(found.boxes[:, :2] + sides / 2 - middle).sum(axis=1).argmin())])
-
-
-def _without_videos_unless_readable(left: list[tuple[Path, str]], notes: dict[str, str]) -> list[tuple[Path, str]]:
-    """Leave videos out, and note why, where the extra for them is missing; a later job with it takes them up."""
-    videos = [name for _, name in left if video.is_video(name)]
+def _without_videos_unless_readable(sources: list[tuple[Path, str]], notes: dict[str, str]) -> list[tuple[Path, str]]:
+    """Leave videos out, and note why, if the extra for them is missing; a later job with it reads them."""
+    videos = [name for _, name in sources if video.is_video(name)]
     try:
         if videos:
             video.import_av()
     except UserError as error:
         notes.update(dict.fromkeys(videos, str(error)))
-        return [source for source in left if source[1] not in notes]
-    return left
+        return [source for source in sources if source[1] not in notes]
+    return sources
 
 
 @dataclass(frozen=True, eq=False)
 class CropJob:
-    """What turns a batch of pictures into faces; ``crop_job`` makes it."""
+    """Turn a batch of pictures into faces; ``crop_job`` makes it.
+
+    Example:
+        >>> job = crop_job(CropOptions(), {"a.jpg": "a"}, {"a.jpg": (0, 0)}, None, cut=lambda *arguments: None)
+        >>> ((entry, faces),) = job.faces_of([InputImage("a.jpg", None, None, reason="empty file.")])
+        >>> entry.reason, faces
+        ('empty file.', [])
+    """
 
     options: CropOptions
     names: Mapping[str, str]
@@ -202,7 +183,7 @@ class CropJob:
     turn: contextlib.AbstractContextManager
 
     def faces_of(self, batch: Sequence[InputImage]) -> list[tuple[Entry, list[NewFace]]]:
-        """Return what became of each picture of a batch, and its faces."""
+        """Return the journal entry and the faces of each picture of a batch."""
         pictures = [r.picture for r in batch if r.picture is not None]
         with self.turn:
             detected = iter(self.detector.detect(pictures) if pictures else [])
@@ -254,30 +235,6 @@ def _squares(found: Sequence[Detections], options: CropOptions) -> Iterator[tupl
     inside = geometry.to_frame(landmarks, frames, options.size)
     ends = np.cumsum(counts)[:-1]
     yield from zip(np.split(frames, ends), np.split(inside, ends), strict=True)
-
-
-def _work(job: CropJob, left: Sequence[tuple[Path, str]], total: int, journal: Journal, writer: FaceWriter) -> None:
-    done = defaultdict(set)
-    for name, frame in journal.places:
-        done[name].add(frame)
-    videos = any(video.is_video(name) for _, name in left)
-    counts = {"total": None} if videos else {"total": total, "initial": total - len(left)}
-    batches = read_ahead.read_batches(left, job.options.every, done)
-    with bar(**counts, description="Cropping", unit="image") as progress, contextlib.closing(batches):
-        try:
-            for batch, faces in read_ahead.two_at_a_time(job.faces_of, batches):
-                writer.write(faces)
-                progress.update(sum(r.picture is not None or bool(r.reason) for r in batch))
-            writer.finish()
-        except BaseException:
-            writer.stop()
-            raise
-
-
-def _writer(dst: Path, journal: Journal, options: CropOptions, shard_faces: int) -> FaceWriter:
-    if options.format == "tfrecord":
-        return ShardWriter(dst, journal, shard_faces)
-    return PictureWriter(dst, journal, options.format, options.quality)
 
 
 def _crop_faces() -> Cut:

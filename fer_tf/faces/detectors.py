@@ -14,6 +14,10 @@ from fer_tf.registry import Registry
 # The order of the five landmarks; right and left are the person's own, so the right eye is at the picture's left.
 FIVE_POINTS = ("right eye", "left eye", "nose", "right mouth corner", "left mouth corner")
 
+POINT_COLUMNS = tuple(f"{name.replace(' ', '_')}_{axis}" for name in FIVE_POINTS for axis in "xy")
+WHICH = ("largest", "all", "central")
+NO_FACE = "no face found."
+
 DETECTORS = Registry("detector")
 DETECTORS.add("retinaface", "fer_tf.faces.extraction:RetinaFaceDetector", landmarks=5, extra="")
 DETECTORS.add("hog", "fer_tf.faces.dlib_faces:HogDetector", landmarks=5, extra="landmarks")
@@ -67,3 +71,23 @@ def build(text: str) -> Detector:
         UserError: unknown name or option, or the extra that it needs is not installed.
     """
     return DETECTORS.make(text)
+
+
+def choose(found: Detections, which: str, shape: Sequence[int]) -> Detections:
+    """Choose faces of one photograph.
+
+    Args:
+        found: its faces, best first.
+        which: ``all``; ``largest``, by the area of the box; ``central``, by its middle's distance from the picture's.
+        shape: (H, W, …) of the photograph.
+
+    Returns:
+        All, or one of them: the better one on ties.
+    """
+    if which == "all" or len(found) < 2:
+        return found
+    sides = found.boxes[:, 2:] - found.boxes[:, :2]
+    if which == "largest":
+        return found.take([int(sides.prod(axis=1).argmax())])
+    middle = np.array([shape[1], shape[0]]) / 2
+    return found.take([int(np.square(found.boxes[:, :2] + sides / 2 - middle).sum(axis=1).argmin())])

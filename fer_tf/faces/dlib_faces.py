@@ -24,8 +24,7 @@ import numpy as np
 from PIL import Image
 
 from fer_tf.errors import UserError
-from fer_tf.faces.crops import choose
-from fer_tf.faces.detectors import Detections, Detector, build
+from fer_tf.faces.detectors import Detections, Detector, build, choose
 
 MODEL = Path("models") / "shape_predictor_68_face_landmarks.dat"
 # Pixels that repeat the edge around a photograph before detection: HOG's window reaches beyond the face, and of faces

@@ -1,163 +1,204 @@
-"""Writing cropped faces: one picture a face, or TFRecord shards. Encoding runs in threads, the order is kept."""
+"""Write cropped faces as pictures or as shards of TFRecords; encoding runs in threads, the order is kept."""
 
+import contextlib
 import io
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
 
-from fer_tf.datasets.records import SHARD, shard_name
 from fer_tf.datasets.splits import folders_of
-from fer_tf.datasets.tfrecord import encode_example, framed
-from fer_tf.faces.journal import Entry, Face, Journal
-from fer_tf.io import atomic
+from fer_tf.io.atomic import atomic_write
+from fer_tf.io.journal import Entry, Journal
+from fer_tf.io.tfrecord import RecordWriter, encode_example
 
 SHARD_FACES = 1024
-THREADS = 2
+_THREADS = 2
 # Batches that may wait for their files while the next is detected.
-WAITING = 1
+_WAITING = 1
+# Numbers of a face in a record, and how many each has.
+_NUMBERS = {"box": 4, "landmarks": 10, "face_landmarks": 10, "frame": 4}
 
 
 @dataclass(frozen=True, eq=False)
 class NewFace:
-    """A face to be written.
+    """A face to be written; values are ``None`` where they are not known.
 
     Attributes:
-        image: uint8 (size, size, 3).
-        name: see ``naming.face_name``.
-        number: which of its picture's faces.
+        image: uint8 (size, size, 1 or 3).
+        name: see ``fer_tf.io.naming.face_name``.
+        number: which of the picture's faces, from 0.
         score: the detector's; NaN for the whole picture.
-        box: float32 (4,).
+        box: float32 (4,), x0, y0, x1, y1 in pixels of the photograph.
         landmarks: float32 (5, 2) in the photograph.
         face_landmarks: float32 (5, 2) in the face.
-        frame: float32 (4,).
+        frame: float32 (4,), what was cut out: center x, y, side, angle in radians.
+
+    Example:
+        >>> NewFace(np.zeros((8, 8, 1), np.uint8), "sad/a").features()["score"]
+        array([nan], dtype=float32)
     """
 
-    image: np.ndarray
-    name: str
-    number: int
-    score: float
-    box: np.ndarray
-    landmarks: np.ndarray
-    face_landmarks: np.ndarray
-    frame: np.ndarray
+    image: np.ndarray | None = None
+    name: str = ""
+    number: int = 0
+    score: float = np.nan
+    box: np.ndarray | None = None
+    landmarks: np.ndarray | None = None
+    face_landmarks: np.ndarray | None = None
+    frame: np.ndarray | None = None
 
-    def entry(self, file: str | int) -> Face:
-        """Return what the journal keeps of it, to a thousandth of a pixel."""
+    def row(self, file: str | int) -> dict[str, Any]:
+        """Return what the journal keeps of the face, to a thousandth of a pixel.
+
+        Args:
+            file: its file relative to the output folder, or the number of its shard.
+        """
         score = None if np.isnan(self.score) else round(float(self.score), 6)
         frame = [round(float(v), 5) for v in self.frame]
-        return Face(file, self.number, score, _numbers(self.box), _numbers(self.landmarks), frame)
+        box, landmarks = _rounded(self.box), _rounded(self.landmarks)
+        return {"file": file, "number": self.number, "score": score, "box": box, "landmarks": landmarks, "frame": frame}
+
+    def features(self) -> dict[str, np.ndarray]:
+        """Return the numbers of the face for a record, NaN where they are not known."""
+        values = {name: getattr(self, name) for name in _NUMBERS}
+        blank = {name: np.full(count, np.nan, np.float32) for name, count in _NUMBERS.items()}
+        known = {name: np.asarray(value, np.float32) for name, value in values.items() if value is not None}
+        return {"score": np.float32([self.score]), **blank, **known}
 
 
-class FaceWriter(Protocol):
-    """Where a job's faces go."""
+class FaceWriter:
+    """Write batches of faces; on exit everything is on disk, or after an error what is not is given up.
+
+    Args:
+        folder: the output folder.
+        journal: gets the entries of a batch when its faces are on disk.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> face = NewFace(np.zeros((8, 8, 3), np.uint8), "a", frame=np.zeros(4))
+        >>> with TemporaryDirectory() as folder, Journal(Path(folder) / "journal.jsonl") as journal:
+        ...     with PictureWriter(Path(folder), journal, "png", quality=95) as writer:
+        ...         writer.write([(Entry("a.jpg", None, "a", (0, 0)), [face])])
+        ...     (Path(folder) / "a.png").is_file(), len(journal.places)
+        (True, 1)
+    """
+
+    def __init__(self, folder: Path, journal: Journal):
+        self._folder, self._journal = folder, journal
+        self._pool, self._waiting = ThreadPoolExecutor(_THREADS), deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, *error) -> None:
+        try:
+            while self._waiting and kind is None:
+                self._end(self._waiting.popleft())
+        finally:
+            self._pool.shutdown(cancel_futures=True)
 
     def write(self, batch: Sequence[tuple[Entry, Sequence[NewFace]]]) -> None:
-        """Take a batch of pictures; they are in the journal once their faces are on disk."""
-        ...
+        """Take a batch of pictures and their faces."""
+        self._waiting.append([(e, faces, [self._pool.submit(self._encode, e, f) for f in faces]) for e, faces in batch])
+        while len(self._waiting) > _WAITING:
+            self._end(self._waiting.popleft())
 
-    def finish(self) -> None:
-        """Wait until everything is on disk."""
-        ...
+    def _encode(self, entry: Entry, face: NewFace) -> Any:
+        """Do what can be done in a thread."""
+        raise NotImplementedError
 
-    def stop(self) -> None:
-        """Give up what is not yet on disk."""
-        ...
+    def _end(self, batch: Sequence[tuple[Entry, Sequence[NewFace], Sequence[Future]]]) -> None:
+        """Write a batch and its entries."""
+        raise NotImplementedError
 
 
-class PictureWriter:
-    """One file a face."""
+class PictureWriter(FaceWriter):
+    """Write one file a face.
+
+    Args:
+        folder: the output folder.
+        journal: gets the entries of a batch when its faces are on disk.
+        suffix: ``png`` or ``jpg``.
+        quality: of ``jpg``, 1 to 100.
+
+    Example: see ``FaceWriter``.
+    """
 
     def __init__(self, folder: Path, journal: Journal, suffix: str, quality: int):
-        """Write below ``folder``; ``suffix`` is ``png`` or ``jpg``, ``quality`` that of the latter."""
-        self._folder, self._journal, self._suffix, self._quality = folder, journal, suffix, quality
-        self._pool, self._waiting = ThreadPoolExecutor(THREADS), deque()
+        super().__init__(folder, journal)
+        self._suffix, self._quality = suffix, quality
 
-    def write(self, batch: Sequence[tuple[Entry, Sequence[NewFace]]]) -> None:
-        entries, futures = [], []
-        for entry, faces in batch:
-            files = [f"{face.name}.{self._suffix}" for face in faces]
-            futures += [self._pool.submit(self._write, *pair) for pair in zip(files, faces, strict=True)]
-            entries.append(replace(entry, faces=tuple(f.entry(n) for f, n in zip(faces, files, strict=True))))
-        self._waiting.append((entries, futures))
-        while len(self._waiting) > WAITING:
-            self._note_oldest()
-
-    def finish(self) -> None:
-        while self._waiting:
-            self._note_oldest()
-        self._pool.shutdown()
-
-    def stop(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def _note_oldest(self) -> None:
-        entries, futures = self._waiting.popleft()
-        for future in futures:
-            future.result()
-        self._journal.append(entries)
-
-    def _write(self, file: str, face: NewFace) -> None:
-        with atomic.atomic_write(self._folder / file) as part:
+    def _encode(self, entry: Entry, face: NewFace) -> dict[str, Any]:
+        file = f"{face.name}.{self._suffix}"
+        with atomic_write(self._folder / file) as part:
             part.write_bytes(encoded(face.image, self._suffix, self._quality))
+        return face.row(file)
+
+    def _end(self, batch: Sequence[tuple[Entry, Sequence[NewFace], Sequence[Future]]]) -> None:
+        self._journal.append([replace(e, faces=tuple(f.result() for f in futures)) for e, _, futures in batch])
 
 
-class ShardWriter:
-    """TFRecord shards; a shard and its entries in the journal appear when it is full."""
+class ShardWriter(FaceWriter):
+    """Write shards of TFRecords; a shard and its entries in the journal appear when it is full.
 
-    def __init__(self, folder: Path, journal: Journal, shard_faces: int = SHARD_FACES):
-        """Write into ``folder``; a shard is full with the batch that brings it to ``shard_faces`` faces."""
-        self._folder, self._journal, self._limit = folder, journal, shard_faces
-        self._pool, self._waiting = ThreadPoolExecutor(THREADS), deque()
-        self._entries: list[Entry] = []
-        self._faces, self._file = 0, None
+    Args:
+        folder: the output folder.
+        journal: gets the entries of a shard when it is on disk.
+        faces: a shard is full with the batch that brings it to so many.
 
-    def write(self, batch: Sequence[tuple[Entry, Sequence[NewFace]]]) -> None:
-        self._waiting.append([(e, faces, [self._pool.submit(_record, e, f) for f in faces]) for e, faces in batch])
-        while len(self._waiting) > WAITING:
-            self._append_oldest()
+    Example: see ``FaceWriter``.
+    """
 
-    def finish(self) -> None:
-        while self._waiting:
-            self._append_oldest()
-        self._close_shard()
-        self._pool.shutdown()
+    def __init__(self, folder: Path, journal: Journal, faces: int = SHARD_FACES):
+        super().__init__(folder, journal)
+        self._limit, self._faces, self._entries = faces, 0, []
+        self._shard, self._file = contextlib.ExitStack(), None
 
-    def stop(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        if self._file:
-            self._file.close()
-            self._part.unlink(missing_ok=True)
+    def __exit__(self, *error) -> None:
+        if error[0] is not None:
+            self._shard.__exit__(*error)  # removes the shard that is not complete
+            return super().__exit__(*error)
+        with self._shard:
+            super().__exit__(*error)
+            return self._close_shard()
 
-    @property
-    def _part(self) -> Path:
-        return self._folder / ".part-shard"
+    def _encode(self, entry: Entry, face: NewFace) -> bytes:
+        label, split = folders_of(entry.source)
+        return encode_example(
+            {
+                "image": encoded(face.image, "png"), "size": [len(face.image)], "id": f"{face.name}.png",
+                "label": label, "split": split, "source": entry.source,
+                "video_frame": [-1 if entry.video_frame is None else entry.video_frame], "face": [face.number],
+                **face.features(),
+            }
+        )  # fmt: skip
 
-    def _append_oldest(self) -> None:
-        for entry, faces, futures in self._waiting.popleft():
+    def _end(self, batch: Sequence[tuple[Entry, Sequence[NewFace], Sequence[Future]]]) -> None:
+        for entry, faces, futures in batch:
             if futures and self._file is None:
-                self._file = self._part.open("wb")
+                self._open_shard()
             for future in futures:
                 self._file.write(future.result())
             self._faces += len(futures)
-            written = tuple(face.entry(self._journal.shards) for face in faces)
-            self._entries.append(replace(entry, faces=written))
+            self._entries.append(replace(entry, faces=tuple(face.row(self._journal.shards) for face in faces)))
         if self._faces >= self._limit:
             self._close_shard()
 
+    def _open_shard(self) -> None:
+        # How many there will be is known at the end only; until then a shard is hidden from readers.
+        name = f".faces-{self._journal.shards:05d}.tfrecord"
+        part = self._shard.enter_context(atomic_write(self._folder / name))
+        self._file = self._shard.enter_context(RecordWriter(part))
+
     def _close_shard(self) -> None:
-        shards = self._journal.shards
-        if self._file:
-            self._file.close()
-            # How many there will be is known at the end only; until then a shard is hidden from readers.
-            with atomic.atomic_write(self._folder / f".faces-{shards:05d}.tfrecord") as part:
-                self._part.replace(part)
-            shards += 1
+        shards = self._journal.shards + (self._file is not None)
+        self._shard.close()
         if self._entries:
             self._journal.append(self._entries, shards)
         self._entries, self._faces, self._file = [], 0, None
@@ -174,40 +215,5 @@ def encoded(image: np.ndarray, suffix: str, quality: int = 95) -> bytes:
     return file.getvalue()
 
 
-def find_shards(folder: Path) -> list[tuple[int, Path]]:
-    """Return number and file of the shards in a folder, those of an unfinished job among them."""
-    found = [(int(m[1]), path) for path in folder.iterdir() if (m := SHARD.fullmatch(path.name))]
-    return found + [(int(p.name[len(".faces-") :].split(".")[0]), p) for p in folder.glob(".faces-*.tfrecord")]
-
-
-def name_shards(folder: Path, total: int) -> None:
-    """Give the shards of a finished job the names by which readers find them."""
-    for number, path in find_shards(folder):
-        if number < total:
-            path.replace(folder / shard_name(number, total))
-
-
-def _record(entry: Entry, face: NewFace) -> bytes:
-    label, split = folders_of(entry.source)
-    example = encode_example(
-        {
-            "image": encoded(face.image, "png"),
-            "size": [len(face.image)],
-            "id": f"{face.name}.png",
-            "label": label,
-            "split": split,
-            "source": entry.source,
-            "video_frame": [-1 if entry.video_frame is None else entry.video_frame],
-            "face": [face.number],
-            "score": np.float32([face.score]),
-            "box": face.box,
-            "landmarks": face.landmarks,
-            "face_landmarks": face.face_landmarks,
-            "frame": face.frame,
-        }
-    )
-    return framed(example)
-
-
-def _numbers(values: np.ndarray) -> list[float] | None:
-    return None if np.isnan(values).any() else [round(float(v), 3) for v in np.ravel(values)]
+def _rounded(values: np.ndarray | None) -> list[float] | None:
+    return None if values is None or np.isnan(values).any() else [round(float(v), 3) for v in np.ravel(values)]

@@ -1,33 +1,35 @@
-"""Masks on a folder tree of photographs: the same tree out, and a table of who wears what.
+"""Mask the faces of a folder tree of photographs: the same tree out, and a table of who wears what.
 
-The job may be killed at any time: started again it keeps the pictures that are done. A face's mask depends on the seed,
-the picture's name and the face's number alone, so that order and interruptions change nothing.
+A job that was stopped is resumed by the same call. A face's mask depends only on the seed, the picture's name and the
+face's number, so that order and interruptions change nothing.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from fer_tf import callstring
 from fer_tf.errors import UserError, unknown_name
-from fer_tf.faces import mask_records as records
-from fer_tf.faces.crops import NO_FACE
 from fer_tf.faces.cut import cut_face
-from fer_tf.faces.detectors import DETECTORS, Detections, Detector
+from fer_tf.faces.detectors import DETECTORS, NO_FACE, Detections, Detector
+from fer_tf.faces.dlib_faces import PointFinder
 from fer_tf.faces.masks import MASKS, drawn_kind, face_seed, put_mask, read_color
-from fer_tf.io import atomic, folders, read_ahead
-from fer_tf.progress import bar
-
-if TYPE_CHECKING:
-    from fer_tf.faces.dlib_faces import PointFinder
+from fer_tf.io import folders, naming
+from fer_tf.io.atomic import atomic_write
+from fer_tf.io.folder_job import FolderJob, JobSummary, escape, stamp, work_through
+from fer_tf.io.journal import Entry, Journal
+from fer_tf.io.read_ahead import InputImage
 
 RANDOM = "random"
 SURGICAL = "surgical"
+COLUMNS = ("source", "file", "face", "kind", "score", "x0", "y0", "x1", "y1")
+# What Pillow writes as it reads it; others get .png at the end.
+KEPT_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class MaskOptions:
 
     Attributes:
         kind: call string of a row of ``MASKS``, or ``random``.
-        seed: draws colours and folds, ≥ 0.
+        seed: draws colors and wrinkles, ≥ 0.
         color: ``None`` draws it.
         detector: call string, see ``detectors``.
         points: 5, the detector's own, or 68, which follow the jaw and need the extra ``landmarks``.
@@ -47,6 +49,10 @@ class MaskOptions:
 
     Raises:
         UserError: a value out of range.
+
+    Example:
+        >>> MaskOptions(kind="n95(valve=True)").points
+        5
     """
 
     kind: str = SURGICAL
@@ -92,14 +98,14 @@ def mask_folder(
     overwrite: bool = False,
     limit: int | None = None,
     detector: Detector | None = None,
-) -> records.Summary:
-    """Mask the faces of photographs, or go on with it.
+) -> JobSummary:
+    """Mask the faces of photographs, or resume a job that was stopped.
 
     Args:
         src: a photograph or a folder tree.
         dst: output folder: new, empty, or of this same job.
         options: ``None`` for the defaults.
-        overwrite: do again what an earlier job did.
+        overwrite: first delete what an earlier job wrote.
         limit: read at most so many pictures, the first by name; what earlier jobs did of the others stays.
         detector: in place of ``options.detector``.
 
@@ -109,98 +115,102 @@ def mask_folder(
     Raises:
         UserError: nothing to read, or a folder that cannot be used or holds another job's pictures.
     """
-    src, dst, options = Path(src), Path(dst), options or MaskOptions()
-    notes: list[tuple[str, str]] = []
-    sources = folders.find_pictures(src, lambda name, reason: notes.append((name, reason)))
-    records.check_places(src, dst)
+    src, job, options = Path(src), _MaskFolder(Path(dst)), options or MaskOptions()
+    notes: dict[str, str] = {}
+    sources = folders.find_pictures(src, notes.__setitem__)
+    job.check_places(src)
     finder = None
-    if overwrite or not (dst / records.OPTIONS).exists():  # A mistake in the detector must change nothing in dst.
-        finder = _finder(options, detector)
-    with atomic.folder_lock(dst):
-        records.begin(dst, {"source": records.escaped(src.resolve()), **asdict(options)}, overwrite)
-        known = {entry["source"]: entry for entry in records.read_journal(dst)}
-        files = records.file_names([n for _, n in sources], {name: entry["file"] for name, entry in known.items()})
-        done = {name: entry for name, entry in known.items() if (dst / entry["file"]).exists()}
-        stamps = {name: records.stamp(path) for path, name in sources[:limit]}
-        left = [s for s in sources[:limit] if s[1] not in done or done[s[1]]["stamp"] != stamps[s[1]]]
-        if left:
-            job = _Job(dst, options, files, stamps, finder or _finder(options, detector))
-            notes += job.run(left, len(stamps), done)
-        return records.write_tables(dst, [done[name] for name in sorted(done)], notes)
+    if overwrite or not job.exists:  # A mistake in the detector must change nothing in dst.
+        finder = PointFinder(detector or options.detector, options.points)
+    with job.opened({"source": escape(src.resolve()), **asdict(options)}, overwrite) as journal:
+        known = {key[0]: place.name for key, place in journal.places.items()}
+        files = naming.assign_files([name for _, name in sources], known, KEPT_SUFFIXES)
+        stamps = {name: stamp(path) for path, name in sources[:limit]}
+        job.forget_changed(journal, stamps, {name for _, name in sources})
+        if any((name, None) not in journal.places for name in stamps):
+            finder = finder or PointFinder(detector or options.detector, options.points)
+            work = _Work(job.folder, options, files, stamps, finder)
+            work_through(sources[:limit], journal, work, journal.append, "Masking")
+        return job.write_tables(journal, COLUMNS, _rows, notes)
 
 
-def _finder(options: MaskOptions, detector: Detector | None) -> "PointFinder":
-    # Loads what is needed: dlib for 68 points only.
-    from fer_tf.faces.dlib_faces import PointFinder
+class _MaskFolder(FolderJob):
+    settings_file = "mask.json"
+    journal_file = ".mask-journal.jsonl"
+    table = "masks.csv"
+    holds = "faces masked"
 
-    return PointFinder(detector or options.detector, options.points)
+    def forget_changed(self, journal: Journal, stamps: Mapping[str, tuple[int, int]], present: set[str]) -> None:
+        """Leave out what has to be done again: changed sources, lost output; and sources without faces that are gone.
+
+        What was written for a source that is gone stays.
+        """
+        changed = set()
+        for (name, _), place in journal.places.items():
+            lost = place.faces and not (self.folder / place.name).exists()
+            gone = name not in present and not place.faces
+            if lost or gone or stamps.get(name, place.stamp) != place.stamp:
+                changed.add(name)
+        journal.forget(changed)
 
 
-class _Job:
-    """What turns photographs into masked ones.
+class _Work:
+    """Turn photographs into masked ones, write them, and return their journal entries.
 
     Args:
-        dst: output folder.
+        folder: output folder.
         options: how.
         files: by source, the file to write.
-        stamps: by source, what the journal keeps to know it again.
+        stamps: by source, its size and time of change.
         finder: finds faces and their points.
     """
 
     def __init__(
         self,
-        dst: Path,
+        folder: Path,
         options: MaskOptions,
         files: Mapping[str, str],
-        stamps: Mapping[str, list[int]],
-        finder: "PointFinder",
+        stamps: Mapping[str, tuple[int, int]],
+        finder: PointFinder,
     ):
-        self._dst, self._options, self._files, self._stamps, self._finder = dst, options, files, stamps, finder
+        self._folder, self._options, self._files, self._stamps, self._finder = folder, options, files, stamps, finder
+        self._turn = threading.Lock()
 
-    def run(
-        self, left: Sequence[tuple[Path, str]], total: int, done: dict[str, dict[str, Any]]
-    ) -> list[tuple[str, str]]:
-        """Do what is left of ``total``, adding it to the journal and to ``done``; return what was skipped, and why."""
-        notes = []
-        with (
-            bar(total, "Masking", "image", total - len(left)) as progress,
-            (self._dst / records.JOURNAL).open("ab") as journal,
-        ):
-            for batch in read_ahead.read_batches(left, 1, {}):
-                pictures = [r.picture for r in batch if r.picture is not None]
-                detected = iter(self._finder.detect(pictures) if pictures else [])
-                for r in batch:
-                    faces = [] if r.picture is None else self._masked(r.source, r.picture, next(detected))
-                    if faces:
-                        file, stamp = self._files[r.source], self._stamps[r.source]
-                        done[r.source] = {"source": r.source, "file": file, "stamp": stamp, "faces": faces}
-                        journal.write(json.dumps(done[r.source]).encode("ascii") + b"\n")
-                        journal.flush()
-                    else:
-                        # There may be one of an earlier run, when the source was another picture.
-                        (self._dst / self._files[r.source]).unlink(missing_ok=True)
-                        done.pop(r.source, None)
-                        notes.append((r.source, r.reason or NO_FACE))
-                    progress.update()
-        return notes
+    def __call__(self, batch: Sequence[InputImage]) -> list[Entry]:
+        pictures = [image.picture for image in batch if image.picture is not None]
+        with self._turn:
+            detected = self._finder.detect(pictures) if pictures else []
+            points = [self._points(picture, found) for picture, found in zip(pictures, detected, strict=True)]
+        found = iter(zip(detected, points, strict=True))
+        return [self._entry(image, None if image.picture is None else next(found)) for image in batch]
 
-    def _masked(self, name: str, picture: np.ndarray, found: Detections) -> list[dict[str, Any]]:
+    def _entry(self, image: InputImage, found: tuple[Detections, list[np.ndarray]] | None) -> Entry:
+        file, reason = self._files[image.source], image.reason
+        faces = [] if found is None else self._masked(image, *found, file)
+        if not faces:
+            reason = reason or NO_FACE
+            # There may be one of an earlier run, when the source was another picture.
+            (self._folder / file).unlink(missing_ok=True)
+        return Entry(image.source, None, file, self._stamps[image.source], reason, tuple(faces))
+
+    def _masked(
+        self, image: InputImage, found: Detections, points: Sequence[np.ndarray], file: str
+    ) -> list[dict[str, Any]]:
         """Mask one photograph's faces and write it; return the journal's rows of them, none if there is nothing."""
-        points = self._points(picture, found)
         sides = found.boxes[:, 2:] - found.boxes[:, :2]
         # Small faces first: they are farther away, and masks of nearer ones lie over theirs.
         order = sorted((i for i in range(len(found)) if np.isfinite(points[i]).all()), key=lambda i: sides[i].prod())
-        gray = (picture == picture[..., :1]).all()
-        image, rows = picture[..., :1] if gray else picture, []
+        gray = (image.picture == image.picture[..., :1]).all()
+        masked, rows = image.picture[..., :1] if gray else image.picture, []
         for i in order[-1:] if self._options.cut else order:
             try:
-                image, kind = self._changed(image, points[i], face_seed(self._options.seed, name, i))
+                masked, kind = self._changed(masked, points[i], face_seed(self._options.seed, image.source, i))
             except UserError:  # Points that are no face's; the other faces are masked all the same.
                 continue
             box = [round(float(v), 3) for v in found.boxes[i]]
-            rows.append({"face": i, "kind": kind, "score": round(float(found.scores[i]), 6), "box": box})
+            rows.append({"file": file, "face": i, "kind": kind, "score": round(float(found.scores[i]), 6), "box": box})
         if rows:
-            _write(image, self._dst / self._files[name])
+            _write(masked, self._folder / file)
         return sorted(rows, key=lambda row: row["face"])
 
     def _points(self, picture: np.ndarray, found: Detections) -> list[np.ndarray]:
@@ -219,5 +229,11 @@ def _write(image: np.ndarray, path: Path) -> None:
     """Write uint8 (H, W, 1 or 3) in the format of the suffix."""
     how = {".jpg": {"quality": 95, "subsampling": 0}, ".webp": {"lossless": True}}
     suffix = path.suffix.lower().replace("jpeg", "jpg")
-    with atomic.atomic_write(path) as part:
+    with atomic_write(path) as part:
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(part, **how.get(suffix, {}))
+
+
+def _rows(entry: Entry) -> Iterable[tuple]:
+    return [
+        (entry.source, face["file"], face["face"], face["kind"], face["score"], *face["box"]) for face in entry.faces
+    ]

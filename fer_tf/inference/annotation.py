@@ -10,11 +10,10 @@ import numpy as np
 from PIL import Image
 
 from fer_tf.errors import UserError
-from fer_tf.faces import naming
 from fer_tf.inference.drawing import annotate, colors
 from fer_tf.inference.records import Face, ImageResult
 from fer_tf.inference.sources import Found
-from fer_tf.io import atomic, video
+from fer_tf.io import atomic, naming, video
 from fer_tf.labels import LabelSet
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fer_tf.errors import UserError
-from fer_tf.faces.crop_folder import POINT_COLUMNS, SKIPPED_COLUMNS
+from fer_tf.faces.detectors import POINT_COLUMNS
 from fer_tf.inference.records import PIXEL_DIGITS, SECOND_DIGITS, SHARE_DIGITS, Face, ImageResult
 from fer_tf.io import atomic
+from fer_tf.io.folder_job import SKIPPED_COLUMNS
 from fer_tf.labels import LabelSet
 
 FACE_COLUMNS = (

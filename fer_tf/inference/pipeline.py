@@ -10,9 +10,8 @@ import numpy as np
 
 from fer_tf.errors import UserError
 from fer_tf.faces import frames as geometry
-from fer_tf.faces.crops import WHICH, choose
 from fer_tf.faces.cutting import crop_faces
-from fer_tf.faces.detectors import Detections, Detector, build
+from fer_tf.faces.detectors import WHICH, Detections, Detector, build, choose
 from fer_tf.inference.classifier import BATCH, ExpressionClassifier
 from fer_tf.inference.records import Face, ImageResult
 from fer_tf.inference.tracking import GAP, check_gap, detect_key_frames

@@ -5,7 +5,6 @@ not at all, by whichever worker, with the same bytes. So every photograph has ex
 job that was interrupted ends as one that was not. A shard whose photographs have changed since is written again.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,19 +12,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fer_tf.datasets.shards import INDEX, STATUSES, read_columns, read_index, shard_name
-from fer_tf.datasets.tfrecord import decode_example, read_records
 from fer_tf.errors import DataError
-from fer_tf.faces.crop_folder import check_places
 from fer_tf.io import atomic, folders
+from fer_tf.io.folder_job import escape
+from fer_tf.io.tfrecord import decode_example, read_records
 from fer_tf.progress import bar
 from fer_tf.shards import plan
-from fer_tf.shards.plan import Block, ShardOptions, Task
+from fer_tf.shards.plan import Block, ShardFolder, ShardOptions, Task
 from fer_tf.shards.preparing import Preparer
-from fer_tf.shards.writing import escaped
+from fer_tf.shards.writing import digest_of
 
 
 @dataclass(frozen=True)
-class Summary:
+class ShardSummary:
     """What a folder of shards holds.
 
     Attributes:
@@ -62,7 +61,7 @@ def prepare(
     *,
     overwrite: bool = False,
     executor: Executor = local,
-) -> Summary:
+) -> ShardSummary:
     """Write one record for each photograph, or go on with it.
 
     Args:
@@ -79,13 +78,13 @@ def prepare(
         UserError: nothing to read, a detector, network or folder that cannot be used, or one of another job.
     """
     task = Task(Path(src), Path(dst), options or ShardOptions())
+    job, settings = ShardFolder(task.dst), task.options.settings()
     sources = folders.find_pictures(task.src)
-    check_places(task.src, task.dst)
-    with atomic.folder_lock(task.dst):
-        settings = plan.open_folder(task, overwrite)
+    job.check_places(task.src)
+    with job.opened(settings, overwrite):
         blocks = plan.write_sources(task, sources, settings)
         # Of an earlier start, when there were more photographs.
-        plan.remove_shards(task.dst, len(blocks))
+        job.remove_shards(len(blocks))
         done = {block.number: block.written(task.dst) for block in blocks}
         left = [block for block in blocks if not done[block.number]]
         if left:
@@ -101,24 +100,24 @@ def _write(task: Task, left: Sequence[Block], executor: Executor, total: int) ->
             progress.update(summary["images"])
 
 
-def _finish(task: Task, blocks: Sequence[Block], settings: dict[str, Any]) -> Summary:
+def _finish(task: Task, blocks: Sequence[Block], settings: dict[str, Any]) -> ShardSummary:
     """Check that the shards hold every photograph once, and write the index."""
     shards = []
     for block in blocks:
         shard = block.written(task.dst)
         if shard is None:
             raise DataError(f"{task.dst / shard_name(block.number)} is not as it was written. Start the job again.")
-        names = [escaped(name) for name in block.names(task.dst)]
+        names = [escape(name) for name in block.names(task.dst)]
         if read_columns(task.dst, shard)["ids"].tolist() != names:
             raise DataError(f"{task.dst / shard['name']} holds other photographs. Delete it and start again.")
         shards.append(shard)
     statuses = {status: sum(shard["statuses"][status] for shard in shards) for status in STATUSES}
     index = {"settings": settings, "images": sum(b.images for b in blocks), "statuses": statuses, "shards": shards}
     atomic.write_json(task.dst / INDEX, index)
-    return Summary(index["images"], statuses, len(shards), task.dst / INDEX)
+    return ShardSummary(index["images"], statuses, len(shards), task.dst / INDEX)
 
 
-def verify(folder: Path | str) -> Summary:
+def verify(folder: Path | str) -> ShardSummary:
     """Read every byte of a complete folder: one record a photograph, in order, none twice, none damaged.
 
     Raises:
@@ -130,7 +129,7 @@ def verify(folder: Path | str) -> Summary:
     with bar(index["images"], "Verifying", "image") as progress:
         for shard in index["shards"]:
             path = folder / f"{shard['name']}.tfrecord"
-            if _digest(path) != shard["digest"]:
+            if digest_of(path) != shard["digest"]:
                 raise DataError(f"{path} has other bytes than written. Delete it and prepare it again.")
             names = [decode_example(data)["id"].decode("utf-8", "surrogateescape") for data in read_records(path)]
             if names != next(listed, None):
@@ -142,12 +141,4 @@ def verify(folder: Path | str) -> Summary:
             progress.update(len(names))
     if images != index["images"] or next(listed, None):
         raise DataError(f"{folder} holds {images} records, of fewer photographs than it lists.")
-    return Summary(images, index["statuses"], len(index["shards"]), folder / INDEX)
-
-
-def _digest(path: Path) -> str:
-    state = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while part := file.read(2**20):
-            state.update(part)
-    return state.hexdigest()
+    return ShardSummary(images, index["statuses"], len(index["shards"]), folder / INDEX)

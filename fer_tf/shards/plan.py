@@ -2,26 +2,24 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from fer_tf.datasets.folder import is_litter
 from fer_tf.datasets.shards import INDEX, shard_name
 from fer_tf.errors import UserError
 from fer_tf.faces.crops import CropOptions
-from fer_tf.io import atomic
+from fer_tf.io.atomic import atomic_write
+from fer_tf.io.folder_job import FolderJob, stamp
+from fer_tf.io.journal import Journal
 from fer_tf.io.pictures import check_shape
 from fer_tf.models import weights_path
 
-JOB, SOURCES = "job.json", "sources.jsonl"
+SOURCES = "sources.jsonl"
 SHARD = re.compile(r"shard-(\d{5,})\.(?:json|npz|tfrecord)")
 FACES = ("largest", "central", "whole")
-# Settings that may differ from start to start: the records do not depend on where the network's file lies.
-UNBOUND = ("model",)
 
 
 @dataclass(frozen=True)
@@ -139,47 +137,48 @@ class Block:
         return cls(**{f.name: values[f.name] for f in fields(cls)})
 
 
-def open_folder(task: Task, overwrite: bool) -> dict[str, Any]:
-    """Begin the job in its folder, or take it up; return its settings.
+class ShardFolder(FolderJob):
+    """A folder of shards; the JSON files of the shards are its journal, since workers on other hosts write them.
 
-    Raises:
-        UserError: the folder holds something else, or a job of other settings.
+    Example:
+        >>> ShardFolder(Path("shards")).exists
+        False
     """
-    path, settings = task.dst / JOB, task.options.settings()
-    if not path.exists():
-        if any(not is_litter(p.name) for p in task.dst.iterdir()):
-            raise UserError(f"{task.dst} is not empty and holds no {JOB} of an earlier job. Give an empty folder.")
-    elif overwrite:
+
+    holds = "shards"
+    # The records do not depend on where the network's file lies.
+    free = ("model",)
+
+    def started(self, journal: Journal) -> bool:
+        """Return whether there is a shard."""
+        return any(self.folder.glob("shard-*.json"))
+
+    def clear(self, journal: Journal) -> None:
+        """Delete the shards."""
         for name in (INDEX, SOURCES):
-            (task.dst / name).unlink(missing_ok=True)
-        remove_shards(task.dst, 0)
-    elif any(task.dst.glob("shard-*.json")):
-        _check_same(path, settings)
-    atomic.remove_leftovers(task.dst)
-    atomic.write_json(path, settings)
-    return settings
+            (self.folder / name).unlink(missing_ok=True)
+        self.remove_shards(0)
+
+    def remove_shards(self, first: int) -> None:
+        """Delete the shards from a number on."""
+        for path in self.folder.iterdir():
+            if (found := SHARD.fullmatch(path.name)) and int(found[1]) >= first:
+                path.unlink()
 
 
 def write_sources(task: Task, sources: Sequence[tuple[Path, str]], settings: dict[str, Any]) -> list[Block]:
-    """Deal the photographs, sorted by name, to shards; write which are in which, a line of JSON a shard."""
+    """Divide the photographs, sorted by name, among shards; write which are in which, a line of JSON a shard."""
     blocks, start, many = [], 0, task.options.shard_images
-    bound = {name: value for name, value in settings.items() if name not in UNBOUND}
-    with atomic.atomic_write(task.dst / SOURCES) as part, part.open("wb") as file:
+    bound = {name: value for name, value in settings.items() if name not in ShardFolder.free}
+    with atomic_write(task.dst / SOURCES) as part, part.open("wb") as file:
         for first in range(0, len(sources), many):
             inside = sources[first : first + many]
             line = json.dumps([name for _, name in inside], separators=(",", ":")).encode("ascii") + b"\n"
             key = hashlib.blake2b(line + json.dumps(bound, sort_keys=True).encode(), digest_size=8)
-            key.update(repr([_stamp(path) for path, _ in inside]).encode())
+            key.update(repr([stamp(path) for path, _ in inside]).encode())
             blocks.append(Block(len(blocks), len(inside), start, key.hexdigest()))
             start += file.write(line)
     return blocks
-
-
-def remove_shards(dst: Path, first: int) -> None:
-    """Delete the shards from a number on."""
-    for path in dst.iterdir():
-        if (found := SHARD.fullmatch(path.name)) and int(found[1]) >= first:
-            path.unlink()
 
 
 def read_sources(dst: Path) -> Iterator[list[str]]:
@@ -187,25 +186,3 @@ def read_sources(dst: Path) -> Iterator[list[str]]:
     with (dst / SOURCES).open("rb") as file:
         for line in file:
             yield json.loads(line)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        status = os.stat(path)  # noqa: PTH116 - a third of the time of Path.stat, and there are many
-    except OSError:
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
-
-
-def _check_same(path: Path, wanted: dict[str, Any]) -> None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        differing = [name for name in wanted if name not in UNBOUND and found[name] != wanted[name]]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path} is no record of such a job. Give another folder.") from None
-    if differing:
-        name = differing[0]
-        raise UserError(
-            f"{path.parent} holds shards with {name}={found[name]!r}, now it is {wanted[name]!r}. "
-            "Give --overwrite or another folder."
-        )

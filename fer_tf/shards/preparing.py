@@ -10,6 +10,8 @@ from PIL import Image
 
 from fer_tf.errors import DataError, UserError
 from fer_tf.faces import crops
+from fer_tf.faces.detectors import NO_FACE
+from fer_tf.faces.face_files import NewFace
 from fer_tf.io import read_ahead
 from fer_tf.io.pictures import read_picture
 from fer_tf.shards.plan import Block, ShardOptions, Task
@@ -32,7 +34,7 @@ class Preparer:
         """
         self.task, options = task, task.options
         self.detector = None if options.faces == "whole" else crops.build(options.detector)
-        self.reader = Reader(options) if options.model else None
+        self.reader = _NetworkAnswers(options) if options.model else None
 
     def write(self, block: Block) -> dict[str, Any]:
         """Write a block's shard; return what its JSON says."""
@@ -47,7 +49,7 @@ class Preparer:
     def _whole(self, name: str) -> Record:
         size, channels = self.task.options.size, self.task.options.channels
         try:
-            return Record(name, "whole", image=read_picture(self.task.path_of(name), size, channels))
+            return Record(name, "whole", face=NewFace(read_picture(self.task.path_of(name), size, channels)))
         except DataError as error:
             return Record(name, "unreadable", str(error))
 
@@ -59,19 +61,16 @@ class Preparer:
             for _, faces in read_ahead.two_at_a_time(job.faces_of, batches):
                 yield from (self._record(entry.source, entry.reason, found) for entry, found in faces)
 
-    def _record(self, name: str, reason: str, faces: Sequence[crops.NewFace]) -> Record:
+    def _record(self, name: str, reason: str, faces: Sequence[NewFace]) -> Record:
         if not faces:
-            return Record(name, "no face" if reason == crops.NO_FACE else "unreadable", reason)
+            return Record(name, "no face" if reason == NO_FACE else "unreadable", reason)
         (face,) = faces
-        image = face.image
         if self.task.options.channels == 1:
-            image = np.asarray(Image.fromarray(image).convert("L"))[..., None]
-        status = "whole" if np.isnan(face.score) else "face"
-        columns = {name: getattr(face, name) for name in ("box", "landmarks", "face_landmarks", "frame")}
-        return Record(name, status, image=image, score=float(face.score), **columns)
+            face = replace(face, image=np.asarray(Image.fromarray(face.image).convert("L"))[..., None])
+        return Record(name, "whole" if np.isnan(face.score) else "face", face=face)
 
 
-class Reader:
+class _NetworkAnswers:
     """Adds a network's answers to records, a batch at a time."""
 
     def __init__(self, options: ShardOptions):

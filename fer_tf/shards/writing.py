@@ -11,12 +11,11 @@ import numpy as np
 
 from fer_tf.datasets.shards import STATUSES, shard_name
 from fer_tf.datasets.splits import folders_of, split_of
-from fer_tf.datasets.tfrecord import encode_example, framed
+from fer_tf.faces.face_files import NewFace
 from fer_tf.facetable import SPLITS
 from fer_tf.io import atomic
-
-# Bytes of a record before its content: length and the length's checksum.
-HEAD = 12
+from fer_tf.io.folder_job import escape
+from fer_tf.io.tfrecord import HEAD_BYTES, RECORD_BYTES, RecordWriter, encode_example
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,23 +26,26 @@ class Record:
         name: of the photograph, relative to its folder.
         status: one of ``datasets.shards.STATUSES``.
         reason: why there is no face.
-        image: uint8 (H, W, C) or ``None``.
-        score, box, landmarks, face_landmarks, frame: as in ``faces.face_files.NewFace``; ``None`` where there are none.
+        face: the face and where it is; without an image if there is none.
         probabilities: float32 (C,) or ``None``.
         features: float32 (D,) or ``None``.
+
+    Example:
+        >>> Record("sad/a.jpg", "unreadable", "empty file.").image is None
+        True
     """
 
     name: str
     status: str
     reason: str = ""
-    image: np.ndarray | None = None
-    score: float = np.nan
-    box: np.ndarray | None = None
-    landmarks: np.ndarray | None = None
-    face_landmarks: np.ndarray | None = None
-    frame: np.ndarray | None = None
+    face: NewFace = NewFace()  # noqa: RUF009 - frozen
     probabilities: np.ndarray | None = None
     features: np.ndarray | None = None
+
+    @property
+    def image(self) -> np.ndarray | None:
+        """Pixels of the face, uint8 (H, W, C)."""
+        return self.face.image
 
     def encoded(self) -> bytes:
         """Return the ``tf.train.Example``."""
@@ -54,9 +56,7 @@ class Record:
             {
                 "id": self.name, "label": label, "split": split, "status": self.status, "reason": self.reason,
                 "pixels": b"" if self.image is None else self.image.tobytes(),
-                "size": [shape[0]], "channels": [shape[2]], "score": np.float32([self.score]),
-                "box": _numbers(self.box, 4), "frame": _numbers(self.frame, 4),
-                "landmarks": _numbers(self.landmarks, 10), "face_landmarks": _numbers(self.face_landmarks, 10),
+                "size": [shape[0]], "channels": [shape[2]], **self.face.features(),
                 **{name: values for name, values in network.items() if values is not None},
             }
         )  # fmt: skip
@@ -74,16 +74,14 @@ def write_shard(folder: Path, number: int, records: Iterable[Record], key: str) 
     Returns:
         What its JSON says.
     """
-    path, columns, digest = folder / shard_name(number), _Columns(), hashlib.blake2b(digest_size=16)
-    size = 0
-    with atomic.atomic_write(path.with_suffix(".tfrecord")) as part, part.open("wb") as file:
+    path, columns, size = folder / shard_name(number), _Columns(), 0
+    with atomic.atomic_write(path.with_suffix(".tfrecord")) as part, RecordWriter(part) as file:
         for record in records:
             example = record.encoded()
             pixels = b"" if record.image is None else record.image.tobytes()
-            columns.add(record, size + HEAD + example.index(pixels) if pixels else -1)
-            frame = framed(example)
-            digest.update(frame)
-            size += file.write(frame)
+            columns.add(record, size + HEAD_BYTES + example.index(pixels) if pixels else -1)
+            file.write(example)
+            size += RECORD_BYTES + len(example)
     with atomic.atomic_write(path.with_suffix(".npz")) as part, part.open("wb") as file:
         np.savez(file, **columns.arrays())
         index_bytes = file.tell()
@@ -93,7 +91,7 @@ def write_shard(folder: Path, number: int, records: Iterable[Record], key: str) 
         "faces": sum(offset >= 0 for offset in columns.offsets),
         "statuses": {status: counts[i] for i, status in enumerate(STATUSES)}, "classes": list(columns.classes),
         "longest_id": max(map(len, columns.ids)), "bytes": size, "index_bytes": index_bytes,
-        "digest": digest.hexdigest(),
+        "digest": digest_of(path.with_suffix(".tfrecord")),
     }  # fmt: skip
     atomic.write_json(path.with_suffix(".json"), summary)
     return summary
@@ -112,8 +110,8 @@ class _Columns:
         self.network: dict[str, list[np.ndarray | None]] = {"probabilities": [], "features": []}
 
     def add(self, record: Record, offset: int) -> None:
-        label, split = (escaped(text) for text in folders_of(record.name))
-        self.ids.append(escaped(record.name))
+        label, split = (escape(text) for text in folders_of(record.name))
+        self.ids.append(escape(record.name))
         self.statuses.append(STATUSES.index(record.status))
         self.labels.append(self.classes.setdefault(label, len(self.classes)) if label else -1)
         self.splits.append(SPLITS.index(split_of(split)) if split else -1)
@@ -136,10 +134,10 @@ class _Columns:
         return found
 
 
-def escaped(name: str) -> str:
-    """Write a name that is no UTF-8 with backslashes, since tables with it could not be read by others."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _numbers(values: np.ndarray | None, length: int) -> np.ndarray:
-    return np.full(length, np.nan, np.float32) if values is None else np.asarray(values, np.float32)
+def digest_of(path: Path) -> str:
+    """Return 32 hex digits that change with a file's bytes."""
+    state = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            state.update(part)
+    return state.hexdigest()

@@ -64,15 +64,15 @@ def csv(root: Path) -> None:
 
 
 def records(root: Path) -> None:
-    from fer_tf.datasets.tfrecord import encode_example, write_record
+    from fer_tf.io.tfrecord import RecordWriter, encode_example
 
-    with (root / "faces-00000-of-00001.tfrecord").open("wb") as file:
+    with RecordWriter(root / "faces-00000-of-00001.tfrecord") as file:
         for i in range(20):
             picture, features = BytesIO(), {"id": f"{i}.png", "label": "smile" if i % 2 else "frown", "split": ""}
             Image.fromarray(np.full((48, 48, 3), i, np.uint8)).save(picture, "PNG")
             points = np.arange(10, dtype=np.float32)
             image = {"image": picture.getvalue(), "size": np.array([48]), "face_landmarks": points}
-            write_record(file, encode_example({**features, **image}))
+            file.write(encode_example({**features, **image}))
 
 
 def shards(root: Path) -> None:

@@ -138,7 +138,7 @@ def test_folders_that_cannot_be_used_are_refused(src, tmp_path):
     with pytest.raises(UserError, match="nowhere: no such file or folder"):
         run(tmp_path / "nowhere", tmp_path / "dst")
     for inside in (src, src / "faces"):
-        with pytest.raises(UserError, match=r"is inside .*src: its faces would be cropped again"):
+        with pytest.raises(UserError, match=r"is inside .*src: its faces would be read again"):
             run(src, inside)
     (tmp_path / "link").symlink_to(src)
     with pytest.raises(UserError, match="is inside"):
@@ -153,7 +153,7 @@ def test_folders_that_cannot_be_used_are_refused(src, tmp_path):
     with pytest.raises(UserError, match="file is no folder"):
         run(src, tmp_path / "file")
     run(src, tmp_path / "dst")
-    with pytest.raises(UserError, match=r"is inside .*dst, which holds cropped faces"):
+    with pytest.raises(UserError, match=r"is inside .*dst, which holds faces"):
         run(tmp_path / "dst" / "a", tmp_path / "dst", overwrite=True)
 
 

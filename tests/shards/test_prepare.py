@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_tf.datasets.tfrecord import decode_example, read_records
 from fer_tf.errors import DataError, UserError
 from fer_tf.faces import crops
+from fer_tf.io.tfrecord import RecordWriter, decode_example, read_records
 from fer_tf.shards import ShardOptions, prepare, verify
 from fer_tf.shards.__main__ import main
+from fer_tf.shards.writing import digest_of
 
 SPEC = importlib.util.spec_from_file_location("drawn_faces", Path(__file__).parents[1] / "faces" / "drawn.py")
 drawn = importlib.util.module_from_spec(SPEC)
@@ -210,13 +211,13 @@ def test_changed_photographs_are_prepared_again(faces, tmp_path):
 
 def rewritten(folder, change):
     """Change the records of the first shard; leave all counts and digests as they would be."""
-    from fer_tf.datasets.tfrecord import framed
-    from fer_tf.shards.job import _digest
-
     path = folder / "shard-00000.tfrecord"
-    path.write_bytes(b"".join(framed(r) for r in change(list(read_records(path)))))
+    records = change(list(read_records(path)))
+    with RecordWriter(path) as file:
+        for record in records:
+            file.write(record)
     index = json.loads((folder / "index.json").read_text())
-    index["shards"][0] |= {"bytes": path.stat().st_size, "digest": _digest(path)}
+    index["shards"][0] |= {"bytes": path.stat().st_size, "digest": digest_of(path)}
     (folder / "index.json").write_text(json.dumps(index))
 
 
