@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from fer_tf.evaluation.uncertainty import Answers
+    from fer_tf.evaluation.uncertainty import SplitPredictions
     from fer_tf.facetable import FaceTable
 
 QUICK_FACES, POINTS = 900, 40
@@ -106,13 +106,13 @@ def with_votes(table: "FaceTable", data: str | None) -> "FaceTable":
     return replace(table, votes=votes)
 
 
-def ask(options: argparse.Namespace) -> tuple[dict[str, "FaceTable"], dict[str, "Answers"]]:
+def ask(options: argparse.Namespace) -> tuple[dict[str, "FaceTable"], dict[str, "SplitPredictions"]]:
     """Ask all networks about both splits."""
     import numpy as np
 
     from fer_tf import models
     from fer_tf.evaluation.ensemble import check_classes, member_logits
-    from fer_tf.evaluation.uncertainty import Answers
+    from fer_tf.evaluation.uncertainty import SplitPredictions
     from fer_tf.progress import bar
 
     networks = [models.load_model(name) for name in options.model or ["default"]]
@@ -124,11 +124,13 @@ def ask(options: argparse.Namespace) -> tuple[dict[str, "FaceTable"], dict[str, 
             for network in networks:
                 members.append(member_logits([network], table.images, options.view))
                 ticks.update()
-            answers[split] = Answers(np.concatenate(members), table.targets, options.mean_of)
+            answers[split] = SplitPredictions(np.concatenate(members), table.targets, options.mean_of)
     return tables, answers
 
 
-def figures_of(found: dict[str, "pd.DataFrame"], before: "Answers", after: "Answers", alpha: float) -> list:
+def figures_of(
+    found: dict[str, "pd.DataFrame"], before: "SplitPredictions", after: "SplitPredictions", alpha: float
+) -> list:
     """Return headings and figures."""
     import numpy as np
     import pandas as pd
@@ -165,8 +167,8 @@ def _by_group(sets: "pd.DataFrame", alpha: float) -> list[tuple[str, "Figure"]]:
 
 
 def tables_of(
-    options: argparse.Namespace, tables: dict[str, "FaceTable"], answers: dict[str, "Answers"]
-) -> tuple[dict[str, "pd.DataFrame"], "Answers"]:
+    options: argparse.Namespace, tables: dict[str, "FaceTable"], answers: dict[str, "SplitPredictions"]
+) -> tuple[dict[str, "pd.DataFrame"], "SplitPredictions"]:
     """Return the study's tables by file name, and the test answers after the temperature."""
     from fer_tf.evaluation import uncertainty
     from fer_tf.metrics.calibration import fit_temperature
@@ -187,7 +189,7 @@ def tables_of(
     }, after["test"]
 
 
-def _alone(options: argparse.Namespace, answers: dict[str, "Answers"]) -> dict[str, "Answers"]:
+def _alone(options: argparse.Namespace, answers: dict[str, "SplitPredictions"]) -> dict[str, "SplitPredictions"]:
     """Return the answers of each network of an ensemble by itself."""
     test, names = answers["test"], options.model or []
     if len(names) < 2:

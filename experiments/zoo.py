@@ -69,7 +69,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     import pandas as pd
 
     from fer_tf import models
-    from fer_tf.evaluation.latency import milliseconds
+    from fer_tf.evaluation import measure_latency
     from fer_tf.io import atomic
     from fer_tf.models.complexity import macs
     from fer_tf.sweeps import study_page
@@ -84,7 +84,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
                 "model": result.config.name, "call": result.config.model, "objective": result.config.objective,
                 "val_accuracy": result.metrics["val_accuracy"], "test_accuracy": test["accuracy"],
                 "test_macro_f1": test["macro_f1"], "parameters": result.metrics["parameters"],
-                "macs": macs(network), "latency_ms": milliseconds(network), "seconds": result.metrics["seconds"],
+                "macs": macs(network), "latency_ms": measure_latency(network), "seconds": result.metrics["seconds"],
             }
         )  # fmt: skip
     table = pd.DataFrame(rows)

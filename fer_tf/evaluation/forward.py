@@ -1,11 +1,11 @@
-"""Logits of many faces, averaged over views."""
+"""Compute the logits of many faces in batches, with test-time augmentation."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fer_tf.errors import UserError
-from fer_tf.evaluation.views import mirrored_pairs
+from fer_tf.evaluation.tta import mirrored_pairs
 from fer_tf.facetable import ImagesOnDisk
 from fer_tf.models import logits_of
 
@@ -20,20 +20,29 @@ def logits(
     view: str = "center",
     crop: int | tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Run a network on every face.
+    """Compute the logits of a network for every face.
 
     Args:
-        network: a model from pixels to logits (N, C), or to a dict with ``logits``.
-        images: pixels 0 to 255, uint8 or float (N, H, W, channels); those on disk are read batch by batch.
+        network: a model from pixels to logits (N, C), or to a dict with ``"logits"``.
+        images: pixels in 0 to 255, uint8 or float (N, H, W, channels); those on disk are read batch by batch.
         batch_size: most faces in one forward pass.
-        view: ``"center"`` (one crop), ``"flip"`` (and its mirror) or ``"ten_crop"`` (corners, centre, mirrors).
-        crop: size of the crops in pixels, one number or (h, w); ``None`` means the network's input size.
+        view: test-time augmentation: ``"center"`` (the central crop), ``"flip"`` (and its mirror image) or
+            ``"ten_crop"`` (four corners and center, and their mirror images).
+        crop: size of the crops in pixels, one number or (h, w); ``None`` means the input size of the network.
 
     Returns:
-        float32 (N, C), the mean of the views' logits. A face and its mirror have the same ten-crop logits.
+        float32 (N, C), the mean of the logits of all crops. An image and its mirror image have the same ten-crop
+        logits.
 
     Raises:
         UserError: an unknown view, no images, or images that do not fit the network.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from fer_tf import evaluation
+        >>> network = keras.Sequential([keras.Input((40, 40, 1)), keras.layers.Flatten(), keras.layers.Dense(7)])
+        >>> evaluation.logits(network, np.zeros((3, 48, 48, 1), "uint8"), view="flip").shape
+        (3, 7)
     """
     images = images if isinstance(images, ImagesOnDisk) else np.asarray(images)
     if images.ndim != 4 or not len(images):
@@ -54,7 +63,7 @@ def logits(
 def _crop_size(
     crop: int | tuple[int, int] | None, expected: tuple[int | None, int | None], image: tuple[int, int]
 ) -> tuple[int, int]:
-    """Return the crop (h, w): the one asked for, else the network's input size, else the whole image."""
+    """Return the crop (h, w): ``crop``, else the input size of the network, else the whole image."""
     if crop is None:
         return tuple(e or i for e, i in zip(expected, image, strict=True))
     size = (crop, crop) if isinstance(crop, int) else tuple(crop)
@@ -69,9 +78,9 @@ def _filled(batch: np.ndarray, size: int) -> np.ndarray:
 
 
 def _mean_over_views(network: "keras.Model", batch: np.ndarray, view: str, crop: tuple[int, int]) -> np.ndarray:
-    """Average logits (n, C) over the views of a batch."""
+    """Average logits (n, C) over the crops of a batch."""
     # Cut, because a network in training on several devices (TensorFlow) answers once for each, with all rows.
-    # Summed pair by pair, so that a face and its mirror add the same numbers in the same order.
+    # Summed pair by pair, so that an image and its mirror image add the same numbers in the same order.
     sums = [
         (len(pair), sum(np.asarray(logits_of(network.predict_on_batch(x)), np.float32)[: len(x)] for x in pair))
         for pair in mirrored_pairs(batch, crop, view)

@@ -1,4 +1,4 @@
-"""All scores of a network on one split, as one flat record."""
+"""Compute all scores of a network on one split, as one flat record."""
 
 from typing import Any
 
@@ -14,20 +14,29 @@ from fer_tf.metrics.probabilities import log_softmax
 def scores(
     logits: np.ndarray, table_or_targets: FaceTable | np.ndarray, label_set: LabelSet | None = None
 ) -> dict[str, Any]:
-    """Score logits against the true distributions.
+    """Score logits against the targets of the faces.
 
     Args:
         logits: float (N, C).
-        table_or_targets: the faces' table, or their targets (N, C).
-        label_set: the meaning of the columns; a table brings its own.
+        table_or_targets: a ``FaceTable``, or targets (N, C) with rows that sum to 1.
+        label_set: names of the C classes; needed with targets, a table has its own.
 
     Returns:
-        A dict that JSON can hold: ``faces``; ``accuracy``, ``macro_f1``, ``balanced_accuracy`` (most probable class
-        against that of the target); ``nll`` (nats), ``ece``, ``brier``; means of the six distribution measures;
-        ``classes``; ``recall`` by class (``None`` for a class that no face has); ``confusion``, rows true.
+        A dict that JSON can hold: ``faces``; ``accuracy``, ``macro_f1``, ``balanced_accuracy`` of the most probable
+        class; ``nll`` (nats), ``ece``, ``brier``; means of the six distribution measures; ``classes``; ``recall`` by
+        class (``None`` for a class that no face has); ``precision`` by class (``None`` for one that is never
+        predicted); ``confusion``, a row for each true class.
 
     Raises:
         UserError: shapes that differ, or logits that are not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import evaluation
+        >>> from fer_tf.labels import LabelSet
+        >>> logits = np.array([[2.0, 0.0], [1.0, 0.0]])
+        >>> evaluation.scores(logits, np.eye(2), LabelSet("two", ("happy", "sad")))["accuracy"]
+        0.5
     """
     if isinstance(table_or_targets, FaceTable):
         targets, label_set = table_or_targets.targets, table_or_targets.label_set

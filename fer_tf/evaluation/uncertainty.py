@@ -1,4 +1,4 @@
-"""What networks know of their own doubt: tables of calibration, of conformal sets, and of refusing to answer."""
+"""Tables of the uncertainty of predictions: calibration, conformal sets, rejection, one row per face."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ import numpy as np
 import pandas as pd
 
 from fer_tf.datasets.ferplus_votes import EMOTIONS, VOTE_CLASSES
-from fer_tf.evaluation.ensemble import combine, doubt
+from fer_tf.evaluation.ensemble import combine, uncertainty_of
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import normalise
 from fer_tf.metrics import calibration, conformal, distribution, selective
 from fer_tf.metrics.probabilities import log_softmax, softmax
 
-# Shares of the faces answered at which accuracy is told.
-ANSWERED = (0.95, 0.9, 0.8, 0.5)
-EVERYBODY, WITHOUT_VOTES = "all faces", "no votes"
+# Shares of the faces, the most confident ones, on which accuracy is computed.
+_ANSWERED = (0.95, 0.9, 0.8, 0.5)
+_ALL, _WITHOUT_VOTES = "all faces", "no votes"
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """What networks say of the faces of one split.
+class SplitPredictions:
+    """Predictions of one or several networks for the faces of one split.
 
     Attributes:
-        members: float (M, N, C), each network's logits.
+        members: float (M, N, C), the logits of each network.
         targets: float (N, C), rows sum to 1.
-        mean_of: how several networks become one, see ``ensemble.combine``.
-        temperature: what their joint log-probabilities are divided by.
+        mean_of: how the networks are combined, see ``ensemble.combine``.
+        temperature: divides the combined log-probabilities.
     """
 
     members: np.ndarray
@@ -41,7 +41,7 @@ class Answers:
 
     @property
     def log_probabilities(self) -> np.ndarray:
-        """Of the networks together, float64 (N, C)."""
+        """Log-probabilities of the networks together, float64 (N, C)."""
         return log_softmax(combine(self.members, self.mean_of) / self.temperature)
 
     @property
@@ -51,9 +51,15 @@ class Answers:
 
 
 def vote_entropy(table: FaceTable) -> np.ndarray | None:
-    """Return how far taggers disagree on each face, float64 (N,) in nats; ``None`` for a table without their votes.
+    """Compute the entropy of the annotators' votes on each face.
 
-    FER+'s votes for *unknown* and *NF* do not count; a face that has no others, or NaN for votes, is NaN.
+    Votes of FER+ for *unknown* and *NF* (no face) do not count.
+
+    Args:
+        table: N faces.
+
+    Returns:
+        float64 (N,) in nats, NaN for a face without votes; ``None`` for a table without votes.
     """
     if table.votes is None:
         return None
@@ -66,18 +72,18 @@ def vote_entropy(table: FaceTable) -> np.ndarray | None:
 
 
 def quartiles(entropy: np.ndarray | None, count: int) -> Mapping[str, np.ndarray]:
-    """Sort faces into four groups by entropy, from unanimous to disputed.
+    """Sort faces into four groups by the entropy of their votes.
 
-    Entropies of ten votes are few numbers, so that the groups differ in size, and two may be one.
+    Ten votes have few different entropies, so that groups differ in size, and there may be fewer than four.
 
     Args:
         entropy: float (N,) in nats, NaN for faces without votes; ``None`` where no face has any.
         count: N.
 
     Returns:
-        bool (N,) by name; the first group has all faces.
+        A dict from the name of the group to bool (N,); the first group has all faces.
     """
-    groups = {EVERYBODY: np.ones(count, bool)}
+    groups = {_ALL: np.ones(count, bool)}
     if entropy is None or np.isnan(entropy).all():
         return groups
     known = ~np.isnan(entropy)
@@ -89,12 +95,12 @@ def quartiles(entropy: np.ndarray | None, count: int) -> Mapping[str, np.ndarray
         name = f"votes' entropy {high:.2f}" if first == high else f"votes' entropy {first:.2f}–{high:.2f}"
         groups[name] = inside
     if not known.all():
-        groups[WITHOUT_VOTES] = ~known
+        groups[_WITHOUT_VOTES] = ~known
     return groups
 
 
-def calibration_table(answers: Mapping[str, Answers]) -> pd.DataFrame:
-    """Return a row each: faces, temperature, accuracy, mean confidence, ECE, likelihood and Brier score."""
+def calibration_table(answers: Mapping[str, SplitPredictions]) -> pd.DataFrame:
+    """Return a row for each entry: temperature, accuracy, confidence, calibration error, likelihood, Brier score."""
     rows = []
     for name, a in answers.items():
         log_p = a.log_probabilities
@@ -108,17 +114,20 @@ def calibration_table(answers: Mapping[str, Answers]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def chosen_sets(known: Answers, asked: Answers, alpha: float, seed: int = 0) -> dict[tuple[str, str], np.ndarray]:
-    """Return the conformal sets of every score, calibrated on all faces alike and class by class.
+def chosen_sets(
+    known: SplitPredictions, asked: SplitPredictions, alpha: float, seed: int = 0
+) -> dict[tuple[str, str], np.ndarray]:
+    """Compute the conformal sets of every score.
 
     Args:
-        known: answers on faces that calibrate, on which the networks were not trained.
-        asked: answers on the faces that get sets.
+        known: predictions for the calibration faces, on which the networks were not trained.
+        asked: predictions for the faces that get sets.
         alpha: share of sets that may miss the right class.
-        seed: draws what APS and RAPS draw.
+        seed: of the random shares of APS and RAPS.
 
     Returns:
-        bool (N, C) by score and scope, ``all`` or ``by class``.
+        A dict from (score, scope) to bool (N, C); the scope is ``"all"``, one limit for all classes, or
+        ``"by class"``, a limit per class.
     """
     rng = np.random.default_rng(seed)
     draws = [rng.random(len(a.labels)) for a in (known, asked)]
@@ -133,9 +142,9 @@ def chosen_sets(known: Answers, asked: Answers, alpha: float, seed: int = 0) -> 
 
 
 def sets_table(
-    sets: Mapping[tuple[str, str], np.ndarray], asked: Answers, groups: Mapping[str, np.ndarray]
+    sets: Mapping[tuple[str, str], np.ndarray], asked: SplitPredictions, groups: Mapping[str, np.ndarray]
 ) -> pd.DataFrame:
-    """Return a row a score, scope and group: accuracy, coverage, mean size and the rest of ``conformal.describe``."""
+    """Return a row for each score, scope and group: accuracy, and the measures of ``conformal.describe``."""
     rows = []
     for (score, scope), chosen in sets.items():
         for group, inside in groups.items():
@@ -145,8 +154,15 @@ def sets_table(
     return pd.DataFrame(rows)
 
 
-def confidences(answers: Answers) -> dict[str, np.ndarray]:
-    """Return what may decide whether to answer, float64 (N,) each, large for sure."""
+def confidences(answers: SplitPredictions) -> dict[str, np.ndarray]:
+    """Compute several measures of confidence by which faces can be rejected.
+
+    Args:
+        answers: predictions for N faces.
+
+    Returns:
+        A dict from name to float64 (N,), large for confident; two of them need several networks.
+    """
     p = np.exp(answers.log_probabilities)
     ordered = np.sort(p, axis=1)
     found = {
@@ -155,18 +171,18 @@ def confidences(answers: Answers) -> dict[str, np.ndarray]:
         "entropy": -distribution.entropy(p),
     }
     if len(answers.members) > 1:
-        doubts = doubt(answers.members)
-        found |= {"mutual information": -doubts.mutual_information, "disagreement": -doubts.disagreement}
+        known = uncertainty_of(answers.members)
+        found |= {"mutual information": -known.mutual_information, "disagreement": -known.disagreement}
     return found
 
 
-def rejection_table(answers: Answers) -> pd.DataFrame:
-    """Return a row a confidence: area under risk over coverage, its excess over the best, accuracies when refusing."""
+def rejection_table(answers: SplitPredictions) -> pd.DataFrame:
+    """Return a row for each measure of confidence: AURC, its excess over the best order, accuracies after rejection."""
     rows = [
         {
             "refuses by": name, "aurc": selective.aurc(values, answers.right),
             "excess": selective.excess_aurc(values, answers.right), "accuracy": float(answers.right.mean()),
-            **{f"accuracy of {s:.0%}": selective.accuracy_at_coverage(values, answers.right, s) for s in ANSWERED},
+            **{f"accuracy of {s:.0%}": selective.accuracy_at_coverage(values, answers.right, s) for s in _ANSWERED},
         }
         for name, values in confidences(answers).items()
     ]  # fmt: skip
@@ -174,21 +190,22 @@ def rejection_table(answers: Answers) -> pd.DataFrame:
 
 
 def faces_table(
-    table: FaceTable, answers: Answers, sets: Mapping[tuple[str, str], np.ndarray], entropy: np.ndarray | None
+    table: FaceTable, answers: SplitPredictions, sets: Mapping[tuple[str, str], np.ndarray], entropy: np.ndarray | None
 ) -> pd.DataFrame:
-    """Return a row a face: true and predicted class, doubts, the taggers' entropy, and sets calibrated on all alike."""
-    names, p, doubts = np.array(table.label_set.classes), np.exp(answers.log_probabilities), doubt(answers.members)
+    """Return a row for each face: true and predicted class, uncertainty, entropy of the votes, conformal sets."""
+    names, p = np.array(table.label_set.classes), np.exp(answers.log_probabilities)
+    found = uncertainty_of(answers.members)
     return pd.DataFrame({
         "face": table.ids, "true": names[answers.labels], "predicted": names[p.argmax(axis=1)], "right": answers.right,
         "confidence": p.max(axis=1), "entropy": distribution.entropy(p),
-        "mutual_information": doubts.mutual_information, "disagreement": doubts.disagreement,
+        "mutual_information": found.mutual_information, "disagreement": found.disagreement,
         "vote_entropy": np.full(len(table), np.nan) if entropy is None else entropy,
         **{s: [" ".join(names[row]) for row in chosen] for (s, scope), chosen in sets.items() if scope == "all"},
     })  # fmt: skip
 
 
-def reliability_lines(before: Answers, after: Answers, bins: int = calibration.BINS) -> pd.DataFrame:
-    """Return accuracy by confidence in percent, before and after the temperature; the index is the bins' middle."""
+def reliability_lines(before: SplitPredictions, after: SplitPredictions, bins: int = calibration.BINS) -> pd.DataFrame:
+    """Return a reliability diagram before and after temperature scaling, in percent; the index is confidence."""
     found = {
         name: calibration.reliability(a.targets, softmax(a.log_probabilities), bins)
         for name, a in (("as it is", before), ("after the temperature", after))

@@ -53,6 +53,8 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     "fer_tf.models.saving:save_model",
     "fer_tf.models.saving:shipped_names",
     "fer_tf.models.saving:weights_path",
+    "fer_tf.models.tta:average_crops",
+    "fer_tf.models.tta:crop_grid",
     own=("MODELS", "SMALL_SHAPE", "get", "logits_of", "small_configuration"),
 )
 

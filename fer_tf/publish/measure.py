@@ -11,7 +11,7 @@ import numpy as np
 from fer_tf import callstring, datasets, evaluation, models
 from fer_tf.datasets import DATASETS
 from fer_tf.datasets.duplicates import NEAR, copies_in
-from fer_tf.evaluation.latency import milliseconds
+from fer_tf.evaluation import measure_latency
 from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.io.pictures import resized
 from fer_tf.metrics import calibration
@@ -125,5 +125,5 @@ def measured_network(network: keras.Model, facts: models.ModelMetadata) -> dict[
         "parameters": size.parameters,
         "non_trainable": size.non_trainable,
         "macs": size.macs,
-        "milliseconds": min(milliseconds(network) for _ in range(ROUNDS)),
+        "milliseconds": min(measure_latency(network) for _ in range(ROUNDS)),
     }

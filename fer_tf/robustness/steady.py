@@ -57,7 +57,7 @@ def steadied(
     """
     from fer_tf import evaluation
     from fer_tf.metrics import calibration
-    from fer_tf.models import antialias, metadata_of, viewed
+    from fer_tf.models import antialias, metadata_of, tta
     from fer_tf.training.averaging import estimate_batch_norm
 
     _check(side, filters)
@@ -70,7 +70,7 @@ def steadied(
         copy = antialias.antialiased(network)
         estimate_batch_norm(copy, _crops(train, network.input_shape[1:], facts.face_size, seed))
     if side > 1:
-        copy = viewed.averaged(copy, viewed.grid(side))
+        copy = tta.average_crops(copy, tta.crop_grid(side))
     found = evaluation.logits(copy, resized(validation.images, facts.face_size))
     temperature = calibration.fit_temperature(found, validation.targets)
     copy.metadata = dataclasses.replace(copy.metadata, temperature=temperature)

@@ -22,7 +22,7 @@ class Subject:
     Attributes:
         name: what it is called in reports.
         network: with facts.
-        view: of a face, see ``fer_tf.evaluation.views``.
+        view: of a face, see ``fer_tf.evaluation.tta``.
     """
 
     name: str

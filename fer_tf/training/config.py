@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from fer_tf.errors import UserError
-from fer_tf.evaluation.views import VIEWS
+from fer_tf.evaluation.tta import VIEWS
 
 MANY = 2**31 - 1
 # Lowest and highest value; None passes where it is allowed.

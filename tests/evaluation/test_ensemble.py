@@ -29,8 +29,8 @@ def test_extreme_logits_stay_finite():
         assert np.isfinite(ensemble.combine(np.array([[[2000.0, 0.0]], [[0.0, 2000.0]]]), mean)).all()
 
 
-def test_doubt_by_hand():
-    found = ensemble.doubt(Z)
+def test_uncertainty_by_hand():
+    found = ensemble.uncertainty_of(Z)
     np.testing.assert_allclose(found.entropy, [0.610864, np.log(2)], atol=1e-6)
     np.testing.assert_allclose(found.expected_entropy, [(0.500402 + 0.673012) / 2, 0.325083], atol=1e-6)
     np.testing.assert_allclose(found.mutual_information, [0.024157, 0.368064], atol=1e-6)
@@ -39,7 +39,7 @@ def test_doubt_by_hand():
 
 def test_one_network_or_equal_ones_do_not_contradict():
     for z in (Z[:1], np.repeat(Z[:1], 3, axis=0)):
-        found = ensemble.doubt(z)
+        found = ensemble.uncertainty_of(z)
         np.testing.assert_allclose(found.mutual_information, 0, atol=1e-12)
         assert not found.disagreement.any()
         np.testing.assert_allclose(found.entropy, found.expected_entropy)
@@ -47,7 +47,7 @@ def test_one_network_or_equal_ones_do_not_contradict():
 
 def test_disagreement_counts_pairs():
     answers = np.eye(3)[[[0], [0], [1], [2]]]  # of six pairs, one agrees
-    np.testing.assert_allclose(ensemble.doubt(answers).disagreement, 5 / 6)
+    np.testing.assert_allclose(ensemble.uncertainty_of(answers).disagreement, 5 / 6)
 
 
 def network(label_set=FER2013, side=20, face_size=24):

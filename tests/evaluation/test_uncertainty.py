@@ -5,7 +5,7 @@ import pytest
 
 from fer_tf.datasets import load_synthetic, load_synthetic_ferplus
 from fer_tf.evaluation import uncertainty
-from fer_tf.evaluation.uncertainty import Answers
+from fer_tf.evaluation.uncertainty import SplitPredictions
 from fer_tf.labels import one_hot
 
 
@@ -15,7 +15,7 @@ def answers(count, seed, members=1, classes=4, sure=1.5):
     labels = rng.integers(classes, size=count)
     strength = sure * np.where(np.arange(count) % 2, 0.5, 2.0)
     logits = rng.normal(size=(members, count, classes)) + strength[:, None] * np.eye(classes)[labels]
-    return Answers(logits, one_hot(labels, classes))
+    return SplitPredictions(logits, one_hot(labels, classes))
 
 
 def test_the_entropy_of_votes_leaves_out_votes_for_no_expression():
@@ -90,7 +90,7 @@ def test_refusing_the_doubtful_helps_and_ensembles_have_more_to_go_by():
 
 def test_a_face_s_row_names_its_sets():
     table = load_synthetic(faces=12)
-    a = Answers(4 * table.targets[None].astype(float), table.targets)
+    a = SplitPredictions(4 * table.targets[None].astype(float), table.targets)
     sets = {("lac", "all"): table.targets > 0, ("lac", "by class"): table.targets < 0}
     rows = uncertainty.faces_table(table, a, sets, uncertainty.vote_entropy(table))
     assert rows["right"].all() and (rows["lac"] == rows["true"]).all() and "aps" not in rows

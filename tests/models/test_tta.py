@@ -7,7 +7,7 @@ import pytest
 from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.labels import FER2013
-from fer_tf.models.viewed import averaged, grid
+from fer_tf.models.tta import average_crops, crop_grid
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +20,14 @@ def network():
 
 
 def test_a_grid_goes_from_corner_to_corner():
-    assert grid(2) == [(0, 0, False), (0, 1, True), (1, 0, True), (1, 1, False)]
-    assert [v[:2] for v in grid(3)][4] == (0.5, 0.5) and sum(v[2] for v in grid(3)) == 4
+    assert crop_grid(2) == [(0, 0, False), (0, 1, True), (1, 0, True), (1, 1, False)]
+    assert [v[:2] for v in crop_grid(3)][4] == (0.5, 0.5) and sum(v[2] for v in crop_grid(3)) == 4
     with pytest.raises(UserError, match="grid of 1 crops"):
-        grid(1)
+        crop_grid(1)
 
 
 def test_the_mean_of_the_crops_logits(network, tmp_path):
-    model = averaged(network, grid(3))
+    model = average_crops(network, crop_grid(3))
     faces = np.random.default_rng(0).uniform(0, 255, (3, 48, 48, 1)).astype(np.float32)
     crops = [faces[:, y : y + 44, x : x + 44] for y in (0, 2, 4) for x in (0, 2, 4)]
     crops = [c[:, :, ::-1] if i % 2 else c for i, c in enumerate(crops)]
@@ -48,4 +48,4 @@ def test_networks_of_the_whole_face_are_refused():
     whole = keras.Model(inputs, keras.layers.Dense(7)(keras.layers.Flatten()(inputs)))
     whole.metadata = models.ModelMetadata(FER2013, 48)
     with pytest.raises(UserError, match="no room for several crops"):
-        averaged(whole, grid(2))
+        average_crops(whole, crop_grid(2))
