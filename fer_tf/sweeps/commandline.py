@@ -204,14 +204,13 @@ def _show(configs: Sequence[RunConfig]) -> None:
 
 def _check(configs: Sequence[RunConfig], load: "TableCache", devices: int) -> None:
     """Fail before the first run for what would end any of them: paths, crops, values, networks."""
-    from fer_tf.training import objectives
-    from fer_tf.training.run import build_network, check
+    from fer_tf.training.parts import build_objective, build_parts
 
     # Those of one dataset together: the cache holds one.
     for config in sorted(configs, key=lambda c: (c.dataset, c.cover or "", c.label_noise, c.seed)):
-        check(config, load(config), devices)
+        build_parts(config, load(config), devices)
     for config in {(c.model, c.objective, c.start): c for c in configs}.values():
-        objectives.build(config.objective, build_network(config, load(config)), load(config)["train"])
+        build_objective(config, load(config))
 
 
 def _tell_skipped(skipped: Sequence[str], out: Path) -> None:

@@ -15,22 +15,25 @@ import keras
 import numpy as np
 
 import fer_tf
-from fer_tf import evaluation, losses, models
+from fer_tf import evaluation, models
 from fer_tf.errors import UserError
-from fer_tf.facetable import SPLITS
+from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.io import atomic
 from fer_tf.progress import bar
 from fer_tf.readers import open_reader
-from fer_tf.readers.batches import BatchSource
 from fer_tf.readers.processes import computed_by
-from fer_tf.training import checkpoint, compute, objectives, optimizers, parallel, processor, schedules, sharpness
+from fer_tf.training import checkpoint, compute, parallel, processor
 from fer_tf.training.callbacks import CHECKPOINT, HISTORY, EndOfEpoch, RunFailed, RunStopped, StopRule, model_of
 from fer_tf.training.config import RunConfig
+from fer_tf.training.objectives.base import Objective
+from fer_tf.training.parts import Parts, build_parts, compiled
 from fer_tf.training.tables import Tables, load_tables
 
 CONFIG, ENVIRONMENT, METRICS = "config.json", "environment.json", "metrics.json"
 FAILURE, STOPPED = "failure.json", "stopped.json"
 MODEL, PREDICTIONS = "model.keras", "test_logits.npz"
+# What a run must find again to be taken up.
+DECISIVE = ("data_digest", "networks_digest", "keras", "backend", "precision")
 
 
 def execute(
@@ -69,15 +72,41 @@ def execute(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tables = load(config)
+    finished = _take_up(config, folder, _circumstances(config, tables, devices), stop)
+    if finished is not None:
+        return finished
+    try:
+        progress = _train(config, folder, tables, description or config.name, stop, devices, processes)
+    except (RunFailed, RunStopped) as end:
+        # The same seed fails again, unlike a full disk, which the next start may find mended.
+        with contextlib.suppress(OSError):
+            atomic.write_json(folder / (FAILURE if isinstance(end, RunFailed) else STOPPED), {"reason": str(end)})
+        _clear(folder, CHECKPOINT)
+        raise
+    metrics = _score(config, folder, tables, progress)
+    atomic.write_json(folder / METRICS, metrics)
+    _clear(folder, CHECKPOINT)
+    return metrics
+
+
+def _circumstances(config: RunConfig, tables: Tables, devices: int) -> dict[str, Any]:
+    """Return what the run's environment file says: where it runs, in which precision, and digests of what it reads."""
     read = [name for name in config.columns if name != "index"]
-    here = {**environment(), "devices": devices, "data_digest": "".join(tables[split].digest(read) for split in SPLITS)}
-    here["validation_digest"] = tables["validation"].digest()
+    found = {**environment(), "devices": devices, "precision": compute.resolve_precision(config.precision)}
+    found["data_digest"] = "".join(tables[split].digest(read) for split in SPLITS)
+    found["validation_digest"] = tables["validation"].digest()
     if config.networks:
-        here["networks_digest"] = _digest_of(config.networks)
-    here["precision"] = compute.resolve_precision(config.precision)
+        found["networks_digest"] = _digest_of(config.networks)
+    return found
+
+
+def _take_up(
+    config: RunConfig, folder: Path, here: dict[str, Any], stop: StopRule | None
+) -> dict[str, Any] | None:  # fmt: skip
+    """Return the metrics of a finished run; else make the folder ready, and say why a run that ended is not resumed."""
+    # Runs from before precision was a setting.
     known = {"precision": "float32", **(read_json(folder / ENVIRONMENT) or {})}
-    same = ("data_digest", "networks_digest", "keras", "backend", "precision")
-    if any(known.get(key) != here.get(key) for key in same):
+    if any(known.get(key) != here.get(key) for key in DECISIVE):
         _clear(folder, METRICS, FAILURE, STOPPED, CHECKPOINT, HISTORY)
     atomic.remove_leftovers(folder)
     finished = read_json(folder / METRICS)
@@ -93,18 +122,7 @@ def execute(
     _clear(folder, STOPPED)
     atomic.write_json(folder / CONFIG, config.to_json())
     atomic.write_json(folder / ENVIRONMENT, here)
-    try:
-        progress = _train(config, folder, tables, description or config.name, stop, devices, processes)
-    except (RunFailed, RunStopped) as end:
-        # The same seed fails again, unlike a full disk, which the next start may find mended.
-        with contextlib.suppress(OSError):
-            atomic.write_json(folder / (FAILURE if isinstance(end, RunFailed) else STOPPED), {"reason": str(end)})
-        _clear(folder, CHECKPOINT)
-        raise
-    metrics = _score(config, folder, tables, progress)
-    atomic.write_json(folder / METRICS, metrics)
-    _clear(folder, CHECKPOINT)
-    return metrics
+    return None
 
 
 def _digest_of(paths: Sequence[str]) -> str:
@@ -140,104 +158,33 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def check(config: RunConfig, tables: Tables, devices: int = 1) -> None:
-    """Build all that a run needs but its network, before any long work.
-
-    Raises:
-        UserError: a value that its optimiser, schedule, loss or augmentation refuses, a crop larger than the face,
-            data without a column that the objective needs, or devices that cannot share the run.
-    """
-    parallel.check(config, len(tables["train"]), devices)
-    source = _source(config, tables)
-    losses.get(config.loss)
-    schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
-    _build_optimizer(config, schedule.learning_rate, config.epochs * source.steps)
-
-
-def build_network(config: RunConfig, tables: Tables) -> keras.Model:
-    """Build the configuration's network for the faces of ``tables``.
-
-    Raises:
-        UserError: a value that the network refuses, a network that lacks what the objective needs, or a start of
-            another shape.
-    """
-    height, width, channels = tables["train"].image_shape
-    shape = (config.crop, config.crop, channels) if config.crop else (height, width, channels)
-    penalty = keras.regularizers.L1L2(config.kernel_l1, config.kernel_l2)
-    network = models.get(
-        config.model,
-        num_classes=len(tables["train"].label_set),
-        input_shape=shape,
-        dropout=config.dropout,
-        kernel_regularizer=penalty if config.kernel_l1 or config.kernel_l2 else None,
-    )
-    objectives.check_network(config.objective, network)
-    if config.start:
-        models.initialize_from(network, config.start, tables["train"].label_set)
-    return network
-
-
 def _clear(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).unlink(missing_ok=True)
-
-
-def _source(config: RunConfig, tables: Tables) -> BatchSource:
-    repeats = sharpness.BATCH_REPEATS if config.sharpness else 1
-    return BatchSource(
-        tables["train"], config.batch_size, config.augment, seed=config.seed, crop=config.crop, repeats=repeats,
-        columns=config.columns,
-    )  # fmt: skip
-
-
-def _build_optimizer(config: RunConfig, learning_rate: Any, total_steps: int) -> keras.optimizers.Optimizer:
-    return optimizers.build(
-        config.optimizer,
-        learning_rate,
-        weight_decay=config.weight_decay,
-        l2=config.l2,
-        clipnorm=config.clipnorm,
-        global_clipnorm=config.global_clipnorm,
-        clipvalue=config.clipvalue,
-        averaging=config.averaging,
-        sharpness=config.sharpness,
-        total_steps=total_steps,
-    )
 
 
 def _train(
     config: RunConfig, folder: Path, tables: Tables, description: str, stop: StopRule | None, devices: int,
     processes: int,
 ) -> checkpoint.Progress:  # fmt: skip
-    parallel.check(config, len(tables["train"]), devices)
     keras.utils.clear_session()
     gc.collect()
     keras.utils.set_random_seed(config.seed)
     with parallel.over(devices) as replicas:
-        return _fit(config, folder, tables, description, stop, replicas, processes)
+        parts = build_parts(config, tables, devices)
+        objective = compiled(config, tables, parts, replicas)
+        return _fit(config, folder, objective, parts, tables["validation"], description, stop, processes)
 
 
 def _fit(
-    config: RunConfig, folder: Path, tables: Tables, description: str, stop: StopRule | None, replicas: int,
-    processes: int,
+    config: RunConfig, folder: Path, objective: Objective, parts: Parts, validation: FaceTable, description: str,
+    stop: StopRule | None, processes: int,
 ) -> checkpoint.Progress:  # fmt: skip
-    network = build_network(config, tables)
-    source = _source(config, tables)
-    schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
-    optimizer = _build_optimizer(config, schedule.learning_rate, config.epochs * source.steps)
-    objective = objectives.build(config.objective, network, source.table)
-    objective.speed_up(compute.resolve_precision(config.precision))
-    objective.replicas = replicas
-    objective.compile(
-        optimizer=optimizer,
-        loss=losses.get(config.loss),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-        jit_compile=config.jit_compile,
-    )
-    optimizer.build(objective.trainable_variables)
-    progress = checkpoint.restore(folder / CHECKPOINT, objective, optimizer) or checkpoint.Progress()
-    if schedule.plateau is not None and progress.schedule_state is not None:
-        schedule.plateau.set_state(progress.schedule_state)
+    """Train from the last whole epoch on."""
+    source, plateau = parts.source, parts.schedule.plateau
+    progress = checkpoint.restore(folder / CHECKPOINT, objective, parts.optimizer) or checkpoint.Progress()
+    if plateau is not None and progress.schedule_state is not None:
+        plateau.set_state(progress.schedule_state)
     if progress.epoch >= config.epochs:
         return progress
     steps = source.steps_per_epoch
@@ -245,14 +192,14 @@ def _fit(
         computed_by(processes, source) as batches,
         bar(config.epochs * steps, description, "step", initial=progress.epoch * steps) as ticks,
     ):
-        end = EndOfEpoch(config, folder, source, tables["validation"], schedule.plateau, progress, ticks, stop)
+        end = EndOfEpoch(config, folder, source, validation, plateau, progress, ticks, stop)
         end.ask()
         objective.fit(
             open_reader(batches, progress.epoch, config.epochs),
             steps_per_epoch=steps,
             initial_epoch=progress.epoch,
             epochs=config.epochs,
-            callbacks=[*parallel.callbacks(replicas), end],
+            callbacks=[*parallel.callbacks(objective.replicas), end],
             shuffle=False,
             verbose=0,
         )

@@ -257,15 +257,6 @@ def test_a_diverged_run_is_recorded_and_not_tried_again(tmp_path, monkeypatch):
         execute(config, tmp_path)
 
 
-def test_regularisers_and_shapes_reach_the_network():
-    config = replace(CONFIG, kernel_l2=0.1, kernel_l1=0.2, dropout=0.25, crop=None)
-    network = run.build_network(config, TABLES)
-    assert network.input_shape == (None, 16, 16, 1)
-    kernel = next(layer for layer in network.layers if hasattr(layer, "kernel"))
-    assert kernel.kernel_regularizer.get_config() == {"l1": pytest.approx(0.2), "l2": pytest.approx(0.1)}
-    assert any(getattr(layer, "rate", None) == 0.25 for layer in network.layers)
-
-
 def test_processes_that_augment_change_nothing(finished, tmp_path):
     run.execute(CONFIG, tmp_path, lambda _: TABLES, processes=2)
     assert_ended_alike(tmp_path, finished[0])
@@ -287,17 +278,6 @@ def test_a_split_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(datasets, "load", lambda *_, **__: TABLES["train"])
     with pytest.raises(UserError, match="no 'validation' rows"):
         load_tables(CONFIG)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"schedule": "step(every=0)"}, {"loss": "focal(gamma=-1)"}, {"averaging": "ema(decay=2)"}, {"crop": 500},
-     {"optimizer": "sgd(momentum='x')"}, {"augment": ("flip(p=3)",)}, {"l2": 1e-3, "weight_decay": 1e-3}],
-    ids=str,
-)  # fmt: skip
-def test_values_are_checked_before_any_work(change):
-    with pytest.raises(UserError):
-        run.check(replace(CONFIG, **change), TABLES)
 
 
 def test_a_run_begins_where_another_ended(finished, tmp_path):
