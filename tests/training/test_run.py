@@ -268,14 +268,14 @@ def test_limit_takes_all_classes_of_a_sorted_table_and_size_enlarges(monkeypatch
         n: np.concatenate([getattr(t, n) for t in splits.values()]) for n in ("images", "targets", "split", "ids")
     }
     table = FaceTable(label_set=TABLES["train"].label_set, **columns)
-    monkeypatch.setattr(datasets, "load", lambda *_, **__: table)
+    monkeypatch.setattr(datasets, "get", lambda *_, **__: table)
     tables = load_tables(replace(CONFIG, limit=6, image_size=32))
     assert [len(t) for t in tables.values()] == [6, 6, 6] and tables["test"].image_shape == (32, 32, 1)
     assert all((t.class_counts() >= 2).all() for t in tables.values())
 
 
 def test_a_split_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setattr(datasets, "load", lambda *_, **__: TABLES["train"])
+    monkeypatch.setattr(datasets, "get", lambda *_, **__: TABLES["train"])
     with pytest.raises(UserError, match="no 'validation' rows"):
         load_tables(CONFIG)
 
