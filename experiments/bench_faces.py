@@ -33,8 +33,8 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from fer_tf.errors import exit_on_user_error
+from fer_tf.faces import detectors
 from fer_tf.faces.crops import CropOptions, crop
-from fer_tf.faces.detectors import build
 from fer_tf.io import pictures
 from fer_tf.io.atomic import write_json
 
@@ -101,7 +101,7 @@ def other_package() -> tuple[Callable[[Path], object], Callable[[Path, Path], ob
 
 def our_ways(paths: Sequence[Path]) -> dict[str, Callable[[], object]]:
     """Return our jobs on photographs that lie in one folder."""
-    detector = build("retinaface")
+    detector = detectors.get("retinaface")
 
     def in_batches() -> None:
         for start in range(0, len(paths), 8):

@@ -15,6 +15,7 @@ from PIL import Image
 
 import fer_tf
 from fer_tf import predict as command
+from fer_tf.faces import detectors
 from fer_tf.inference import pipeline, sources
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).parent / "faces" / "drawn.py")
@@ -32,7 +33,7 @@ def loaded():
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, loaded):
     """Take red squares for faces, and load the network once."""
-    monkeypatch.setattr(pipeline, "build", lambda text: drawn.RedSquares())
+    monkeypatch.setattr(detectors, "get", lambda text: drawn.RedSquares())
     monkeypatch.setattr(pipeline, "ExpressionClassifier", lambda model, flip, fast: loaded)
 
 

@@ -12,9 +12,10 @@ from PIL import Image
 from fer_tf.errors import DataError, UserError
 from fer_tf.explain.explainer import Explainer
 from fer_tf.explain.files import Source
+from fer_tf.faces import detectors
 from fer_tf.faces import frames as geometry
-from fer_tf.faces.cutting import crop_faces
-from fer_tf.faces.detectors import NO_FACE, WHICH, Detector, build, choose
+from fer_tf.faces.crop import crop_faces
+from fer_tf.faces.detectors import NO_FACE, WHICH, Detector, choose
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.io import pictures
 from fer_tf.reports.explanations import FaceView
@@ -87,7 +88,7 @@ class PictureExplainer:
         self.classes = self.classifier.label_set.classes
         if options.explained is not None:
             self.explainer.number(options.explained)
-        self.detector = (detector or build(options.detector)) if options.crop else None
+        self.detector = (detector or detectors.get(options.detector)) if options.crop else None
 
     def explain(self, photograph: np.ndarray, name: str = "") -> list[FaceView]:
         """Explain the faces of one photograph, all in one pass through the network.

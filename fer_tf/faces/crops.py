@@ -15,9 +15,10 @@ import numpy as np
 
 from fer_tf import callstring
 from fer_tf.errors import UserError
+from fer_tf.faces import detectors
 from fer_tf.faces import frames as geometry
 from fer_tf.faces.crop_folder import CropFolder
-from fer_tf.faces.detectors import DETECTORS, NO_FACE, WHICH, Detections, Detector, build, choose
+from fer_tf.faces.detectors import DETECTORS, NO_FACE, WHICH, Detections, Detector, choose
 from fer_tf.faces.face_files import SHARD_FACES, NewFace, PictureWriter, ShardWriter
 from fer_tf.io import folders, naming, video
 from fer_tf.io.folder_job import JobSummary, escape, work_through
@@ -111,14 +112,14 @@ def crop(
         video.import_av()
     # A mistake in its options must neither cost faces that are there nor leave a folder behind.
     if overwrite or not job.exists:
-        detector = detector or build(options.detector)
+        detector = detector or detectors.get(options.detector)
     with job.opened({"source": escape(src.resolve()), **asdict(options)}, overwrite) as journal:
         stamps = job.check_sources(journal, sources)
         known = {key[0]: place.name for key, place in journal.places.items()}
         names = naming.assign([name for _, name in sources], known, several=options.faces == "all")
         wanted = _without_videos_unless_readable(sources[:limit], notes)
         if any((name, None) not in journal.places for _, name in wanted):
-            cropper = crop_job(options, names, stamps, detector or build(options.detector), cut)
+            cropper = crop_job(options, names, stamps, detector or detectors.get(options.detector), cut)
             if options.format == "tfrecord":
                 writer = ShardWriter(job.folder, journal, shard_faces)
             else:
@@ -238,6 +239,6 @@ def _squares(found: Sequence[Detections], options: CropOptions) -> Iterator[tupl
 
 
 def _crop_faces() -> Cut:
-    from fer_tf.faces.cutting import crop_faces
+    from fer_tf.faces.crop import crop_faces
 
     return crop_faces

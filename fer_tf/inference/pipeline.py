@@ -9,9 +9,10 @@ import keras
 import numpy as np
 
 from fer_tf.errors import UserError
+from fer_tf.faces import detectors
 from fer_tf.faces import frames as geometry
-from fer_tf.faces.cutting import crop_faces
-from fer_tf.faces.detectors import WHICH, Detections, Detector, build, choose
+from fer_tf.faces.crop import crop_faces
+from fer_tf.faces.detectors import WHICH, Detections, Detector, choose
 from fer_tf.inference.classifier import BATCH, ExpressionClassifier
 from fer_tf.inference.records import Face, ImageResult
 from fer_tf.inference.tracking import GAP, check_gap, detect_key_frames
@@ -67,7 +68,7 @@ class FacePipeline:
         self.label_set = self.classifier.label_set
         if crop:
             own = f"{DETECTOR}(fast=True)" if fast else DETECTOR
-            self.detector = build(detector or own) if detector is None or isinstance(detector, str) else detector
+            self.detector = detectors.get(detector or own)
             concurrent = getattr(self.detector, "concurrent", False)
             self._turn = contextlib.nullcontext() if concurrent else threading.Lock()
 

@@ -46,7 +46,7 @@ class Signatures:
         """
         if not isinstance(max_pixels, int) or max_pixels < 1:
             raise UserError(f"max_pixels={max_pixels}. Expected a whole number of at least 1.")
-        found = detectors.build(detector)
+        found = detectors.get(detector)
         if not isinstance(found, RetinaFaceDetector):
             raise UserError(f"Detector {detector!r} does not run inside a TensorFlow graph. Expected retinaface.")
         self.classifier, self.max_pixels = classifier, max_pixels

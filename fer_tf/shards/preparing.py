@@ -33,7 +33,7 @@ class Preparer:
             UserError: a detector or network that cannot be had.
         """
         self.task, options = task, task.options
-        self.detector = None if options.faces == "whole" else crops.build(options.detector)
+        self.detector = None if options.faces == "whole" else crops.detectors.get(options.detector)
         self.reader = _NetworkAnswers(options) if options.model else None
 
     def write(self, block: Block) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fer_tf import datasets
-from fer_tf.faces import crops
+from fer_tf.faces import crops, detectors
 from fer_tf.faces.__main__ import main
 from fer_tf.io import folders, pictures, video
 
@@ -27,7 +27,7 @@ FACE = drawn.photograph((40, 30, 60))
 @pytest.fixture(autouse=True)
 def red_squares(monkeypatch):
     """Take red squares for faces."""
-    monkeypatch.setattr(crops, "build", lambda text: drawn.RedSquares())
+    monkeypatch.setattr(detectors, "get", lambda text: drawn.RedSquares())
     monkeypatch.setattr(crops, "_crop_faces", lambda: drawn.cut)
 
 

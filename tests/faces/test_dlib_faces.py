@@ -208,7 +208,7 @@ def without_extra(monkeypatch):
     "use",
     [
         HogDetector,
-        lambda: detectors.build("hog(threshold=-0.2)"),
+        lambda: detectors.get("hog(threshold=-0.2)"),
         lambda: PointFinder("retinaface"),
         lambda: landmarks68(np.zeros((60, 60), np.uint8), [[0, 0, 40, 40]]),
         dlib_faces._import_dlib,

@@ -7,8 +7,8 @@ from PIL import Image
 
 from fer_tf.errors import UserError
 from fer_tf.faces import detectors
-from fer_tf.faces.cutting import crop_faces
-from fer_tf.faces.extraction import OVERLAP, SMALLEST, FaceExtractor, RetinaFaceDetector, suppressed
+from fer_tf.faces.crop import crop_faces
+from fer_tf.faces.extraction import OVERLAP, SMALLEST, FaceExtractor, RetinaFaceDetector, non_max_suppression
 from fer_tf.faces.frames import EYE_DISTANCE, EYE_LINE, aligned_frames
 
 
@@ -107,15 +107,15 @@ def test_suppression_keeps_what_tensorflows_keeps(most):
     boxes = np.concatenate([start, start + side], axis=1).astype(np.float32)
     scores = rng.uniform(0.5, 1, 200).astype(np.float32)
     expected = tf.image.non_max_suppression(boxes, scores, most, OVERLAP).numpy()
-    assert suppressed(boxes, scores, most) == expected.tolist() and 3 <= len(expected) < 200
-    assert suppressed(boxes[:0], scores[:0], most) == []
+    assert non_max_suppression(boxes, scores, most) == expected.tolist() and 3 <= len(expected) < 200
+    assert non_max_suppression(boxes[:0], scores[:0], most) == []
 
 
 def test_overlap_by_hand():
     # Of 10 × 10 pixels each: the second shares 6 × 10 of 14 × 10 with the first, the third 5 × 10 of 15 × 10.
     boxes = np.array([[0, 0, 10, 10], [4, 0, 14, 10], [-5, 0, 5, 10]], np.float32)
-    assert suppressed(boxes, np.array([0.9, 0.8, 0.95], np.float32), 9) == [2, 0]
-    assert suppressed(boxes[:2], np.array([0.8, 0.9], np.float32), 9) == [1]
+    assert non_max_suppression(boxes, np.array([0.9, 0.8, 0.95], np.float32), 9) == [2, 0]
+    assert non_max_suppression(boxes[:2], np.array([0.8, 0.9], np.float32), 9) == [1]
 
 
 def test_arrays_and_graphs_find_the_same_faces(photographs, detector):
@@ -133,7 +133,7 @@ def test_arrays_and_graphs_find_the_same_faces(photographs, detector):
 
 def test_fast_finds_the_same_faces_nearly_where_they_are(photographs, detector):
     images = [photographs[name] for name in ("astronaut", "hopper", "chelsea", "coffee")]
-    exact, fast = detector.detect(images), detectors.build("retinaface(fast=True)").detect(images)
+    exact, fast = detector.detect(images), detectors.get("retinaface(fast=True)").detect(images)
     assert [len(f) for f in fast] == [len(f) for f in exact] == [1, 1, 0, 0]
     for found, expected in zip(fast[:2], exact[:2], strict=True):
         side = (expected.boxes[0, 2:] - expected.boxes[0, :2]).max()
@@ -217,7 +217,7 @@ def test_the_registry_walks(photographs):
     for name in detectors.DETECTORS:
         row = detectors.DETECTORS[name]
         assert row.facts["landmarks"] in (0, 5, 68)
-    (found,) = detectors.build("retinaface(threshold=0.8, size=320)").detect([photographs["astronaut"]])
+    (found,) = detectors.get("retinaface(threshold=0.8, size=320)").detect([photographs["astronaut"]])
     assert len(found) == 1 and len(found.take([0])) == 1
 
 
@@ -226,7 +226,7 @@ def test_the_registry_walks(photographs):
 )
 def test_wrong_values_are_named(text):
     with pytest.raises(UserError, match=text.split("=")[0]):
-        detectors.build(f"retinaface({text})")
+        detectors.get(f"retinaface({text})")
 
 
 def test_what_is_no_photograph_is_refused(detector):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from fer_tf.faces.anchors import anchors, decode
 from fer_tf.faces.frames import EYE_DISTANCE, EYE_LINE, aligned_frames, face_frames, square_frames, to_frame
+from fer_tf.faces.retinaface import anchors, decode
 
 # Eyes 37 apart at height 100, mouth 37 below them.
 UPRIGHT = np.array([[[100, 100], [137, 100], [118, 120], [105, 137], [132, 137]]], np.float32)

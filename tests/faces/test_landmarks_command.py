@@ -13,7 +13,7 @@ from fer_tf import datasets
 from fer_tf.datasets.landmarks import COLUMNS, point_columns, read_landmarks, with_landmarks
 from fer_tf.errors import UserError
 from fer_tf.faces import __main__ as command
-from fer_tf.faces import dlib_faces, landmark_job
+from fer_tf.faces import detectors, landmark_job
 from fer_tf.faces.dlib_faces import PointFinder
 from fer_tf.faces.landmark_job import LandmarkOptions, write_landmarks
 
@@ -219,7 +219,7 @@ def test_no_file_but_a_table_of_landmarks_is_replaced(src, tmp_path):
 
 
 def exit_code(monkeypatch, *arguments):
-    monkeypatch.setattr(dlib_faces, "build", lambda text: drawn.RedSquares())
+    monkeypatch.setattr(detectors, "get", lambda text: drawn.RedSquares())
     with pytest.raises(SystemExit) as ended:
         command.main(["landmarks", *map(str, arguments)])
     return ended.value.code

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_tf.faces import dlib_faces
+from fer_tf.faces import detectors
 from fer_tf.faces.__main__ import main
 from fer_tf.faces.detectors import Detections
 from fer_tf.faces.mask_job import MaskOptions, face_seed, mask_folder
@@ -41,7 +41,7 @@ class Halves:
 def halves(monkeypatch):
     """Every command finds its faces with this."""
     detector = Halves()
-    monkeypatch.setattr(dlib_faces, "build", lambda text: detector)
+    monkeypatch.setattr(detectors, "get", lambda text: detector)
     return detector
 
 

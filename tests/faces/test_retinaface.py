@@ -8,7 +8,7 @@ import pytest
 
 from fer_tf.errors import DataError
 from fer_tf.faces import retinaface
-from fer_tf.faces.anchors import anchors, decode
+from fer_tf.faces.retinaface import anchors, decode
 from fer_tf.models import litert
 from fer_tf.publish import detector
 

@@ -195,7 +195,7 @@ def write_video(path, positions, rate=10):
 
 def test_fast_asks_for_the_fast_detector_unless_one_is_given(monkeypatch):
     asked = []
-    monkeypatch.setattr("fer_tf.inference.pipeline.build", lambda text: asked.append(text) or drawn.RedSquares())
+    monkeypatch.setattr("fer_tf.faces.detectors.get", lambda text: asked.append(text) or drawn.RedSquares())
     for fast, detector in ((True, None), (False, None), (True, "hog")):
         assert FacePipeline("default", detector, fast=fast).classifier.fast is fast
     assert asked == ["retinaface(fast=True)", "retinaface", "hog"]

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from fer_tf.errors import DataError, UserError
-from fer_tf.faces import crops
+from fer_tf.faces import crops, detectors
 from fer_tf.io.tfrecord import RecordWriter, decode_example, read_records
 from fer_tf.shards import ShardOptions, prepare, verify
 from fer_tf.shards.__main__ import main
@@ -32,7 +32,7 @@ WHOLE = ShardOptions(size=8, faces="whole", shard_images=4)
 @pytest.fixture
 def red_squares(monkeypatch):
     """Take red squares for faces."""
-    monkeypatch.setattr(crops, "build", lambda text: drawn.RedSquares())
+    monkeypatch.setattr(detectors, "get", lambda text: drawn.RedSquares())
     monkeypatch.setattr(crops, "_crop_faces", lambda: drawn.cut)
 
 

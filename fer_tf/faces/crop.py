@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from fer_tf.errors import UserError
-from fer_tf.faces.arrays import library
+from fer_tf.faces.frames import library
 
 # So many faces are cut out by a graph, which uses all cores but takes half a second to trace.
 CROWD = 8
@@ -83,18 +83,18 @@ def _placed(frame: Any, size: int, limit: Any) -> tuple[Any, Any, Any, Any]:
         resolution (int32 (2,) each), and the transform float32 (8,) from the face's pixels to the shrunk part's.
     """
     ops = library(frame)
-    centre, side, angle = frame[:2], ops.maximum(frame[2], 1e-3), frame[3]
+    center, side, angle = frame[:2], ops.maximum(frame[2], 1e-3), frame[3]
     cos, sin = ops.cos(angle), ops.sin(angle)
     shrink = ops.maximum(side / size, 1.0)
     reach = side * (ops.abs(cos) + ops.abs(sin)) / 2 + 2 * shrink
-    start = ops.clip(_whole(ops.floor(centre - reach)), 0, limit - 1)
-    extent = ops.clip(_whole(ops.ceil(centre + reach)), start + 1, limit) - start
+    start = ops.clip(_whole(ops.floor(center - reach)), 0, limit - 1)
+    extent = ops.clip(_whole(ops.ceil(center + reach)), start + 1, limit) - start
     wanted = ops.maximum(1, _whole(ops.round(_real(extent) / shrink)))
     zoom = _real(wanted) / _real(extent)
-    # Pixel (u, v) of the face lies at centre + turn · ((u, v) + ½ − size / 2) · step in the photograph.
+    # Pixel (u, v) of the face lies at center + turn · ((u, v) + ½ − size / 2) · step in the photograph.
     step = side / size
     turn = ops.stack([ops.stack([cos, -sin]), ops.stack([sin, cos])]) * step * zoom[:, None]
-    origin = (centre - _real(start)) * zoom - 0.5 + (turn[:, 0] + turn[:, 1]) * (0.5 - size / 2)
+    origin = (center - _real(start)) * zoom - 0.5 + (turn[:, 0] + turn[:, 1]) * (0.5 - size / 2)
     transform = ops.concatenate([turn[0], origin[:1], turn[1], origin[1:], ops.zeros((2,), "float32")], axis=0)
     return start, extent, wanted, transform
 
