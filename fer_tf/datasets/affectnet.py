@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf.datasets.listed import Face, ReadOptions, assemble, carve_validation, first_of, names_in
-from fer_tf.datasets.npyfiles import load_array
 from fer_tf.datasets.splits import check_share
 from fer_tf.errors import DataError, RowErrors, UserError, unknown_name
 from fer_tf.facetable import FaceTable, converted
+from fer_tf.io.arrays import load_array
 from fer_tf.io.cache import cached
 from fer_tf.labels import AFFECTNET, AFFECTNET7
 from fer_tf.progress import counted

@@ -1,6 +1,6 @@
-"""Shards of cropped faces: ``faces-00000-of-00012.tfrecord`` and so on, as the command ``crop`` writes them.
+"""Read shards of cropped faces, as the command ``crop`` writes them.
 
-Each record is a ``tf.train.Example`` with the features
+They are ``faces-00000-of-00012.tfrecord`` and so on. Each record is a ``tf.train.Example`` with the features
 
 ========================= ======= =================================================================
 ``image``, ``size``       bytes, int64: the face as PNG, and its side in pixels
@@ -12,7 +12,7 @@ Each record is a ``tf.train.Example`` with the features
 ``box``                   float×4 x0, y0, x1, y1 in the photograph
 ``landmarks``             float×10 five points x, y in the photograph (NaN: none)
 ``face_landmarks``        float×10 the same in pixels of the face
-``frame``                 float×4 what was cut out: centre x, y, side, angle in radians
+``frame``                 float×4 what was cut out: center x, y, side, angle in radians
 ========================= ======= =================================================================
 """
 

@@ -1,8 +1,9 @@
-"""Shards of prepared faces, streamed: as ``python -m fer_tf.shards prepare`` writes them, for more than memory holds.
+"""Read shards of prepared faces that need not fit in memory.
 
-A shard is three files: ``shard-00000.tfrecord``, records of ``tf.train.Example``, exactly one a photograph;
-``shard-00000.npz``, the columns below; ``shard-00000.json``, counts and digests, written last: a shard is there when
-its JSON is. ``index.json`` says which shards there are; a folder is complete when it is there. Features of a record:
+They are what ``python -m fer_tf.shards prepare`` writes. A shard is three files: ``shard-00000.tfrecord``, records of
+``tf.train.Example``, exactly one a photograph; ``shard-00000.npz``, the columns below; ``shard-00000.json``, counts and
+digests, written last: a shard is there when its JSON is. ``index.json`` says which shards there are; a folder is
+complete when it is there. Features of a record:
 
 ============================== ========= =======================================================
 ``id``, ``label``, ``split``    bytes     the photograph, its class folder and its split folder
@@ -34,9 +35,9 @@ import numpy as np
 
 from fer_tf.datasets.folder import class_index, label_set_of
 from fer_tf.datasets.splits import check_shares
-from fer_tf.datasets.streamed import StreamedFaces
 from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import SPLITS, FaceTable
+from fer_tf.io.arrays import StreamedFaces
 from fer_tf.io.pictures import check_shape
 from fer_tf.labels import one_hot
 

@@ -1,4 +1,4 @@
-"""The output folder of a crop job: its tables, its shards, and whether its sources are still the same."""
+"""Describe the output folder of a crop job: tables, shards, changed sources."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Crop the faces of a folder tree of photographs and videos into the same tree of faces.
+"""Crop the faces of a folder tree into the same tree of faces.
 
 Beside the faces the output folder gets ``faces.csv`` (where each came from), ``skipped.csv`` (what gave none, and why)
 and ``crop.json`` (the options). A job that was stopped is resumed by the same call, and ends with the same bytes as one
@@ -49,6 +49,10 @@ class CropOptions:
 
     Raises:
         UserError: a value out of range.
+
+    Example:
+        >>> CropOptions(size=112, faces="all").format
+        'png'
     """
 
     size: int = 224
@@ -85,7 +89,7 @@ def crop(
     cut: Cut | None = None,
     shard_faces: int = SHARD_FACES,
 ) -> JobSummary:
-    """Crop the faces of photographs and videos, or go on with it.
+    """Crop the faces of photographs and videos, or resume a job that was stopped.
 
     Args:
         src: a photograph, a video, or a folder tree of both.
@@ -103,6 +107,20 @@ def crop(
     Raises:
         UserError: nothing to read, a detector or a folder that cannot be used, or one that holds faces of another job
             or of sources that have changed since; ``src`` is a video, and the extra ``video`` is not installed.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> class WholePicture:
+        ...     def detect(self, photographs):
+        ...         whole = Detections(np.ones(1), np.float32([[0, 0, 8, 8]]), np.full((1, 5, 2), np.nan))
+        ...         return [whole] * len(photographs)
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("RGB", (8, 8)).save(f"{folder}/a.png")
+        ...     cut = lambda picture, frames, size: [picture]
+        ...     done = crop(f"{folder}/a.png", Path(folder, "faces"), detector=WholePicture(), cut=cut)
+        ...     done.faces, Path(folder, "faces", "a.png").is_file()
+        (1, True)
     """
     src, job, options = Path(src), CropFolder(Path(dst)), options or CropOptions()
     notes: dict[str, str] = {}

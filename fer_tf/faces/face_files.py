@@ -1,4 +1,4 @@
-"""Write cropped faces as pictures or as shards of TFRecords; encoding runs in threads, the order is kept."""
+"""Write cropped faces as pictures or as shards of TFRecords, in threads."""
 
 import contextlib
 import io
@@ -205,7 +205,17 @@ class ShardWriter(FaceWriter):
 
 
 def encoded(image: np.ndarray, suffix: str, quality: int = 95) -> bytes:
-    """Encode uint8 (H, W, 3) as ``png`` or ``jpg``."""
+    """Encode a picture.
+
+    Args:
+        image: uint8 (H, W, 3).
+        suffix: ``png`` or ``jpg``.
+        quality: of ``jpg``, 1 to 100.
+
+    Example:
+        >>> encoded(np.zeros((8, 8, 3), np.uint8), "png")[1:4]
+        b'PNG'
+    """
     file = io.BytesIO()
     if suffix == "png":
         # Level 1 takes two thirds of the time of the default and 8 % more space.

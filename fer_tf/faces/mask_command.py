@@ -1,4 +1,4 @@
-"""``python -m fer_tf.faces mask``: masks on the faces of photographs, or faces cut off below the eyes."""
+"""Mask faces: ``python -m fer_tf.faces mask``."""
 
 import argparse
 from pathlib import Path
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mask = parser.add_argument_group("masks").add_argument
     mask("--kind", default="surgical", help="surgical, cloth, n95, or random for each face (default %(default)s)")
     mask("--color", metavar="#RRGGBB", help="of all masks, or a name such as white; without it drawn for each")
-    mask("--seed", type=int, default=0, help="draws kinds, colours and folds (default %(default)s)")
+    mask("--seed", type=int, default=0, help="draws kinds, colors and wrinkles (default %(default)s)")
     cut = parser.add_argument_group("cut faces").add_argument
     cut("--cut", action="store_true", help="in place of a mask, cut the largest face off below the eyes")
     cut("--enlarge", action="store_true", help="turn the upper face upright and stretch it over the picture")

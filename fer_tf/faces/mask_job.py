@@ -1,7 +1,7 @@
-"""Mask the faces of a folder tree of photographs: the same tree out, and a table of who wears what.
+"""Mask the faces of a folder tree of photographs into the same tree.
 
-A job that was stopped is resumed by the same call. A face's mask depends only on the seed, the picture's name and the
-face's number, so that order and interruptions change nothing.
+A table says who wears which mask. A job that was stopped is resumed by the same call. A face's mask depends only on the
+seed, the picture's name and the face's number, so that order and interruptions change nothing.
 """
 
 import threading

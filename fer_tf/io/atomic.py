@@ -1,4 +1,4 @@
-"""Write files so that a reader finds the old file or the new one, never a half-written one."""
+"""Write files atomically: a reader finds the old file or the new one."""
 
 import contextlib
 import errno

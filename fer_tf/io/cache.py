@@ -1,4 +1,4 @@
-"""Arrays that were slow to read, kept on disk until the files they came from change.
+"""Keep arrays that were slow to read, until the files they came from change.
 
 The cache lives in ``$FER_TF_CACHE``, else ``$XDG_CACHE_HOME/fer_tf``, else ``~/.cache/fer_tf``. It may be deleted at
 any time; where it cannot be written, everything works without it.
@@ -17,8 +17,8 @@ import numpy as np
 
 Arrays = dict[str, np.ndarray]
 
-# Linux stamps files by a clock that ticks every 1 to 10 ms: a file changed that recently may change again unseen.
-SETTLED_NS = 100_000_000
+# Linux takes the times of files from a clock of 1 to 10 ms: a file that changed so recently may change again unnoticed.
+_SETTLED_NS = 100_000_000
 LIMIT_BYTES = 10_000_000_000
 
 
@@ -29,7 +29,7 @@ def cached(
     make: Callable[[], Arrays],
     by_content: bool = False,
 ) -> Arrays:
-    """Return what ``make`` returned for these files and options, calling it only when one of them is new.
+    """Return the arrays that ``make`` returns, from the cache if the files and options are the same as before.
 
     A file counts as unchanged while its path, size, inode, modification time and change time (which nobody can set
     back) are the same.
@@ -41,9 +41,15 @@ def cached(
         make: reads the files; returns arrays without Python objects in them.
         by_content: files whose times changed are hashed, so that a copied or touched file is still known. For few,
             large files.
+
+    Example:
+        >>> from tempfile import NamedTemporaryFile
+        >>> with NamedTemporaryFile() as file:
+        ...     cached("sizes-1", [file.name], {}, lambda: {"bytes": np.array([Path(file.name).stat().st_size])})
+        {'bytes': array([0])}
     """
     before = _signature(sources)
-    settled = time.time_ns() - max((stamp.changed for stamp in before.values()), default=0) > SETTLED_NS
+    settled = time.time_ns() - max((stamp.changed for stamp in before.values()), default=0) > _SETTLED_NS
     content = _content(before, settled) if by_content else _digest(before.items())
     name = f"{kind}-{_digest([content, sorted(options.items())])}.npz"
     arrays = _recall(name)
@@ -55,7 +61,12 @@ def cached(
 
 
 def folder() -> Path:
-    """Return the cache folder; it need not exist."""
+    """Return the cache folder; it need not exist.
+
+    Example:
+        >>> isinstance(folder(), Path)
+        True
+    """
     if os.environ.get("FER_TF_CACHE"):
         return Path(os.environ["FER_TF_CACHE"]).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")

@@ -1,7 +1,7 @@
-"""Run a job on a folder of pictures so that it can be stopped at any time and resumed by the same call.
+"""Run a job on a folder of pictures that can be stopped and resumed.
 
-The output folder holds the job's settings, by which it is known again, a journal of what is done, the output, and two
-tables: what was written, and what was skipped and why.
+A job may be stopped at any time; the same call resumes it. The output folder holds the job's settings, by which it is
+known again, a journal of what is done, the output, and two tables: what was written, and what was skipped and why.
 """
 
 import contextlib

@@ -18,7 +18,7 @@ Note = Callable[[str, str], None]
 def find_pictures(
     src: Path | str, note: Note | None = None, suffixes: Sequence[str] = pictures.SUFFIXES
 ) -> list[tuple[Path, str]]:
-    """List the pictures of a file or a folder tree by their suffixes; opens none of them.
+    """List the pictures of a folder tree by their suffixes; none is opened.
 
     Links are followed, but no folder is entered twice. Hidden files and folders and operating systems' litter are
     left out.
@@ -34,6 +34,14 @@ def find_pictures(
 
     Raises:
         UserError: no such file or folder, a file of another suffix, nothing found.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     for name in ("a.jpg", "notes.txt"):
+        ...         Path(folder, name).touch()
+        ...     [name for _, name in find_pictures(folder)]
+        ['a.jpg']
     """
     src, note = Path(src), note or _warn
     accepted = f"Expected {', '.join(suffixes)}."
@@ -50,7 +58,15 @@ def find_pictures(
 
 
 def is_litter(name: str) -> bool:
-    """Tell hidden files and what operating systems leave in folders from what the user put there."""
+    """Return whether a file is hidden, or one that operating systems leave in folders.
+
+    Args:
+        name: of the file.
+
+    Example:
+        >>> is_litter("Thumbs.db"), is_litter("a.jpg")
+        (True, False)
+    """
     return name.startswith(".") or name.casefold() in _LITTER
 
 

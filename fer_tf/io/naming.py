@@ -108,7 +108,7 @@ def short(name: str, keep_suffix: bool = False) -> str:
 
     Example:
         >>> short("faces/" + "a" * 300 + ".png", keep_suffix=True)[-18:]
-        'aaaaa~09a94206.png'
+        'aaaaa~f0e62479.png'
     """
     path = PurePosixPath(name)
     data = path.name.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Decode pictures of common formats; a file that is damaged or too large is refused with the reason."""
+"""Decode pictures of common formats; damaged or too large ones are refused."""
 
 import contextlib
 import io
@@ -37,6 +37,12 @@ def read_picture(path: Path | str | bytes, size: int, channels: int) -> np.ndarr
 
     Raises:
         DataError: no such file, no picture, damaged, or larger than ``MAX_PIXELS``; without the path in it.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (64, 48), "white").save(file, "PNG")
+        >>> read_picture(file.getvalue(), size=48, channels=1).shape
+        (48, 48, 1)
     """
     check_shape(size, channels)
     with _upright(path) as upright:
@@ -47,20 +53,32 @@ def read_picture(path: Path | str | bytes, size: int, channels: int) -> np.ndarr
 
 
 def read_photograph(path: Path | str) -> np.ndarray:
-    """Read one picture in its own size and shape, upright and in colour, otherwise as ``read_picture`` does.
+    """Read one picture in its own size and shape, upright and in color, otherwise as ``read_picture`` does.
 
     Returns:
         RGB, uint8 (H, W, 3).
 
     Raises:
         DataError: as ``read_picture``.
+
+    Example:
+        >>> from tempfile import NamedTemporaryFile
+        >>> with NamedTemporaryFile(suffix=".png") as file:
+        ...     Image.new("L", (64, 48)).save(file.name)
+        ...     read_photograph(file.name).shape
+        (48, 64, 3)
     """
     with _upright(path) as upright:
         return np.asarray(upright.convert("RGB"))
 
 
 def count_pixels(path: Path | str) -> int:
-    """Return width × height as the file's header says; 0 where it is no picture that ``read_photograph`` takes."""
+    """Return width × height by the file's header; 0 if ``read_photograph`` would refuse the file.
+
+    Example:
+        >>> count_pixels("none.jpg")
+        0
+    """
     try:
         with _opened(path) as picture:
             return picture.width * picture.height
@@ -71,7 +89,11 @@ def count_pixels(path: Path | str) -> int:
 def resized(images: np.ndarray | ImagesOnDisk, size: int) -> np.ndarray | ImagesOnDisk:
     """Bring uint8 images (N, H, W, C) to (N, size, size, C), antialiased as ``read_picture`` does it.
 
-    Those on disk stay there, and are brought to the size when they are read.
+    Those on disk stay there, and are resized when they are read.
+
+    Example:
+        >>> resized(np.zeros((2, 64, 64, 3), np.uint8), 48).shape
+        (2, 48, 48, 3)
     """
     if images.shape[1:3] == (size, size):
         return images
@@ -86,13 +108,25 @@ def resized(images: np.ndarray | ImagesOnDisk, size: int) -> np.ndarray | Images
 
 
 def check_picture(path: Path | str) -> None:
-    """Raise a ``DataError`` unless the file's header is that of a picture of sensible size; decodes no pixels."""
+    """Raise a ``DataError`` unless the file's header is that of a picture of sensible size; no pixels are decoded.
+
+    Example:
+        >>> check_picture("none.jpg")
+        Traceback (most recent call last):
+        fer_tf.errors.DataError: no such picture.
+    """
     with _opened(path):
         pass
 
 
 def check_shape(size: int, channels: int) -> None:
-    """Raise a ``UserError`` unless the size is 1 to 4096 pixels and the channels are 1 or 3."""
+    """Raise a ``UserError`` unless the size is 1 to 4096 pixels and the channels are 1 or 3.
+
+    Example:
+        >>> check_shape(48, 2)
+        Traceback (most recent call last):
+        fer_tf.errors.UserError: channels=2 cannot be read. Expected 1 (gray) or 3 (RGB).
+    """
     if not isinstance(size, int) or not 1 <= size <= 4096:
         raise UserError(f"size={size!r} is no number of pixels. Expected 1 to 4096.")
     if channels not in (1, 3):
@@ -185,19 +219,29 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
 
 
 def _gray(picture: Image.Image) -> Image.Image:
-    """Go to gray through RGB where colours are indexed or printed; Pillow has no direct way for all of them."""
+    """Go to gray through RGB where colors are indexed or printed; Pillow has no direct way for all of them."""
     return (
         picture.convert("L") if picture.mode in ("L", "1", "RGB", "RGBA", "LA") else picture.convert("RGB").convert("L")
     )
 
 
 def is_file(path: Path | str) -> bool:
-    """Return whether a path is a regular file, in half the time of ``Path.is_file``."""
+    """Return whether a path is a regular file, in half the time of ``Path.is_file``.
+
+    Example:
+        >>> is_file("none.jpg")
+        False
+    """
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def why_no_file(path: Path | str) -> str:
-    """Say what is in a file's place, without its path and a full stop."""
+    """Say why a path is no file, without the path and a full stop.
+
+    Example:
+        >>> why_no_file("none.jpg")
+        'no such picture'
+    """
     try:
         os.stat(path)  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -1,4 +1,4 @@
-"""Read pictures and video frames ahead in threads: in order, and within a bound of memory."""
+"""Read pictures and video frames ahead in threads, in bounded memory."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -31,6 +31,10 @@ class InputImage:
         picture: uint8 (H, W, 3); ``None`` at the end of a video, and where there is a reason.
         reason: why it cannot be read.
         time: of the frame, in seconds.
+
+    Example:
+        >>> InputImage("a.jpg", None, np.zeros((48, 64, 3), np.uint8)).reason
+        ''
     """
 
     source: str
@@ -52,6 +56,10 @@ def read_batches(
         sources: files and names, from ``folders.find_pictures``.
         every: take every n-th frame of a video.
         done: by source, the frames that are not wanted; ``None`` among them stands for the whole source.
+
+    Example:
+        >>> [[image.reason for image in batch] for batch in read_batches([(Path("none.jpg"), "none.jpg")])]
+        [['no such picture.']]
     """
     with ThreadPoolExecutor(_THREADS) as pool:
         try:
@@ -61,7 +69,12 @@ def read_batches(
 
 
 def batched(readings: Iterable[InputImage]) -> Iterator[list[InputImage]]:
-    """Group images into batches of ``BATCH``, or of fewer where the pictures are large."""
+    """Group images into batches of ``BATCH``, or of fewer where the pictures are large.
+
+    Example:
+        >>> [len(batch) for batch in batched([InputImage("a.jpg", None, None)] * 10)]
+        [8, 2]
+    """
     batch, pixels = [], 0
     for reading in readings:
         batch.append(reading)
@@ -77,6 +90,10 @@ def two_at_a_time(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[
     """Work on two items at a time in threads; yield each item with its result, in order.
 
     What a batch does between its calls into TensorFlow would leave a core idle.
+
+    Example:
+        >>> list(two_at_a_time(len, ["a", "bc"]))
+        [('a', 1), ('bc', 2)]
     """
     with ThreadPoolExecutor(2) as pool:
         waiting: deque[tuple[Any, Future]] = deque()

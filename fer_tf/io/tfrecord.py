@@ -1,4 +1,7 @@
-"""Read and write TFRecord files of ``tf.train.Example`` with TensorFlow, which is imported at the first use."""
+"""Read and write TFRecord files of ``tf.train.Example``.
+
+TensorFlow does it, and is imported at the first use.
+"""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence

@@ -14,7 +14,12 @@ SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".
 
 
 def is_video(name: str) -> bool:
-    """Return whether a file is a video by its suffix."""
+    """Return whether a file is a video by its suffix.
+
+    Example:
+        >>> is_video("talk.MP4")
+        True
+    """
     return has_suffix(name, SUFFIXES)
 
 
@@ -33,6 +38,10 @@ def read_frames(path: Path | str, every: int = 1) -> Iterator[tuple[int, float, 
     Raises:
         UserError: the extra is not installed.
         DataError: no video, or a damaged one; without the path in it.
+
+    Example:
+        >>> for number, seconds, picture in read_frames("none.mp4"):  # doctest: +SKIP
+        ...     print(number, seconds, picture.shape)
     """
     av = import_av()
     try:
@@ -94,6 +103,10 @@ def import_av() -> ModuleType:
 
     Raises:
         UserError: the extra ``video`` is not installed.
+
+    Example:
+        >>> import_av().__name__  # doctest: +SKIP
+        'av'
     """
     try:
         import av
@@ -105,5 +118,10 @@ def import_av() -> ModuleType:
 
 
 def has_suffix(name: str, suffixes: Sequence[str]) -> bool:
-    """Return whether a name ends with one of the suffixes, in any case."""
+    """Return whether a name ends with one of the suffixes, in any case.
+
+    Example:
+        >>> has_suffix("a.JPG", [".jpg"])
+        True
+    """
     return name.lower().endswith(tuple(suffixes))

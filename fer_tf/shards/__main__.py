@@ -1,4 +1,4 @@
-"""``python -m fer_tf.shards COMMAND``: millions of photographs into TFRecords, and a check of them."""
+"""Write and check shards of faces: ``python -m fer_tf.shards COMMAND``."""
 
 import argparse
 import importlib.util

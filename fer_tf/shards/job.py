@@ -1,8 +1,8 @@
-"""The preparation job: photographs in, shards out; it may be killed at any time and goes on.
+"""Prepare photographs as shards of faces, and check shards.
 
-Photographs are sorted by name and dealt to shards in blocks. A block is the unit of work: its shard is written whole or
-not at all, by whichever worker, with the same bytes. So every photograph has exactly one record, whoever dies, and a
-job that was interrupted ends as one that was not. A shard whose photographs have changed since is written again.
+Photographs are sorted by name and divided into blocks. A block is the unit of work: its shard is written completely or
+not at all, with the same bytes by any worker. So every photograph has exactly one record, also if workers die, and a
+job that was stopped ends like one that was not. A shard whose photographs have changed is written again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,6 +32,10 @@ class ShardSummary:
         statuses: how many of each of ``datasets.shards.STATUSES``.
         shards: how many.
         index: the file that says so.
+
+    Example:
+        >>> ShardSummary(images=2, statuses={"face": 2}, shards=1, index=Path("index.json")).images
+        2
     """
 
     images: int
@@ -62,7 +66,7 @@ def prepare(
     overwrite: bool = False,
     executor: Executor = local,
 ) -> ShardSummary:
-    """Write one record for each photograph, or go on with it.
+    """Write one record for each photograph, or resume a job that was stopped.
 
     Args:
         src: a folder tree of photographs, or one.

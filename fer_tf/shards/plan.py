@@ -1,4 +1,4 @@
-"""What a job is to do: its settings, which photographs are in which shard, and which shards are there."""
+"""Plan a job: its settings, and which photographs are in which shard."""
 
 import hashlib
 import json

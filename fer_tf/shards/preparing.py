@@ -1,4 +1,4 @@
-"""From photographs to records: what a worker does with the block of a shard."""
+"""Turn the photographs of a shard into records."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Writing one shard: a TFRecord file, the columns beside it, and, last of all, the JSON by which it counts."""
+"""Write one shard: a TFRecord file, its columns, and last its JSON."""
 
 import hashlib
 from collections import Counter

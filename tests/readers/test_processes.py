@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from fer_tf.datasets import load_synthetic
-from fer_tf.datasets.streamed import StreamedFaces
 from fer_tf.errors import DataError
+from fer_tf.io.arrays import StreamedFaces
 from fer_tf.readers import BatchSource, open_reader, processes
 from fer_tf.readers.processes import ProcessSource, computed_by
 

@@ -1,6 +1,9 @@
-"""Faces that stay on disk: what looks like an array of all images reads the rows that are asked for."""
+"""Read arrays from files: small NumPy files, and images that stay on disk."""
 
+import functools
 import hashlib
+import io
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +15,14 @@ import numpy as np
 from fer_tf.errors import DataError
 from fer_tf.io.pictures import resized
 
+_MAGIC = b"\x93NUMPY\x01\x00"
+
 Rows = int | slice | Sequence[int] | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class StreamedFaces:
-    """Raw pixels at known places of files, as the images of a ``FaceTable`` (its ``ImagesOnDisk``).
+    """Images that stay on disk, as raw pixels at known places of files; the ``ImagesOnDisk`` of a ``FaceTable``.
 
     ``faces[rows]`` reads those rows, from any number of threads. Pixels are read and not mapped into memory: pages of
     a mapped file count as the process's own, and add up to the file. No file stays open.
@@ -28,7 +33,15 @@ class StreamedFaces:
         file: int32 (N,), the face's file.
         offset: int64 (N,), where in it the pixels begin, in bytes.
         stored: (H, W, C) in the files, uint8.
-        size: side in pixels to which faces are brought when they are read; ``None`` as they are.
+        size: side in pixels to which faces are resized when they are read; ``None`` as they are.
+
+    Example:
+        >>> from tempfile import NamedTemporaryFile
+        >>> with NamedTemporaryFile() as file:
+        ...     _ = Path(file.name).write_bytes(bytes(range(8)))
+        ...     faces = StreamedFaces((Path(file.name),), ("",), np.array([0, 0]), np.array([0, 4]), (2, 2, 1))
+        ...     faces.shape, faces[1].ravel().tolist()
+        ((2, 2, 2, 1), [4, 5, 6, 7])
     """
 
     files: tuple[Path, ...]
@@ -101,3 +114,41 @@ class StreamedFaces:
                     raise DataError(f"{path}: ends before the face at byte {self.offset[row]}. Prepare it again.")
         finally:
             os.close(descriptor)
+
+
+def load_array(path: Path | str) -> np.ndarray:
+    """Read a small ``.npy`` file, in a quarter of the time of ``np.load``.
+
+    A header is parsed once for all files that have the same one.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The numbers or texts in it, (N,), whatever their shape in the file.
+
+    Raises:
+        ValueError, EOFError: no such file format, a truncated file, or Python objects inside.
+        OSError: no such file.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/valence.npy", np.array("-0.176846"))
+        ...     load_array(f"{folder}/valence.npy").tolist()
+        ['-0.176846']
+    """
+    data = Path(path).read_bytes()
+    if not data.startswith(_MAGIC):
+        return np.load(io.BytesIO(data), allow_pickle=False).reshape(-1)
+    start = 10 + int.from_bytes(data[8:10], "little")
+    count, dtype = _header(data[8:start])
+    return np.frombuffer(data, dtype, count, start)
+
+
+@functools.lru_cache(maxsize=64)
+def _header(data: bytes) -> tuple[int, np.dtype]:
+    shape, _, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(data))
+    if dtype.hasobject:
+        raise ValueError("Python objects inside")
+    return math.prod(shape), dtype
