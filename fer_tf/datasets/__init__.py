@@ -38,6 +38,10 @@ __getattr__, __dir__, __all__ = attach(
     own=("get",),
 )
 
+# How a run masks its faces. The class belongs to a higher room, and is imported when it is made.
+COVERS = Registry("cover")
+COVERS.add("cover", "fer_tf.faces.masks.mask_datasets:MaskSettings")
+
 
 def get(identifier: str | FaceTable, data: Path | str | None = None, skip_bad: bool = False) -> FaceTable:
     """Load the dataset that a call string names.

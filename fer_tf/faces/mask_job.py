@@ -15,10 +15,9 @@ from PIL import Image
 
 from fer_tf import callstring
 from fer_tf.errors import UserError, unknown_name
-from fer_tf.faces.cut import cut_face
 from fer_tf.faces.detectors import DETECTORS, NO_FACE, Detections, Detector
 from fer_tf.faces.dlib_faces import PointFinder
-from fer_tf.faces.masks import MASKS, drawn_kind, face_seed, put_mask, read_color
+from fer_tf.faces.masks import MASKS, cut_face, drawn_kind, face_seed, put_mask, read_color
 from fer_tf.io import folders, naming
 from fer_tf.io.atomic import atomic_write
 from fer_tf.io.folder_job import FolderJob, JobSummary, escape, stamp, work_through

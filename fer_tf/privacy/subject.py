@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fer_tf import callstring, evaluation, models
-from fer_tf.datasets import DATASETS
+from fer_tf.datasets import COVERS, DATASETS
 from fer_tf.datasets.label_noise import flip_labels
 from fer_tf.errors import UserError
-from fer_tf.faces.covers import COVERS
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.io.pictures import resized
 from fer_tf.models import metadata_of

@@ -3,8 +3,8 @@
 import numpy as np
 
 from fer_tf.errors import UserError
-from fer_tf.faces.head import FIVE, find_head
-from fer_tf.faces.masks import MASKS, put_mask, wearable
+from fer_tf.faces.masks import MASKS, fit_head, put_mask, wearable
+from fer_tf.faces.masks.head_pose import FIVE
 from fer_tf.robustness import draws
 from fer_tf.robustness.faces import Faces
 
@@ -35,7 +35,7 @@ def mask(faces: Faces, drop: float, kind: str | None = None) -> np.ndarray:
         zip(faces.images, faces.landmarks, draws.words(faces.streams, 2), strict=True)
     ):
         worn = kind or names[int(numbers[0]) % len(names)]
-        down = find_head(points).camera[:, 1] * drop
+        down = fit_head(points).camera[:, 1] * drop
         out[i] = put_mask(image, points + down, worn, seed=int(numbers[1]), fine=fine).image
     return out
 

@@ -38,7 +38,8 @@ class RunConfig:
         skip_bad: leave out unreadable rows (recorded) instead of stopping.
         limit: at most so many faces a split, evenly spaced, for quick looks; ``None`` for all.
         landmarks: a table of landmarks (``fer_tf.datasets.landmarks``) that gives the faces theirs, by id.
-        cover: what the faces wear (``fer_tf.faces.covers``), such as ``"cover(train='masked', evaluation='both')"``;
+        cover: what the faces wear (``fer_tf.faces.masks.MaskSettings``), such as
+            ``"cover(train='masked', evaluation='both')"``;
             needs landmarks.
         label_noise: share of the training faces that get a wrong label (``fer_tf.datasets.label_noise``).
         model: call string of the model registry.
@@ -123,8 +124,7 @@ class RunConfig:
 
     def _resolve_names(self) -> None:
         from fer_tf import augment
-        from fer_tf.datasets import DATASETS
-        from fer_tf.faces.covers import COVERS
+        from fer_tf.datasets import COVERS, DATASETS
         from fer_tf.losses import LOSSES
         from fer_tf.models import MODELS
         from fer_tf.training.averaging import AVERAGINGS

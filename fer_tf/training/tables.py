@@ -7,7 +7,6 @@ import numpy as np
 from fer_tf import datasets
 from fer_tf.datasets.label_noise import flip_labels
 from fer_tf.datasets.landmarks import with_landmarks
-from fer_tf.faces.covers import COVERS
 from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.training.config import RunConfig
 
@@ -35,7 +34,7 @@ def _prepared(table: FaceTable, config: RunConfig, split: str) -> FaceTable:
         # Evenly spaced, because class folders come class by class.
         table = table.take(np.linspace(0, len(table), config.limit, endpoint=False).astype(int))
     if config.cover:
-        table = COVERS.make(config.cover).put_on(table, split)
+        table = datasets.COVERS.make(config.cover).apply(table, split)
     if config.image_size:
         from fer_tf.io.pictures import resized
 

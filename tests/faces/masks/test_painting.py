@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.faces.cut import cut_face
-from fer_tf.faces.masks import MASKS, put_mask
+from fer_tf.faces.masks import MASKS, cut_face, put_mask
 
 # Millimetres on a head: eyes, nose tip, mouth corners; x to the picture's right, y down, z to the camera.
 HEAD = np.array([(-31, 0, 0), (31, 0, 0), (0, 37, 27), (-26, 66, 6), (26, 66, 6)], float)
@@ -38,7 +37,8 @@ def test_nose_and_mouth_are_covered_and_eyes_are_not(kind, turn, tilt):
     for point in (right_eye, left_eye):
         x, y = point.astype(int)
         assert not masked.alpha[y - 6 : y + 7, x - 9 : x + 10].any()
-        assert (masked.image[y - 6 : y + 7, x - 9 : x + 10] == skin()[0, 0]).all()
+        # The mask's shadow may reach a corner.
+        assert np.abs(masked.image[y - 6 : y + 7, x - 9 : x + 10].astype(int) - skin()[0, 0]).max() <= 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -100,10 +100,10 @@ def test_the_picture_given_is_not_changed():
 def test_gray_pictures_get_gray_masks(kind):
     shaded = np.tile(np.linspace(90, 220, 224).astype(np.uint8), (224, 1))
     gray = put_mask(shaded[..., None], landmarks(), kind, seed=1)
-    colour = put_mask(np.repeat(shaded[..., None], 3, axis=-1), landmarks(), kind, seed=1)
+    color = put_mask(np.repeat(shaded[..., None], 3, axis=-1), landmarks(), kind, seed=1)
     assert gray.image.shape == (224, 224, 1) and gray.image.dtype == np.uint8
-    assert (colour.image == colour.image[..., :1]).all()
-    assert np.abs(colour.image[..., :1].astype(int) - gray.image).max() <= 1  # Rounded once more.
+    assert (color.image == color.image[..., :1]).all()
+    assert np.abs(color.image[..., :1].astype(int) - gray.image).max() <= 1  # Rounded once more.
     assert (gray.image[gray.alpha == 1].mean() - shaded[gray.alpha == 1].mean()) ** 2 > 4
 
 
@@ -120,10 +120,10 @@ def test_a_dark_face_gets_a_dark_mask(kind):
 def test_light_from_one_side_lies_on_the_mask():
     lit = (skin() * np.linspace(0.5, 1.2, 224)[:, None]).clip(0, 255).astype(np.uint8)
     masked = put_mask(lit, landmarks(), "surgical", color="white")
-    assert masked.image[130:150, 135:150].mean() > 1.15 * masked.image[130:150, 75:90].mean()
+    assert masked.image[130:150, 135:150].mean() > 1.12 * masked.image[130:150, 75:90].mean()
 
 
-def test_a_colour_is_taken():
+def test_a_color_is_taken():
     masked = put_mask(skin(), landmarks(), "cloth", color="#20a040")
     red, green, blue = masked.image[masked.alpha == 1].mean(axis=0)
     assert green > 1.8 * blue > 1.8 * red

@@ -1,4 +1,4 @@
-"""A head to hang things on: where its points lie in a photograph, from 5 or 68 landmarks.
+"""Fit the pose of a head to 5 or 68 landmarks, and place points of the head in the photograph.
 
 The head's own units are distances between the eyes: x to the picture's right, y down and z towards the camera, from the
 point between the eyes. In the photograph, (0, 0) is the corner of the first pixel.
@@ -19,7 +19,7 @@ _HALF_JAW = np.array([
 ])  # fmt: skip
 JAW = np.concatenate([_HALF_JAW, _HALF_JAW[-2::-1] * (-1, 1, 1)])
 # From here the jaw is seen all around; within this share of the way to it, the jaw line moves nothing.
-_CENTRE, _CORE = np.array([0, 0.5]), 0.3
+_CENTER, _CORE = np.array([0, 0.5]), 0.3
 _SOLVE = np.linalg.pinv(np.column_stack([FIVE, np.ones(5)]))
 _SOLVE_FLAT = np.linalg.pinv(np.column_stack([FIVE[:, :2], np.ones(5)]))
 # How far the fit is believed where an expression looks like another pose. Both numbers are those that place the jaw
@@ -31,11 +31,11 @@ _WIDE = 0.35
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
-    """A head as one photograph shows it.
+class HeadPose:
+    """Pose of a head in one photograph.
 
     Attributes:
-        camera: (2, 4); ``camera @ (x, y, z, 1)`` is a point of the photograph, in pixels.
+        camera: (2, 4); `camera @ (x, y, z, 1)` is a point of the photograph, in pixels.
         jaw: (17, 2), pixels by which the seen jaw lies off the model's, zero where only 5 landmarks are known.
     """
 
@@ -59,7 +59,7 @@ class Head:
         return points @ self.camera[:, :3].T + self.camera[:, 3] + self._off(points)
 
     def _off(self, points: np.ndarray) -> np.ndarray:
-        """Interpolate between the jaw's displacements by direction from the face's centre, faded towards it."""
+        """Interpolate between the jaw's displacements by direction from the face's center, faded towards it."""
         if not self.jaw.any():
             return np.zeros(2)
         angles, radii = _polar(JAW)
@@ -69,34 +69,59 @@ class Head:
         return moved * np.clip(share, 0, 1)[..., None]
 
 
-def find_head(landmarks: np.ndarray) -> Head:
-    """Fit the head to landmarks.
+def fit_head(landmarks: np.ndarray) -> HeadPose:
+    """Fit the pose of a head to landmarks.
 
     The fit is affine: turning, nodding, tilting, and a face longer or wider than the model's are all in it. The nose
     tells how far the head turns, for it alone stands out. From 5 points the jaw is the model's: 1.09 eye distances
     beside the midline at eye level, 1.05 at the nose tip's, 0.91 at the mouth's, and the chin 1.72 below the eyes.
 
     Args:
-        landmarks: (5, 2) in the order of ``FIVE_POINTS`` or (68, 2) in that of iBUG; x, y in pixels.
+        landmarks: (5, 2) in the order of `FIVE_POINTS` or (68, 2) in that of iBUG; x, y in pixels.
 
     Raises:
         UserError: another number of points, missing ones (NaN), all on one line, or right and left swapped.
+
+    Example:
+
+    >>> pose = fit_head(np.array([(40, 50), (80, 50), (60, 73.2), (43.2, 91.6), (76.8, 91.6)]))
+    >>> round(pose.scale)  # pixels between the eyes
+    40
     """
     points = np.asarray(landmarks, dtype=float)
     if points.shape not in ((5, 2), (68, 2)):
         raise UserError(f"landmarks have the shape {points.shape}. Expected (5, 2) or (68, 2).")
     if not np.isfinite(points).all():
         raise UserError("landmarks have missing values (NaN). Expected x and y of every point; leave this face out.")
-    head = Head(_camera(five_of(points)), np.zeros((17, 2)))
+    head = HeadPose(_camera(five_of(points)), np.zeros((17, 2)))
     if head.towards[2] < -0.5:
         raise UserError(
             "landmarks show a mirrored face. Expected the person's right eye, at the picture's left, first."
         )
-    return head if len(points) == 5 else Head(head.camera, points[:17] - head.place(JAW))
+    return head if len(points) == 5 else HeadPose(head.camera, points[:17] - head.place(JAW))
+
+
+def wearable(landmarks: np.ndarray) -> np.ndarray:
+    """Tell which landmarks (N, 5 or 68, 2) a mask can be drawn by, bool (N,): none missing, and those of a face.
+
+    Example:
+
+    >>> wearable(np.zeros((1, 5, 2))).tolist()  # all on one point
+    [False]
+    """
+    return np.array([_is_face(points) for points in landmarks], dtype=bool)
+
+
+def _is_face(points: np.ndarray) -> bool:
+    try:
+        fit_head(points)
+    except UserError:
+        return False
+    return True
 
 
 def _camera(five: np.ndarray) -> np.ndarray:
-    """Fit ``Head.camera``, (2, 4), to five points (5, 2)."""
+    """Fit `HeadPose.camera`, (2, 4), to five points (5, 2)."""
     camera = (_SOLVE @ five).T
     down = float(np.linalg.norm(camera[:, 1]))
     if np.linalg.norm(np.cross(camera[0, :3], camera[1, :3])) <= 1e-3 * down**2 or not down > 1e-3:
@@ -119,6 +144,6 @@ def five_of(points: np.ndarray) -> np.ndarray:
 
 
 def _polar(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return direction (0 to the chin, rising to the picture's right) and distance from the centre, without depth."""
-    x, y = points[..., 0] - _CENTRE[0], points[..., 1] - _CENTRE[1]
+    """Return direction (0 to the chin, rising to the picture's right) and distance from the center, without depth."""
+    x, y = points[..., 0] - _CENTER[0], points[..., 1] - _CENTER[1]
     return np.arctan2(x, y), np.hypot(x, y)

@@ -1,4 +1,4 @@
-"""Tables of faces in masks, or cut off below the eyes, made from a table of faces with landmarks."""
+"""Tables of masked or half-occluded faces, made from a table of faces with landmarks."""
 
 import hashlib
 import logging
@@ -10,63 +10,67 @@ import numpy as np
 
 from fer_tf import callstring
 from fer_tf.errors import UserError, unknown_name
-from fer_tf.faces.cut import cut_face
-from fer_tf.faces.masks import MASKS, drawn_kind, face_seed, put_mask, wearable
+from fer_tf.faces.masks.head_pose import wearable
+from fer_tf.faces.masks.kinds import MASKS, drawn_kind
+from fer_tf.faces.masks.occlude import cut_face
+from fer_tf.faces.masks.painting import face_seed, put_mask
 from fer_tf.facetable import FaceTable, joined
 from fer_tf.io.cache import cached
 from fer_tf.progress import bar
-from fer_tf.registry import Registry
 
-PARTS = ("plain", "masked", "cut", "both")
-RANDOM = "random"
+_PARTS = ("plain", "masked", "cut", "both")
+_RANDOM = "random"
 # On faces of 48 pixels a finer drawing cannot be told from this one, and takes 2.5 times as long.
-FINE = 3
-
-# What a run's configuration may name.
-COVERS = Registry("cover")
-COVERS.add("cover", "fer_tf.faces.covers:Cover")
+_FINE = 3
 
 
 @dataclass(frozen=True)
-class Cover:
-    """What the faces of a run wear. Faces without landmarks are left out of every part, so that parts compare.
+class MaskSettings:
+    """Mask settings for training and evaluation.
+
+    Faces without landmarks are left out of every part, so that parts compare.
 
     Attributes:
-        train: the training faces: ``plain`` as they are, ``masked``, ``cut`` off below the eyes, or ``both``, each face
+        train: the training faces: `plain` as they are, `masked`, `cut` off below the eyes, or `both`, each face
             once plain and once masked.
         evaluation: the same of validation and test.
-        kind: ``random``, or the call string of a mask of ``fer_tf.faces.masks``.
-        seed: draws kinds, colours and folds, ≥ 0; a face's mask depends on it and the face's id alone.
+        kind: `random`, or the call string of a mask of `fer_tf.faces.masks.MASKS`.
+        seed: draws kinds, colors and folds, ≥ 0; a face's mask depends on it and the face's id alone.
         enlarge: what is left of a cut face is turned upright and stretched over the picture.
 
     Raises:
         UserError: an unknown word, or a seed below 0.
+
+    Example:
+
+    >>> MaskSettings(train="masked", kind="n95").evaluation
+    'both'
     """
 
     train: str = "plain"
     evaluation: str = "both"
-    kind: str = RANDOM
+    kind: str = _RANDOM
     seed: int = 0
     enlarge: bool = False
 
     def __post_init__(self):
         for name in (self.train, self.evaluation):
-            if name not in PARTS:
-                raise unknown_name("part", name, PARTS)
+            if name not in _PARTS:
+                raise unknown_name("part", name, _PARTS)
         if self.seed < 0:
             raise UserError(f"seed={self.seed} is negative. Expected 0 or more.")
-        if self.kind != RANDOM:
+        if self.kind != _RANDOM:
             _ = MASKS[callstring.parse(self.kind)[0]]
 
-    def put_on(self, table: FaceTable, split: str) -> FaceTable:
-        """Return the faces of one split in what they wear.
+    def apply(self, table: FaceTable, split: str) -> FaceTable:
+        """Mask or occlude the faces of one split.
 
         Args:
             table: faces in memory, with landmarks.
-            split: ``train``, or another for what ``evaluation`` says.
+            split: `train`, or another for what `evaluation` says.
 
         Returns:
-            The faces; of ``both`` the ids begin with ``plain/`` and ``masked/``.
+            The faces; of `both` the ids begin with `plain/` and `masked/`.
 
         Raises:
             UserError: no landmarks, or none that are those of a face.
@@ -82,10 +86,10 @@ class Cover:
     def _masked(self, table: FaceTable) -> np.ndarray:
         def draw(row: int) -> np.ndarray:
             seed = face_seed(self.seed, str(table.ids[row]))
-            kind = drawn_kind(seed) if self.kind == RANDOM else self.kind
-            return put_mask(table.images[row], table.landmarks[row], kind, seed=seed, fine=FINE).image
+            kind = drawn_kind(seed) if self.kind == _RANDOM else self.kind
+            return put_mask(table.images[row], table.landmarks[row], kind, seed=seed, fine=_FINE).image
 
-        return _drawn(table, "masked-1", {"kind": self.kind, "seed": self.seed, "fine": FINE}, draw)
+        return _drawn(table, "masked-2", {"kind": self.kind, "seed": self.seed, "fine": _FINE}, draw)
 
     def _cut(self, table: FaceTable) -> np.ndarray:
         def draw(row: int) -> np.ndarray:

@@ -3,12 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fer_tf.datasets import load_synthetic
+from fer_tf.datasets import COVERS, load_synthetic
 from fer_tf.errors import UserError
-from fer_tf.faces import covers
-from fer_tf.faces.covers import COVERS, Cover
-from fer_tf.faces.cut import cut_face
-from fer_tf.faces.masks import drawn_kind, face_seed, put_mask
+from fer_tf.faces.masks import MaskSettings, cut_face, drawn_kind, face_seed, put_mask
 
 
 @pytest.fixture(scope="module")
@@ -21,37 +18,40 @@ def table():
 
 
 def test_masked_faces_are_those_of_put_mask_by_their_own_seed(table):
-    masked = Cover(train="masked", seed=4).put_on(table, "train")
+    masked = MaskSettings(train="masked", seed=4).apply(table, "train")
     kept = [i for i in range(len(table)) if i not in (1, 2)]
     assert list(masked.ids) == list(table.ids[kept]) and (masked.targets == table.targets[kept]).all()
     for row, i in enumerate(kept):
         seed = face_seed(4, str(table.ids[i]))
-        by_hand = put_mask(table.images[i], table.landmarks[i], drawn_kind(seed), seed=seed, fine=covers.FINE)
+        by_hand = put_mask(table.images[i], table.landmarks[i], drawn_kind(seed), seed=seed, fine=3)
         np.testing.assert_array_equal(masked.images[row], by_hand.image)
     # Whatever the order, and whoever else is there.
-    other = Cover(train="masked", seed=4).put_on(table.take([4, 3]), "train")
+    other = MaskSettings(train="masked", seed=4).apply(table.take([4, 3]), "train")
     np.testing.assert_array_equal(other.images, masked.images[[kept.index(4), kept.index(3)]])
 
 
 def test_every_part_has_the_same_faces(table):
-    cover = Cover(train="cut", evaluation="both")
-    cut, both = cover.put_on(table, "train"), cover.put_on(table, "test")
-    plain = Cover().put_on(table, "train")
+    cover = MaskSettings(train="cut", evaluation="both")
+    cut, both = cover.apply(table, "train"), cover.apply(table, "test")
+    plain = MaskSettings().apply(table, "train")
     np.testing.assert_array_equal(plain.images, table.images[[0, *range(3, len(table))]])
     assert list(both.ids) == [f"{part}/{i}" for part in ("plain", "masked") for i in plain.ids]
     np.testing.assert_array_equal(both.images[: len(plain)], plain.images)
-    np.testing.assert_array_equal(both.images[len(plain) :], Cover("masked").put_on(table, "train").images)
+    np.testing.assert_array_equal(both.images[len(plain) :], MaskSettings("masked").apply(table, "train").images)
     np.testing.assert_array_equal(cut.images[0], cut_face(table.images[0], table.landmarks[0]))
     assert (cut.ids == plain.ids).all()
 
 
-def test_a_second_time_nothing_is_drawn(table, monkeypatch):
-    first = Cover("masked", kind="n95").put_on(table, "train")
-    monkeypatch.setattr(covers, "put_mask", lambda *_, **__: pytest.fail("drawn again"))
-    np.testing.assert_array_equal(Cover("masked", kind="n95").put_on(table, "train").images, first.images)
-    moved = replace(table, landmarks=table.landmarks + 1)
-    with pytest.raises(pytest.fail.Exception, match="drawn again"):
-        Cover("masked", kind="n95").put_on(moved, "train")
+def test_a_second_time_pictures_come_from_the_cache(table, tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_TF_CACHE", str(tmp_path))
+    settings = MaskSettings("masked", kind="n95")
+    first = settings.apply(table, "train")
+    kept = {file for file in tmp_path.rglob("*") if file.is_file()}
+    np.testing.assert_array_equal(settings.apply(table, "train").images, first.images)
+    assert {file for file in tmp_path.rglob("*") if file.is_file()} == kept
+    # Other landmarks are another entry.
+    assert (settings.apply(replace(table, landmarks=table.landmarks + 1), "train").images != first.images).any()
+    assert {file for file in tmp_path.rglob("*") if file.is_file()} > kept
 
 
 def test_coarser_drawing_looks_the_same():
@@ -69,12 +69,12 @@ def test_coarser_drawing_looks_the_same():
 
 def test_mistakes_are_named(table):
     for call, message in (
-        (lambda: Cover(train="veiled"), "Unknown part 'veiled'. Available: both, cut, masked, plain"),
-        (lambda: Cover(kind="scarf"), "Unknown mask 'scarf'"),
-        (lambda: Cover(seed=-1), "seed=-1 is negative"),
+        (lambda: MaskSettings(train="veiled"), "Unknown part 'veiled'. Available: both, cut, masked, plain"),
+        (lambda: MaskSettings(kind="scarf"), "Unknown mask 'scarf'"),
+        (lambda: MaskSettings(seed=-1), "seed=-1 is negative"),
         (lambda: COVERS.make("cover(colour='red')"), "colour"),
-        (lambda: Cover().put_on(replace(table, landmarks=None), "train"), "fer_tf.faces landmarks"),
-        (lambda: Cover().put_on(table.take([1, 2]), "train"), "None of the 2 faces"),
+        (lambda: MaskSettings().apply(replace(table, landmarks=None), "train"), "fer_tf.faces landmarks"),
+        (lambda: MaskSettings().apply(table.take([1, 2]), "train"), "None of the 2 faces"),
         (lambda: put_mask(table.images[0], table.landmarks[0], fine=9), "fine=9 is out of range. Expected 1 to 8"),
     ):
         with pytest.raises(UserError, match=message):

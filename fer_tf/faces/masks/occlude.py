@@ -1,11 +1,11 @@
-"""The visible upper face alone, as in M-LFW-FER's face-cut variant (10.1109/ICIP42928.2021.9506047)."""
+"""Keep the visible upper face alone, as in M-LFW-FER's face-cut variant (10.1109/ICIP42928.2021.9506047)."""
 
 import numpy as np
 
 from fer_tf.augment.warp import warp
 from fer_tf.errors import UserError
-from fer_tf.faces.head import Head, find_head
-from fer_tf.faces.masks import check_image
+from fer_tf.faces.masks.head_pose import HeadPose, fit_head
+from fer_tf.faces.masks.painting import check_image
 
 # Where a mask begins: half way from the eyes to the nose tip, in eye distances below the eyes.
 LEVEL = 0.3
@@ -28,15 +28,22 @@ def cut_face(
         level: where the line is, in eye distances below the eyes.
 
     Returns:
-        uint8, the shape of ``image``.
+        uint8, the shape of `image`.
 
     Raises:
         UserError: an image or landmarks of another shape, missing landmarks, a fill out of range.
+
+    Example:
+
+    >>> landmarks = np.array([(20, 20), (44, 20), (32, 34), (22, 45), (42, 45)])
+    >>> upper = cut_face(np.full((64, 64, 1), 180, np.uint8), landmarks)
+    >>> upper[[10, 50], 32, 0].tolist()
+    [180, 0]
     """
     check_image(image)
     if not 0 <= fill <= 255:
         raise UserError(f"fill={fill!r} is no level. Expected 0 to 255.")
-    head = find_head(landmarks)
+    head = fit_head(landmarks)
     if enlarge:
         return _enlarged(image, head, level)
     height, width = image.shape[:2]
@@ -47,11 +54,10 @@ def cut_face(
     return np.where(below[..., None], np.uint8(fill), image)
 
 
-def _enlarged(image: np.ndarray, head: Head, level: float) -> np.ndarray:
+def _enlarged(image: np.ndarray, head: HeadPose, level: float) -> np.ndarray:
     height, width = image.shape[:2]
     down = head.camera[:, 1]
-    across = np.array([down[1], -down[0]])
-    right, below = 2 * _ASIDE * across, (_ABOVE + level) * down
+    right, below = 2 * _ASIDE * np.array([down[1], -down[0]]), (_ABOVE + level) * down
     corner = head.camera[:, 3] - right / 2 - _ABOVE * down
     # Finer than the picture where that has more pixels than the result, so that nothing is left out.
     larger = max(1.0, np.linalg.norm(right) / max(width, 1), np.linalg.norm(below) / max(height, 1))
