@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fer_tf.facetable import FaceTable
     from fer_tf.inference.classifier import ExpressionClassifier
 
-CONTROLS = ("random", "centre")
+CONTROLS = ("random", "center")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,14 +71,14 @@ def measure(options: argparse.Namespace) -> tuple["pd.DataFrame", dict[str, "Cur
     import numpy as np
     import pandas as pd
 
-    from fer_tf.explain.explainer import Explainer
-    from fer_tf.explain.faithfulness import Faithfulness, centre_maps, random_maps
+    from fer_tf import explain
+    from fer_tf.explain.faithfulness import Faithfulness, center_maps, random_maps
     from fer_tf.inference.classifier import ExpressionClassifier
     from fer_tf.progress import bar
 
     classifier = ExpressionClassifier(options.model)
     methods = [name.strip() for name in options.methods.split(",")]
-    explainers = {name: Explainer(classifier.network, name, options.layer) for name in methods}
+    explainers = {name: explain.get(name, classifier.network, options.layer) for name in methods}
     table = draw_faces(options, classifier)
     faces, truth = classifier.prepare(table.images).numpy(), table.targets.argmax(axis=1)
     judge, rng = Faithfulness(classifier), np.random.default_rng(options.seed)
@@ -90,7 +90,7 @@ def measure(options: argparse.Namespace) -> tuple["pd.DataFrame", dict[str, "Cur
                 heat, raw_shape, classes = found.heat, found.raw.shape, found.classes
             else:
                 size = faces.shape[1:3]
-                heat = random_maps(raw_shape, size, rng) if name == "random" else centre_maps(len(faces), size)
+                heat = random_maps(raw_shape, size, rng) if name == "random" else center_maps(len(faces), size)
             curves[name] = judge.measure(faces, heat, classes, rng)
             rows.append(_rows(name, table, classes, heat, curves[name]))
             ticks.update()

@@ -6,7 +6,7 @@ import pytest
 
 from fer_tf import models
 from fer_tf.errors import UserError
-from fer_tf.explain.faithfulness import Faithfulness, centre_maps, random_maps
+from fer_tf.explain.faithfulness import Faithfulness, center_maps, random_maps
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.labels import LabelSet
 
@@ -65,10 +65,10 @@ def test_pixels_of_equal_heat_go_in_random_order(face):
     assert abs(share.mean() - 0.5) < 0.05 and share.std() > 0.02
 
 
-def test_many_faces_equal_single_ones(face, monkeypatch):
-    monkeypatch.setattr("fer_tf.explain.faithfulness.BATCH", 2)
+def test_many_faces_equal_single_ones(face):
     faces = rng().uniform(0, 255, (5, 8, 8, 1)).astype("float32")
-    heat, classes, judge = rng().random((5, 8, 8)), np.array([0, 1, 1, 0, 1], np.int32), Faithfulness(corner_judge())
+    heat, classes = rng().random((5, 8, 8)), np.array([0, 1, 1, 0, 1], np.int32)
+    judge = Faithfulness(corner_judge(), batch_size=2)
     whole = judge.measure(faces, heat, classes, rng())
     for i in range(5):
         one = judge.measure(faces[i : i + 1], heat[i : i + 1], classes[i : i + 1], rng())
@@ -83,7 +83,7 @@ def test_controls_are_heat_maps_that_know_no_face():
     assert drawn.shape == (6, 12, 12) and drawn.min() >= 0
     np.testing.assert_allclose(drawn.max(axis=(1, 2)), 1)
     assert np.abs(np.diff(drawn, axis=2)).max() < 0.5, "smooth, as enlarged maps are"
-    middle = centre_maps(2, (9, 5))
+    middle = center_maps(2, (9, 5))
     assert middle.shape == (2, 9, 5) and middle[0, 4, 2] == middle.max() == 1 and (middle[0] == middle[1]).all()
 
 
