@@ -16,7 +16,8 @@ The original study changed the last layer of EfficientNets for LFW-FER: 86.6 to 
 masked, 71.5 to 76.9 on cut ones. It trained a network for each part, that for masked faces on cut ones, and chose
 epochs on test; the rows to compare are clean on plain, cut on masked, and cut on cut. Its faces are others than these.
 
-Writes results.csv, masked.csv, report.html, figures/ and winner.keras. Figures: experiments/results/masked_transfer.md.
+Writes results.csv, masked.csv, results.md, report.html, figures/ and winner.keras.
+Figures: experiments/results/masked_transfer.md.
 """
 
 import argparse
@@ -68,21 +69,18 @@ def started(model: str) -> "tuple[Path, keras.Model]":
 def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return a run for every kind of training faces."""
     path, network = started(options.model)
-    height, _, _ = network.input_shape[1:]
-    points = str(Path(options.landmarks).absolute()) if options.landmarks else None
-    settings = {
-        **commandline.shared_settings(options), "start": str(path), "model": network.metadata.model, "crop": height,
-        "image_size": network.metadata.face_size, "landmarks": points,
-        "optimizer": "adamw", "learning_rate": options.learning_rate, "weight_decay": 0.05, "augment": ("light",),
-    }  # fmt: skip
-    runs = []
+    ways = {}
     for way, part in WAYS.items():
         # As many steps for all: of both there are twice as many faces.
         epochs = (options.epochs + 1) // 2 if part == "both" else options.epochs
         schedule = f"warmup_cosine(warmup={min(1, epochs / 10):g})"
-        faces = faces_of(options, part, "both")
-        runs.append(RunConfig(name=way, **{**settings, **faces, "epochs": epochs, "schedule": schedule}))
-    return commandline.over_seeds(runs, options.seeds)
+        ways[way] = {**faces_of(options, part, "both"), "epochs": epochs, "schedule": schedule}
+    return commandline.runs(
+        options, ways, start=str(path), model=network.metadata.model, crop=network.input_shape[1],
+        image_size=network.metadata.face_size,
+        landmarks=str(Path(options.landmarks).absolute()) if options.landmarks else None,
+        **commandline.adamw(options),
+    )  # fmt: skip
 
 
 def faces_of(options: argparse.Namespace, train: str, evaluation: str) -> dict[str, str | None]:
@@ -101,17 +99,12 @@ def faces_of(options: argparse.Namespace, train: str, evaluation: str) -> dict[s
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the study's flags."""
     group = parser.add_argument_group("network and masks").add_argument
-    group(
-        "--model",
-        default="default",
-        metavar="FILE",
-        help="a shipped network or a .keras file (default: the shipped one)",
-    )
-    group("--learning-rate", type=float, default=0.0005, help="of AdamW (default %(default)s)")
+    group("--model", default="default", metavar="FILE",
+          help="a shipped network or a .keras file (default: the shipped one)")  # fmt: skip
+    commandline.add_learning_rate(group, 0.0005)
     group("--landmarks", metavar="CSV", help="what python -m fer_tf.faces landmarks wrote; drawn faces have their own")
-    group(
-        "--kind", default="random", help="of the masks: surgical, cloth, n95, or random for each (default %(default)s)"
-    )
+    group("--kind", default="random",
+          help="of the masks: surgical, cloth, n95, or random for each (default %(default)s)")  # fmt: skip
     group("--enlarge", action="store_true", help="stretch what is left of cut faces over the picture")
 
 
@@ -119,34 +112,30 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     """Score every network on every part; write the table beside the original one, the page and the winner."""
     import pandas as pd
 
-    from fer_tf.io import atomic
+    from fer_tf.reports import figures
     from fer_tf.sweeps import study_page
-
-    finished = [r for r in results if r.metrics]
-    faces, table = tested(finished[0].config, options) if finished else {}, pd.DataFrame()
-    if finished:
-        table = pd.DataFrame([scored(None, faces, options), *(scored(r, faces, options) for r in finished)])
-        table = table.astype({"seed": "Int64"})
-    with atomic.atomic_write(out / "masked.csv") as part:
-        table.to_csv(part, index=False)
-    original = pd.DataFrame(ORIGINAL, index=["LFW-FER", "M-LFW-FER", "M-LFW-FER-face-cut"]).T.rename_axis("network")
-    shown = table.round(2)
-    tables = [
-        ("Accuracy and macro-F1 in percent", shown),
-        ("Faces that masks can be drawn on", counted(finished[0].config) if finished else table),
-        ("Another dataset: what the original study tells of LFW-FER", original.reset_index()),
-    ]  # fmt: skip
-    written = study_page.write(results, out, "Expressions under masks", lambda _: _charts(table), tables)
-    print(shown.to_string(index=False), end="\n\n")
-    print(f"Another dataset, LFW-FER, as the original study tells:\n{original.to_string()}\n")
-    return [*written, out / "masked.csv"]
-
-
-def tested(config: RunConfig, options: argparse.Namespace) -> "dict[str, FaceTable]":
-    """Return the test faces of every part."""
     from fer_tf.training.tables import load_tables
 
-    return {p: load_tables(replace(config, **faces_of(options, "plain", p)))["test"] for p in TESTED}
+    title, finished = "Expressions under masks", [r for r in results if r.metrics]
+    original = pd.DataFrame(ORIGINAL, index=["LFW-FER", "M-LFW-FER", "M-LFW-FER-face-cut"]).T
+    original = original.rename_axis("network").reset_index()
+    if not finished:
+        return study_page.write(results, out, title)
+    config = finished[0].config
+    faces = {p: load_tables(replace(config, **faces_of(options, "plain", p)))["test"] for p in TESTED}
+    table = pd.DataFrame([scored(None, faces, options), *(scored(r, faces, options) for r in finished)])
+    table = table.astype({"seed": "Int64"})
+    shown, mean = table.round(2), table.groupby("fine-tuned on", sort=False)[list(TESTED)].mean() / 100
+    chart = ("Accuracy by mask", figures.accuracy_grid(mean, "accuracy on test by what the faces wear, %"))
+    tables = [
+        ("Accuracy and macro-F1 in percent", shown),
+        ("Faces that masks can be drawn on", counted(config)),
+        ("Another dataset: what the original study reports on LFW-FER", original),
+    ]  # fmt: skip
+    written = study_page.write(results, out, title, lambda _: [chart], tables, {"masked.csv": table})
+    print(shown.to_string(index=False), end="\n\n")
+    print(f"Another dataset, LFW-FER, as the original study reports:\n{original.to_string(index=False)}\n")
+    return written
 
 
 def counted(config: RunConfig) -> "pd.DataFrame":
@@ -168,10 +157,9 @@ def scored(result: "Result | None", faces: "dict[str, FaceTable]", options: argp
     from fer_tf import evaluation, models
 
     network = models.load_model(result.folder / "model.keras" if result else started(options.model)[0])
-    row = {"fine-tuned on": AS_IT_WAS, "seed": None}
-    if result:
-        seed = result.config.seed
-        row = {"fine-tuned on": result.config.name.removesuffix(f"-seed{seed}"), "seed": seed}
+    config = result.config if result else None
+    name = config.name.removesuffix(f"-seed{config.seed}") if config else AS_IT_WAS
+    row = {"fine-tuned on": name, "seed": config.seed if config else None}
     for part, table in faces.items():
         logits = evaluation.logits(network, table.images)
         if not result:
@@ -193,13 +181,6 @@ def merged(logits: "np.ndarray", network: "keras.Model") -> "np.ndarray":
         return softmax(logits)
     rows, kept = convert(np.eye(len(classes)), classes, LFWFER)
     return softmax(logits)[:, kept] @ rows
-
-
-def _charts(table: "pd.DataFrame") -> list:
-    from fer_tf.reports import figures
-
-    mean = table.groupby("fine-tuned on", sort=False)[list(TESTED)].mean() / 100
-    return [("Accuracy by what is worn", figures.accuracy_grid(mean, "accuracy on test by what the faces wear, %"))]
 
 
 STUDY = commandline.Study(

@@ -1,13 +1,16 @@
-"""Does looking at regions help where a face is covered? Region Attention Network against the same trunk alone.
+"""Does looking at regions help where a face is covered? Region Attention Network against the same backbone alone.
 
   python experiments/regions.py --quick                                 built-in faces, two epochs
   python experiments/regions.py --dataset fer2013 --data DIR --seeds 0,1,2
 
-RAN (arXiv 1905.04075) and a plain network of the same trunk are trained alike, then scored on the test faces as they
+RAN (arXiv 1905.04075) and a plain network of the same backbone are trained alike, then scored on the test faces as they
 are and as fer_tf.robustness covers them at severity 3: a gray band over the eyes, one over the mouth, and a rectangle
-over a drawn fifth of the picture (the same for every network).
+over a random fifth of the picture (the same for every network).
 
-Writes results.csv, occlusion.csv, report.html. Figures: experiments/results/regions.md.
+On 8,000 FER2013 faces in 4 epochs (1.5 minutes for the backbone, 6 for each RAN, one core) RAN is 4 to 5 points better
+on whole faces, and loses more by covers. The paper reports gains on occluded parts of FER+ and AffectNet.
+
+Writes results.csv, occlusion.csv, results.md and report.html. Figures: experiments/results/regions.md.
 """
 
 import argparse
@@ -20,49 +23,26 @@ from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from fer_tf.facetable import FaceTable
     from fer_tf.sweeps.runner import Result
 
-# What is covered, and at which severity of the robustness benchmark: bands over the eyes and the mouth of FER2013's
-# faces, and a drawn rectangle of a fifth of the picture.
-COVERS = {"eyes": 3, "mouth": 3, "patch": 3}
+COVERS, SEVERITY = ("eyes", "mouth", "patch"), 3
 
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return the plain network and RAN in both forms of attention."""
-    settings = commandline.shared_settings(options)
-    trunk = {"width": options.width, "depth": 1, "stem": "strided"}
-    ran = {**trunk, "region_size": options.region_size}
-    networks = {
-        "plain": (callstring.render("resnet18", trunk), "classification"),
-        "ran sigmoid": (callstring.render("ran", {**ran, "attention": "sigmoid"}), "ran"),
-        "ran softmax": (callstring.render("ran", {**ran, "attention": "softmax"}), "ran"),
-    }
-    runs = [
-        RunConfig(
-            name=name, model=model, objective=objective, optimizer="adamw", learning_rate=options.learning_rate,
-            weight_decay=0.05, schedule=f"warmup_cosine(warmup={min(1, options.epochs / 10):g})", augment=("light",),
-            **settings,
-        )
-        for name, (model, objective) in networks.items()
-    ]  # fmt: skip
-    return commandline.over_seeds(runs, options.seeds)
+    backbone = {"width": options.width, "depth": 1, "stem": "strided"}
+    ways = {"plain": {"model": callstring.render("resnet18", backbone), "objective": "classification"}}
+    for attention in ("sigmoid", "softmax"):
+        keywords = {**backbone, "region_size": options.region_size, "attention": attention}
+        ways[f"ran {attention}"] = {"model": callstring.render("ran", keywords), "objective": "ran"}
+    return commandline.runs(options, ways, **commandline.adamw(options))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the study's flags."""
     group = parser.add_argument_group("recipe").add_argument
-    group("--learning-rate", type=float, default=0.002, help="of AdamW (default %(default)s)")
+    commandline.add_learning_rate(group, 0.002)
     group("--region-size", type=int, default=32, metavar="PX", help="side of RAN's regions (default %(default)s)")
-
-
-def covered(table: "FaceTable", what: str) -> "np.ndarray":
-    """Return uint8 images (N, H, W, C) with a gray patch over ``what`` of each face, the same in every call."""
-    from fer_tf.robustness import corrupted
-
-    return corrupted(table.images, what, COVERS[what], ids=table.ids) if what in COVERS else table.images
 
 
 def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
@@ -70,32 +50,27 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     import pandas as pd
 
     from fer_tf import evaluation, models
-    from fer_tf.io import atomic
+    from fer_tf.reports import figures
+    from fer_tf.robustness import corrupted
     from fer_tf.sweeps import study_page
     from fer_tf.training.tables import load_tables
 
-    finished = [r for r in results if r.metrics]
-    test = load_tables(finished[0].config)["test"] if finished else None
-    rows = []
+    title, finished = "Regions under occlusion", [r for r in results if r.metrics]
+    if not finished:
+        return study_page.write(results, out, title)
+    test, rows = load_tables(finished[0].config)["test"], []
+    images = {what: corrupted(test.images, what, SEVERITY, ids=test.ids) for what in COVERS}
     for result in finished:
         network, config = models.load_model(result.folder / "model.keras"), result.config
         row = {"network": config.name.removesuffix(f"-seed{config.seed}"), "seed": config.seed}
-        for what in ("nothing", *COVERS):
-            logits = evaluation.logits(network, covered(test, what), crop=config.crop)
-            row[what] = evaluation.scores(logits, test)["accuracy"]
+        for what, faces in {"nothing": test.images, **images}.items():
+            row[what] = evaluation.scores(evaluation.logits(network, faces, crop=config.crop), test)["accuracy"]
         rows.append(row)
-    with atomic.atomic_write(out / "occlusion.csv") as part:
-        pd.DataFrame(rows).to_csv(part, index=False)
-    return [*study_page.write(results, out, "Regions under occlusion", lambda _: _charts(rows)), out / "occlusion.csv"]
-
-
-def _charts(rows: list[dict]) -> list:
-    import pandas as pd
-
-    from fer_tf.reports import figures
-
-    table = pd.DataFrame(rows).groupby("network", sort=False).mean().drop(columns="seed")
-    return [("Accuracy with parts covered", figures.accuracy_grid(table, "accuracy on test by what is covered, %"))]
+    table = pd.DataFrame(rows)
+    mean = table.groupby("network", sort=False).mean().drop(columns="seed")
+    chart = ("Accuracy with parts covered", figures.accuracy_grid(mean, "accuracy on test by what is covered, %"))
+    tables = [("Accuracy with parts covered, %", (100 * mean).reset_index())]
+    return study_page.write(results, out, title, lambda _: [chart], tables, {"occlusion.csv": table})
 
 
 STUDY = commandline.Study(

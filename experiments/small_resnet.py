@@ -4,33 +4,29 @@
   python experiments/small_resnet.py --quick                                    built-in faces, a minute
 
 A ResNet-10 of 0.69 M parameters with the usual recipe: SGD with Nesterov momentum, warm-up and one cosine, coupled
-decay, label smoothing, light augmentation. The epoch is chosen on validation; test is scored once, single view.
+decay, label smoothing, light augmentation. The epoch is chosen on validation; test is scored once, single view: 67.0 %
+(published for VGG19 with ten crops: 73.11).
 
 Fine-tune a network that was trained on other labels, and learn from larger ones (all must see faces of one size):
 
   python experiments/small_resnet.py --dataset fer2013 --data DIR --start FERPLUS.keras --learning-rate 0.005
   python experiments/small_resnet.py --dataset fer2013 --data DIR --teacher A.keras,B.keras --averaging "ema()"
 
-Writes results.csv, report.html and winner.keras into --out. experiments/results/small_resnet.md has measured figures.
+Writes results.csv, results.md, report.html and winner.keras into --out. Figures: experiments/results/small_resnet.md.
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fer_tf import callstring
 from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
 
-if TYPE_CHECKING:
-    from fer_tf.sweeps.runner import Result
-
-
 AUGMENT = "flip(); affine(rotation=12, shift=0.05, zoom=0.1); brightness(); contrast()"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the study's flags."""
     group = parser.add_argument_group("recipe").add_argument
     group("--optimizer", default="nesterov", metavar="NAME", help="call string (default %(default)s)")
     group("--learning-rate", type=float, default=0.1, help="default %(default)s")
@@ -41,50 +37,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group("--augment", default=AUGMENT, metavar="PRESET|OPS", help="default %(default)r")
     group = parser.add_argument_group("other networks").add_argument
     group("--start", metavar="FILE", help="begin from this network; its head too, where the classes are the same")
-    group("--teacher", metavar="FILE[,FILE]", help="learn from these networks' opinions of each augmented face")
+    group("--teacher", metavar="FILE[,FILE]", help="learn from these networks' predictions of each augmented face")
     group("--teacher-weight", type=float, default=0.5, help="their share of the targets (default %(default)s)")
-    group("--teacher-temperature", type=float, default=2.0, help="softens what they say (default %(default)s)")
+    group("--teacher-temperature", type=float, default=2.0, help="softens their predictions (default %(default)s)")
 
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
-    settings = commandline.shared_settings(options)
-    if not options.loss:
-        settings["loss"] = f"cross_entropy(label_smoothing={options.smoothing})"
-    run = RunConfig(
-        name="resnet10",
-        model=commandline.sized(options.model, options.width),
+    """Return the one run, seed by seed."""
+    objective = "classification"
+    if options.teacher:
+        teachers = tuple(str(Path(name).absolute()) for name in options.teacher.split(","))
+        keywords = {"weight": options.teacher_weight, "temperature": options.teacher_temperature}
+        objective = callstring.render("distillation", {"teachers": teachers, **keywords})
+    return commandline.runs(
+        options,
+        {"resnet10": {"model": commandline.sized(options.model, options.width)}},
         start=str(Path(options.start).absolute()) if options.start else None,
         optimizer=options.optimizer,
         learning_rate=options.learning_rate,
         schedule=options.schedule or f"warmup_cosine(warmup={min(2, options.epochs / 10):g})",
         averaging=options.averaging,
-        objective=_objective(options),
+        objective=objective,
         l2=options.decay,
+        loss=options.loss or f"cross_entropy(label_smoothing={options.smoothing})",
         augment=commandline.augmentations(options.augment),
-        **settings,
     )
-    return commandline.over_seeds([run], options.seeds)
-
-
-def _objective(options: argparse.Namespace) -> str:
-    if not options.teacher:
-        return "classification"
-    teachers = tuple(str(Path(name).absolute()) for name in options.teacher.split(","))
-    keywords = {"weight": options.teacher_weight, "temperature": options.teacher_temperature}
-    return callstring.render("distillation", {"teachers": teachers, **keywords})
-
-
-def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
-    from fer_tf.sweeps import study_page
-
-    return study_page.write(results, out, "A small ResNet", lambda _: [])
 
 
 STUDY = commandline.Study(
     name="small_resnet",
     description=__doc__,
     configs=configs,
-    report=report,
+    report="A small ResNet",
     add_arguments=add_arguments,
     defaults={"model": "resnet10", "width": 0.375, "epochs": 45, "crop": 44},
 )

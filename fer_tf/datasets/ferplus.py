@@ -88,6 +88,30 @@ def load_ferplus(
     return converted(treat_leaks(table, leaks), label_set)
 
 
+def with_votes(table: FaceTable, data: Path | str | None) -> FaceTable:
+    """Give FER2013's faces the votes of FER+, row by row.
+
+    Args:
+        table: Faces of any dataset. Faces of ``load_fer2013`` get votes; others stay as they are.
+        data: The folder of FER2013, in which ``fer2013new.csv`` may lie.
+
+    Returns:
+        The table with ``votes`` (N, 10), NaN for faces that FER+ does not have; the table as it is where it has votes,
+        is not of FER2013, or where the file is missing.
+    """
+    if table.votes is not None or table.label_set.name != "fer2013" or data is None:
+        return table
+    try:
+        voted = load_ferplus(data, mode="cross_entropy", evaluation="cross_entropy")
+    except DataError:
+        return table
+    row_of = {name: row for row, name in enumerate(voted.ids.tolist())}
+    rows = np.array([row_of.get(name, -1) for name in table.ids.tolist()])
+    votes = np.full((len(table), voted.votes.shape[1]), np.nan, np.float32)
+    votes[rows >= 0] = voted.votes[rows[rows >= 0]]
+    return replace(table, votes=votes)
+
+
 def _single_labels(place: Path, ids: Sequence[str], skip_bad: bool) -> np.ndarray:
     """Return FER2013's labels of faces named by their row (``fer0000012``): float32 (N, 8) over ``FERPLUS``."""
     base = place.parent if place.is_file() else place

@@ -1,7 +1,7 @@
 """Tables of the uncertainty of predictions: calibration, conformal sets, rejection, one row per face."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -213,3 +213,40 @@ def reliability_lines(before: SplitPredictions, after: SplitPredictions, bins: i
     middle = 100 * (found["as it is"].edges[1:] + found["as it is"].edges[:-1]) / 2
     lines = pd.DataFrame({name: 100 * r.accuracy for name, r in found.items()}, index=middle)
     return lines.assign(perfect=middle)
+
+
+def uncertainty_tables(
+    faces: Mapping[str, FaceTable],
+    answers: Mapping[str, SplitPredictions],
+    alpha: float = 0.1,
+    seed: int = 0,
+    names: Sequence[str] = (),
+) -> tuple[dict[str, pd.DataFrame], SplitPredictions]:
+    """Calibrate networks on validation, and return all tables of their uncertainty on test.
+
+    Args:
+        faces: the tables of ``validation`` and ``test``.
+        answers: what the networks say of them, by split.
+        alpha: share of conformal sets that may miss the right class.
+        seed: draws what APS and RAPS draw.
+        names: of the members of an ensemble, to list each alone too.
+
+    Returns:
+        ``calibration``, ``sets``, ``rejection`` and ``faces`` by name, and the answers on test at the temperature that
+        was fitted on validation.
+    """
+    known, test = answers["validation"], answers["test"]
+    temperature = calibration.fit_temperature(known.log_probabilities, known.targets)
+    after = {split: replace(a, temperature=temperature) for split, a in answers.items()}
+    entropy = vote_entropy(faces["test"])
+    sets = chosen_sets(after["validation"], after["test"], alpha, seed)
+    both = {"as it is": answers, "after the temperature": after}
+    rows = {f"{split}, {when}": a[split] for split in after for when, a in both.items()}
+    if len(names) > 1:
+        rows |= {f"test, {n} alone": replace(test, members=test.members[i : i + 1]) for i, n in enumerate(names)}
+    return {
+        "calibration": calibration_table(rows),
+        "sets": sets_table(sets, after["test"], quartiles(entropy, len(faces["test"]))),
+        "rejection": rejection_table(after["test"]),
+        "faces": faces_table(faces["test"], after["test"], sets, entropy),
+    }, after["test"]

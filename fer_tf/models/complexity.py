@@ -1,14 +1,18 @@
 """How large a network is and how much it computes."""
 
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fer_tf import callstring, models
+
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,33 @@ def macs(network: "keras.Model") -> int:
                 stack.enter_context(_counting(layer, counts))
         network(np.zeros((1, *network.input_shape[1:]), "float32"), training=False)
     return sum(counts)
+
+
+def size_savings(
+    studied: Sequence[str], baselines: Sequence[str], image_shape: tuple[int, int, int], num_classes: int
+) -> "pd.DataFrame":
+    """Return what networks cost at one size of image, and how much some of them save.
+
+    Args:
+        studied: call strings. Each has a column with the share of a row's MACs that it saves, in percent; NaN where it
+            computes more.
+        baselines: call strings of further networks.
+        image_shape: (H, W, channels).
+        num_classes: C.
+
+    Returns:
+        A row for each network: ``network``, ``parameters``, ``macs``, and ``MACs that <name> saves, %``.
+    """
+    import pandas as pd
+
+    texts = list(dict.fromkeys([*studied, *baselines]))
+    sizes = {text: measure(models.get(text, num_classes, image_shape)) for text in texts}
+    table = pd.DataFrame({"network": texts, "parameters": [size.parameters for size in sizes.values()]})
+    table["macs"] = [size.macs for size in sizes.values()]
+    for text in studied:
+        saved = 100 * (1 - sizes[text].macs / table["macs"])
+        table[f"MACs that {callstring.parse(text)[0]} saves, %"] = saved.where(saved > 0)
+    return table
 
 
 @contextmanager

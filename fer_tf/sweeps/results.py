@@ -1,14 +1,19 @@
 """The table of a study: one row a run."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from fer_tf import models
 from fer_tf.io import atomic
+from fer_tf.training.run import MODEL, read_json
 
 if TYPE_CHECKING:
+    import keras
+
     from fer_tf.sweeps.runner import Result
 
 FILE = "results.csv"
@@ -54,6 +59,24 @@ def write(results: Sequence["Result"], path: Path) -> None:
     """Write ``results.csv`` atomically."""
     with atomic.atomic_write(path) as part:
         frame(results).to_csv(part, index=False)
+
+
+def scored_once(result: "Result", file: str, faces: str, score: "Callable[[keras.Model], dict[str, Any]]") -> dict:
+    """Return what ``score`` says of a run's network; compute it once and keep it in the run's folder.
+
+    Args:
+        result: a finished run.
+        file: name of the JSON file in its folder.
+        faces: digest of the faces that the scores are of. Other faces, or another network, are scored again.
+        score: from the network to numbers that JSON can hold.
+    """
+    model = result.folder / MODEL
+    of = faces + hashlib.blake2b(model.read_bytes(), digest_size=8).hexdigest()
+    known = read_json(result.folder / file)
+    if known is None or known["of"] != of:
+        known = {"of": of, **score(models.load_model(model))}
+        atomic.write_json(result.folder / file, known)
+    return known
 
 
 def ranked(results: Sequence["Result"]) -> list["Result"]:

@@ -1,6 +1,5 @@
 """The heat maps' experiment and benchmark, as a user starts them."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -11,10 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fer_tf.explain.comparison import gains_table
+
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("explain_script", ROOT / "experiments" / "explain.py")
-script = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(script)
 
 
 def run(name, *arguments, cwd):
@@ -28,7 +26,7 @@ def test_gains_are_paired_with_the_random_maps_of_the_same_faces():
         pd.DataFrame({"method": name, "right": [True, True, False], "deletion": d, "insertion": d, "hot": 0.5})
         for name, d in areas.items()
     )
-    table = script.summary(faces).set_index(["method", "predictions"])
+    table = gains_table(faces).set_index(["method", "predictions"])
     right = table.loc[("a", "right")]
     assert right["faces"] == 2 and right["deletion"] == pytest.approx(0.3)
     assert right["deletion_gain"] == pytest.approx(100 * (0.1 - 0.2) / 2)
@@ -49,7 +47,7 @@ def test_the_experiment_leaves_tables_and_a_figure(tmp_path):
     faces = pd.read_csv(out / "faces.csv")
     assert len(faces) == 4 * 48 and faces[["deletion", "insertion", "hot"]].to_numpy().min() >= 0
     table = pd.read_csv(out / "explain.csv")
-    assert list(table["method"].unique()) == ["gradcam", "eigencam", "random", "centre"]
+    assert list(table["method"].unique()) == ["gradcam", "eigencam", "random", "center"]
     assert (table.groupby("method")["faces"].sum() == 48).all()
     with Image.open(out / "explain.png") as figure:
         assert np.asarray(figure).std() > 10

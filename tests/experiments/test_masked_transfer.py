@@ -43,7 +43,7 @@ def test_the_release_brings_its_own_masked_faces():
 
 def test_probabilities_of_seven_classes_add_up_to_three():
     class Network:
-        facts = models.ModelMetadata(FER2013, 48)
+        metadata = models.ModelMetadata(FER2013, 48)
 
     logits = np.random.default_rng(0).normal(size=(5, 7))
     p = dict(zip(FER2013.classes, softmax(logits).T, strict=True))

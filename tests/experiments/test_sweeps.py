@@ -52,6 +52,7 @@ def test_a_study_leaves_table_page_and_winner(name, tmp_path):
     assert models.logits_of(winner.output).shape == (None, len(winner.metadata.label_set))
     assert name not in TABLES or len(pd.read_csv(out / TABLES[name])) == 1
     page = (out / "report.html").read_text()
+    assert f"| {run} | 1 |" in (out / "results.md").read_text()
     assert run in page and page.count("data:image/png;base64,") >= 2
     again = script(name, "--quick", "--only", run, cwd=tmp_path)
     pd.testing.assert_frame_equal(table, pd.read_csv(out / "results.csv"))  # the finished run was kept, times and all

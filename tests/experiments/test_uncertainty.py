@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from fer_tf import datasets
+from fer_tf.datasets.ferplus import with_votes
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "uncertainty.py"
 SPEC = importlib.util.spec_from_file_location("uncertainty_script", SCRIPT)
@@ -71,7 +72,7 @@ def test_sets_hold_the_right_class_of_nine_in_ten_real_faces(monkeypatch, tmp_pa
 @pytest.mark.real
 @pytest.mark.slow
 def test_fer2013_faces_get_the_votes_of_their_own_rows(real_data):
-    table = script.with_votes(datasets.get("fer2013", real_data), str(real_data))
+    table = with_votes(datasets.get("fer2013", real_data), str(real_data))
     voted = datasets.get("ferplus", real_data)
     row_of = {name: row for row, name in enumerate(table.ids.tolist())}
     for i in range(0, len(voted), 2000):

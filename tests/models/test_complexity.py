@@ -9,7 +9,7 @@ import pytest
 from fer_tf import models
 from fer_tf.layers import GhostModule
 from fer_tf.models import __main__ as command
-from fer_tf.models.complexity import macs, measure
+from fer_tf.models.complexity import macs, measure, size_savings
 
 
 @pytest.fixture(autouse=True)
@@ -122,3 +122,14 @@ def test_help_has_examples():
         cwd=Path(models.__file__).parents[2],
     )  # fmt: skip
     assert "python -m fer_tf.models --small" in ended.stdout
+
+
+def test_savings_are_of_macs_at_the_same_size_of_face():
+    small, large = "vgg(filters=(4, 8), depth=1, head=(8,))", "vgg(filters=(8, 16), depth=1, head=(8,))"
+    found = size_savings([small], [large], (16, 16, 1), 3).set_index("network")
+    sizes = {text: measure(models.get(text, 3, (16, 16, 1))) for text in (small, large)}
+    assert found.loc[large, "macs"] == sizes[large].macs and found.loc[large, "parameters"] == sizes[large].parameters
+    saved = found["MACs that vgg saves, %"]
+    assert saved[large] == pytest.approx(100 * (1 - sizes[small].macs / sizes[large].macs)) and np.isnan(saved[small])
+    # What computes more saves nothing.
+    assert size_savings([large], [small], (16, 16, 1), 3).iloc[:, -1].isna().all()

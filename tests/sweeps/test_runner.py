@@ -161,3 +161,27 @@ def test_killed_at_random_points_it_ends_as_if_never_killed(tmp_path):
         assert {p.name for p in (runs / folder).iterdir()} == {
             p.name for p in (tmp_path / "whole/runs" / folder).iterdir()
         }
+
+
+def test_scores_are_computed_once_for_a_network_and_its_faces(tmp_path):
+    asked, result = [], runner.Result(CONFIG, tmp_path, {})
+
+    def score(network):
+        asked.append(network)
+        return {"weight": float(np.asarray(network.weights[-1])[0])}
+
+    def found(value):
+        network = models.get("vgg(filters=(2,), depth=1, head='gap')", 7, (8, 8, 1))
+        network.weights[-1].assign(np.full(7, value))
+        network.save(tmp_path / run.MODEL)
+        return results.scored_once(result, "scores.json", "a", score)
+
+    assert found(1.0)["weight"] == 1
+    path = tmp_path / "scores.json"
+    before, count = path.read_text(), len(asked)
+    assert results.scored_once(result, "scores.json", "a", score)["weight"] == 1 and len(asked) == count
+    assert results.scored_once(result, "scores.json", "b", score)["weight"] == 1 and len(asked) == count + 1
+    assert path.read_text() != before
+    path.write_text("broken")
+    assert results.scored_once(result, "scores.json", "b", score)["weight"] == 1 and len(asked) == count + 2
+    assert found(2.0)["weight"] == 2

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from fer_tf.sweeps import commandline, runner
+from fer_tf.sweeps.at_once import AtOnce
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import Halving, Ray, flags
 
@@ -45,6 +46,8 @@ def run(*arguments):
         (["--processes", "2", "--executor", "ray"], "--processes is for runs on this machine"),
         (["--runs-at-once", "2", "--executor", "ray"], "--runs-at-once is for runs on this machine"),
         (["--runs-at-once", "2", "--devices", "2"], "--devices gives a run several graphics cards"),
+        (["--runs-at-once", "2", "--executor", "ray"], "--runs-at-once is for runs on this machine"),
+        (["--runs-at-once", "2", "--devices", "2"], "--runs-at-once shares them. Leave one out."),
         (["--dataset", "synthetic(faces=90)", "--devices", "64"], "64 devices were asked for; Keras on"),
         pytest.param(["--search", "optuna", "--seeds", "1,2"], "--search takes one seed", marks=needs_optuna),
         pytest.param(["--search", "optuna", "--space", "depth"], "Unknown dimension 'depth'", marks=needs_optuna),
@@ -99,6 +102,8 @@ def test_flags_choose_the_executor():
     found = flags.executor(options("--stop-early", "4", "--devices", "2", "--processes", "3"), load)
     assert isinstance(found, runner.Local)
     assert (found.load, found.stop, found.devices, found.processes) == (load, Halving(4), 2, 3)
+    found = flags.executor(options("--runs-at-once", "2", "--processes", "3"), load)
+    assert isinstance(found, AtOnce) and (found.count, found.stop, found.processes) == (2, None, 3)
 
 
 @pytest.mark.parametrize(("epochs", "first"), [(1, 1), (9, 1), (17, 1), (45, 5)])

@@ -77,7 +77,7 @@ def _high_count(alpha: Any, beta: float) -> Any:
 
 
 class SelfCure(Objective):
-    """γ · loss of the weighted logits + (1 − γ) · rank regularization; labels are replaced from an epoch on.
+    """γ · loss of the weighted logits + (1 − γ) · rank regularisation; labels are replaced from an epoch on.
 
     The compiled loss sees α·z, the network's logits. A label is replaced after the loss of its batch was taken, and
     holds from the next epoch on; it may be replaced again. Accuracy in training is against the labels of the dataset.
@@ -167,3 +167,24 @@ class SelfCure(Objective):
         }  # fmt: skip
         with atomic.atomic_write(folder / RELABELLED) as part:
             pd.DataFrame(columns).to_csv(part, index=False)
+
+
+def relabel_precision(folder: Path, clean: FaceTable) -> dict[str, float]:
+    """Return how many faces a run relabeled, and the share of them that got the label they had before the noise.
+
+    Args:
+        folder: of the run.
+        clean: its training faces without label noise.
+
+    Returns:
+        ``relabelled`` and ``relabel_precision``; both NaN for a run that does not relabel, the second for one that
+        relabeled no face.
+    """
+    path = Path(folder) / RELABELLED
+    if not path.is_file():
+        return {"relabelled": float("nan"), "relabel_precision": float("nan")}
+    changed = pd.read_csv(path, dtype={"id": str})
+    names = np.array(clean.label_set.classes)[clean.labels]
+    label = dict(zip(clean.ids.tolist(), names.tolist(), strict=True))
+    right = [label[i] == new for i, new in zip(changed["id"], changed["new_class"], strict=True)]
+    return {"relabelled": len(right), "relabel_precision": sum(right) / len(right) if right else float("nan")}

@@ -1,29 +1,28 @@
 """The study of soft targets: runs differ in targets alone, all are scored on the same faces, and the sums are right."""
 
 import argparse
+import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from fer_tf import datasets, models
+from fer_tf import datasets
 from fer_tf.errors import UserError
-from fer_tf.io import atomic
-from fer_tf.sweeps import commandline, ldl_study
-from fer_tf.sweeps.runner import Result
+from fer_tf.sweeps import commandline
 from fer_tf.training.tables import load_tables
 
-STUDY = commandline.Study(
-    "ldl_study", "", ldl_study.configs, ldl_study.report,
-    lambda p: p.set_defaults(recipe="own", dropout=None, leaks="drop"),
-    {"dataset": "synthetic_ferplus(faces=200)", "model": "vgg13; resnet10", "crop": 0, "epochs": 10},
-)  # fmt: skip
+SCRIPT = Path(__file__).parents[2] / "experiments" / "ldl_study.py"
+SPEC = importlib.util.spec_from_file_location("ldl_study_script", SCRIPT)
+ldl_study = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(ldl_study)
+USUAL = ("--dataset", "synthetic_ferplus(faces=200)", "--epochs", "10", "--width", "0.125")
 
 
-def options(*arguments: str, **changes) -> argparse.Namespace:
-    parsed = commandline.parser(STUDY).parse_args(arguments)
-    return argparse.Namespace(**{**vars(parsed), **changes})
+def options(*arguments: str) -> argparse.Namespace:
+    return commandline.parser(ldl_study.STUDY).parse_args([*USUAL, *arguments])
 
 
 def digest(table) -> str:
@@ -44,7 +43,7 @@ def test_the_runs_of_a_network_differ_in_data_and_loss_alone():
 def test_vgg13_has_the_rates_of_the_paper():
     from fer_tf.training import schedules
 
-    run = ldl_study.configs(options("--model", "vgg13", "--width", "1", epochs=100))[0]
+    run = ldl_study.configs(options("--model", "vgg13", "--width", "1", "--epochs", "100"))[0]
     rates = schedules.table(run.schedule, run.learning_rate, 100, 1)
     np.testing.assert_allclose(rates[[0, 19, 20, 39, 40, 99]], [0.005, 0.005, 0.0025, 0.0025, 0.0005, 0.0005])
     assert run.model == "vgg13(width=1.0)" and run.crop is None
@@ -57,8 +56,8 @@ def test_every_target_is_chosen_and_scored_on_the_same_faces():
     for split in ("validation", "test"):
         assert len({digest(tables[t][split]) for t in runs}) == 1
     assert len({tables[t]["train"].digest() for t in runs}) == len(runs) - 3  # smoothing, KL and JS are losses
-    assert len({ldl_study.opinions_table(config).digest() for config in runs.values()}) == 1
-    wide, narrow = ldl_study.opinions_table(runs["majority"]), tables["majority"]["test"]
+    assert len({ldl_study.voted_faces(config).digest() for config in runs.values()}) == 1
+    wide, narrow = ldl_study.voted_faces(runs["majority"]), tables["majority"]["test"]
     assert set(narrow.ids) < set(wide.ids) and (wide.targets.max(axis=1) < 1).any()
     same = [tables[t]["train"].ids.tolist() for t in ("fer2013 label", "most votes", "sharpened", "cross-entropy")]
     assert same[0] == same[1] == same[2] == same[3]
@@ -78,7 +77,7 @@ def test_what_contradicts_the_study_is_said(arguments, message):
 
 
 def test_leaks_are_asked_of_datasets_that_have_them():
-    runs = ldl_study.configs(options("--dataset", "ferplus", "--data", "x", leaks="drop_near"))
+    runs = ldl_study.configs(options("--dataset", "ferplus", "--data", "x", "--leaks", "drop_near"))
     assert all("leaks='drop_near'" in c.dataset for c in runs)
     assert not any("leaks" in c.dataset for c in ldl_study.configs(options()))
 
@@ -87,7 +86,7 @@ def rows(network, target, accuracies):
     measures = dict.fromkeys(ldl_study.MEASURES, 0.5)
     return [
         {"network": network, "target": target, "seed": i, "val_accuracy": a, "accuracy": a, "macro_f1": a / 2,
-         "ece": 0.1, "faces": 9, **measures, "distribution_faces": 10}
+         "ece": 0.1, **measures}
         for i, a in enumerate(accuracies)
     ]  # fmt: skip
 
@@ -104,40 +103,13 @@ def test_summary_by_hand():
     assert soft["pooled_sd"] == pytest.approx(np.sqrt((2 + 4) / 2))
     alone = table.loc[("m", "probability")]
     assert np.isnan(alone["gain"]) and np.isnan(alone["accuracy_sd"])
-    headings = [heading for heading, _ in ldl_study.charts(table, 9, 10)]
-    assert headings == ["Accuracy by target", "Closeness to the taggers"]
-
-
-def test_opinions_are_computed_once_for_a_network(tmp_path, monkeypatch):
-    config = ldl_study.configs(options("--model", "resnet10"))[0]
-    config = replace(config, model="vgg(filters=(2,), depth=1, head='gap')")
-    table = ldl_study.opinions_table(config)
-
-    def write(seed):
-        import keras
-
-        keras.utils.set_random_seed(seed)
-        network = models.get(config.model, 8, (48, 48, 1))
-        models.save_model(network, tmp_path / "model.keras", models.ModelMetadata(table.label_set, 48))
-
-    write(1)
-    result = Result(config, tmp_path, {})
-    first = ldl_study.opinions(result, table)
-    assert set(ldl_study.MEASURES) < set(first) and first["faces"] == len(table)
-    with monkeypatch.context() as patch:
-        patch.setattr(models, "load", lambda _: pytest.fail("scored again"))
-        assert ldl_study.opinions(result, table) == first
-    write(2)
-    assert ldl_study.opinions(result, table) != first
-    atomic.write_text(tmp_path / ldl_study.OPINIONS, "broken")
-    assert set(ldl_study.opinions(result, table)) == set(first)
 
 
 @pytest.mark.real
 def test_real_faces_are_the_same_for_all_targets(real_data):
     sizes, scored = {}, set()
-    for name, target in ldl_study.TARGETS.items():
-        text = ", ".join(f"{k}={v!r}" for k, v in target.options.items())
+    for name, (target, *_) in ldl_study.TARGETS.items():
+        text = ", ".join(f"{k}={v!r}" for k, v in target.items())
         table = datasets.get(f"ferplus({text})", real_data)
         sizes[name] = len(table.select("train"))
         scored.add((digest(table.select("validation")), digest(table.select("test"))))
