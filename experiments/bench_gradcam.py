@@ -27,8 +27,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fer_tf import explain
 from fer_tf.errors import UserError, exit_on_user_error
-from fer_tf.explain.explainer import Explainer
 from fer_tf.io.atomic import write_json
 from fer_tf.models import load_model, logits_of
 
@@ -81,7 +81,7 @@ def their_way(
 
 def measure(method: str, network: keras.Model, faces: np.ndarray, rounds: int, theirs: type | None) -> dict[str, float]:
     """Return faces a second of both ways, their ratio, and how much their maps differ."""
-    explainer = Explainer(network, method)
+    explainer = explain.get(method, network)
     found = explainer.explain(faces)  # compiles
     ours = [seconds(lambda: explainer.explain(faces))]
     if theirs is None:

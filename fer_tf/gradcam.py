@@ -12,8 +12,7 @@ from fer_tf.explain import METHODS, files
 from fer_tf.progress import bar
 
 if TYPE_CHECKING:
-    from fer_tf.explain.pictures import Outcome
-    from fer_tf.reports.explanations import FaceView
+    from fer_tf.explain.pictures import FaceView, Outcome
 
 DESCRIPTION = """Draw where a network finds what speaks for an expression.
 
@@ -60,15 +59,18 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Do what the arguments say; return the exit code."""
-    title, skipped = METHODS[options.method].facts["title"], {}
+    _, skipped = METHODS[options.method], {}
     sources = files.find(options.paths, options.method, skipped.__setitem__, options.out)
     for name, reason in skipped.items():
         print(f"{name}: skipped: {reason}", file=sys.stderr)
     # TensorFlow takes seconds to load: what is wrong with the paths is said before.
-    from fer_tf.explain.pictures import Options, PictureExplainer
+    from fer_tf.explain.pictures import PictureExplainer
 
-    explainer = PictureExplainer(Options(options.model, options.method, options.explained, options.layer,
-                                         options.faces, options.crop, options.detector))  # fmt: skip
+    detector = options.detector if options.crop else None
+    explainer = PictureExplainer(
+        options.model, options.method, options.explained, options.layer, options.faces, detector
+    )
+    title = explainer.explainer.title
     written, views, read = [], [], 0
     with bar(len(sources), "Explaining", "image") as ticks:
         for outcome in explainer.explain_files(sources):

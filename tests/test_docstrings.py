@@ -15,7 +15,7 @@ import fer_tf
 COMMANDS = {"fer_tf.demo"}
 # Packages whose names still wait for their examples.
 WAITING = {
-    "fer_tf.augment", "fer_tf.explain", "fer_tf.models", "fer_tf.privacy", "fer_tf.readers",
+    "fer_tf.augment", "fer_tf.privacy", "fer_tf.readers",
     "fer_tf.robustness", "fer_tf.shards",
 }  # fmt: skip
 
@@ -32,8 +32,7 @@ def exported():
         if package in WAITING:
             continue
         for name in importlib.import_module(package).__all__:
-            if name != "heatmaps":
-                yield package, name
+            yield package, name
 
 
 def described(package, name):

@@ -152,7 +152,7 @@ def test_more_faces_than_a_page_make_another_one(here, network, monkeypatch):
         (["img.png", "--method", "cam"], "Unknown heat map method 'cam'. Available: eigencam, gradcam, gradcam++"),
         (["img.png", "--class", "hapy"], "Unknown class of moods 'hapy'. Available: glad, grim, happy."),
         (["img.png", "--layer", "top"], "No layer 'top' in network 'resnet10'. Layers whose output is (N, h, w, chan"),
-        (["img.png", "--method", "eigencam", "--class", "glad"], "eigencam draws one map for all classes."),
+        (["img.png", "--method", "eigencam", "--class", "glad"], "Eigen-CAM draws one map for all classes."),
         (["img.png", "--faces", "some"], "faces='some' is unknown. Expected largest, all, central."),
         (["img.png", "--model", "none.keras"], "No model 'none.keras'."),
         (["img.png", "--out", "img.png"], "img.png is no folder."),

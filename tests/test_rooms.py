@@ -13,10 +13,10 @@ import fer_tf
 
 # The rooms that need TensorFlow; all others must import and work without it.
 TENSORFLOW_ROOMS = {
-    "fer_tf.demo.analysis", "fer_tf.demo.results", "fer_tf.explain.eigencam", "fer_tf.explain.evidence",
     "fer_tf.explain.comparison",
-    "fer_tf.explain.explainer", "fer_tf.explain.faithfulness", "fer_tf.explain.gradients", "fer_tf.explain.pictures",
-    "fer_tf.explain.scorecam", "fer_tf.faces.crop", "fer_tf.faces.extraction", "fer_tf.models.litert",
+    "fer_tf.demo.analysis", "fer_tf.demo.results", "fer_tf.explain.explainer", "fer_tf.explain.faithfulness",
+    "fer_tf.explain.methods", "fer_tf.explain.pictures",
+    "fer_tf.faces.crop", "fer_tf.faces.extraction", "fer_tf.models.litert",
     "fer_tf.readers.tfdata", "fer_tf.inference.pipeline", "fer_tf.inference.classifier", "fer_tf.serving.check",
     "fer_tf.serving.decoding", "fer_tf.serving.headers", "fer_tf.serving.litert", "fer_tf.serving.onnxfile",
     "fer_tf.serving.orientation", "fer_tf.serving.savedmodel", "fer_tf.serving.session", "fer_tf.serving.signatures",

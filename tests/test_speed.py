@@ -75,9 +75,9 @@ def of_networks(name):
         detector, photograph = RetinaFaceDetector(), RNG.integers(0, 256, (320, 320, 3)).astype(np.uint8)
         return lambda: detector.detect([photograph])
     if name.startswith("explain"):
-        from fer_tf.explain.explainer import Explainer
+        from fer_tf import explain
 
-        explainer = Explainer(ExpressionClassifier("default"))
+        explainer = explain.GradCAM(ExpressionClassifier("default"))
         return lambda: explainer.explain(FACES[:16])
     if name.startswith("score"):
         network = models.get("vgg(width=0.125)", num_classes=7, input_shape=(40, 40, 1))

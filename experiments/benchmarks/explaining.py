@@ -10,12 +10,12 @@ from benchmarks.worker import Work
 
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
     """Return ``gradcam`` and ``gradcam++`` on ``settings["faces"]`` faces, ``settings["calls"]`` times."""
-    from fer_tf.explain.explainer import Explainer
+    from fer_tf import explain
 
     network, faces = bench_gradcam.load("default", settings["faces"])
 
     def way(method: str) -> Any:
-        explainer = Explainer(network, method)
+        explainer = explain.get(method, network)
         return lambda: sum(len(explainer.explain(faces).raw) for _ in range(settings["calls"]))
 
     return {method: way(method) for method in bench_gradcam.METHODS}
@@ -23,7 +23,7 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     """Return the same of tf-keras-vis, with the layer that we explain."""
-    from fer_tf.explain.explainer import Explainer
+    from fer_tf import explain
     from fer_tf.models import logits_of
 
     network, faces = bench_gradcam.load("default", settings["faces"])
@@ -31,7 +31,7 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     kinds = bench_gradcam.other_package()
 
     def way(method: str) -> Any:
-        maps = bench_gradcam.their_way(kinds[method], network, Explainer(network, method).layer, faces, classes)
+        maps = bench_gradcam.their_way(kinds[method], network, explain.get(method, network).layer, faces, classes)
         return lambda: sum(len(maps()) for _ in range(settings["calls"]))
 
     return {method: way(method) for method in bench_gradcam.METHODS}

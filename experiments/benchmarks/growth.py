@@ -83,7 +83,7 @@ def _training(wanted: dict[str, int]) -> Callable[[], Any]:
     table = _faces(wanted["images"] + batch, side, wanted["classes"])
     network = models.get(f"vgg(width={WIDTH})", num_classes=wanted["classes"], input_shape=(side, side, 1))
     network.compile(
-        optimizers.build("nesterov", 0.01), keras.losses.CategoricalCrossentropy(from_logits=True), jit_compile=False
+        optimizers.get("nesterov", 0.01), keras.losses.CategoricalCrossentropy(from_logits=True), jit_compile=False
     )
     images = table.images.astype("float32")
 

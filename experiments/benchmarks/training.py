@@ -22,7 +22,7 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
 
     network = models.get(f"vgg(width={settings['width']})", num_classes=CLASSES, input_shape=(CROP, CROP, 1))
     network.compile(
-        optimizers.build("nesterov", 0.01),
+        optimizers.get("nesterov", 0.01),
         keras.losses.CategoricalCrossentropy(from_logits=True),
         jit_compile=settings["jit"],
     )

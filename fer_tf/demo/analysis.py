@@ -11,14 +11,13 @@ import numpy as np
 
 from fer_tf.errors import DataError
 from fer_tf.explain import METHODS
-from fer_tf.explain.pictures import Options, PictureExplainer
+from fer_tf.explain.pictures import FaceView, PictureExplainer
 from fer_tf.inference.annotation import Timeline
 from fer_tf.inference.pipeline import FacePipeline
 from fer_tf.inference.records import Face
 from fer_tf.inference.tracking import tracked
 from fer_tf.io import pictures, video
 from fer_tf.io.pictures import count_pixels
-from fer_tf.reports.explanations import FaceView
 
 # Of a photograph, the best-detected; Score-CAM takes a second for so many.
 MOST_FACES = 32
@@ -89,7 +88,7 @@ class Workshop:
         self._pipelines: dict[str, FacePipeline] = {}
         self._loading = threading.Lock()
         first = next(iter(models))
-        self._detector = PictureExplainer(Options(models[first], detector=DETECTOR)).detector
+        self._detector = PictureExplainer(models[first], detector=DETECTOR).detector
         self.explainer(first, next(iter(METHODS)))
 
     def explainer(self, model: str, method: str) -> PictureExplainer:
@@ -97,11 +96,8 @@ class Workshop:
         with self._loading:
             if (model, method) not in self._explainers:
                 known = next((e for (name, _), e in self._explainers.items() if name == model), None)
-                network = known.classifier.network if known else None
-                options = Options(self.models[model], method, faces="all", crop=False)
-                made = PictureExplainer(options, network)
-                # One detector for all.
-                made.detector = self._detector
+                network = known.classifier.network if known else self.models[model]
+                made = PictureExplainer(network, method, faces="all", detector=self._detector)
                 self._explainers[model, method] = made
             return self._explainers[model, method]
 
@@ -122,7 +118,7 @@ class Workshop:
     @cached_property
     def methods(self) -> dict[str, str]:
         """Methods of heat maps by their titles."""
-        return {METHODS[name].facts["title"]: name for name in METHODS}
+        return {METHODS[name].load().title: name for name in METHODS}
 
     def photograph(self, path: Path | str, model: str, method: str) -> Photograph:
         """Find, recognise and explain the faces of a photograph.

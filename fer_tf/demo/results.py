@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from fer_tf.demo.analysis import MOST_FACES, Film, Photograph
+from fer_tf.explain.pictures import FaceView
 from fer_tf.inference import annotation
 from fer_tf.inference.drawing import annotate, colors
 from fer_tf.inference.records import SHARE_DIGITS, Face
-from fer_tf.reports.explanations import FaceView, overlay
+from fer_tf.reports.explanations import overlay
 
 # Longer side in pixels of the pictures that are shown.
 SHOWN = 1280

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fer_tf.explain.explainer import Explainer
+from fer_tf import explain
 from fer_tf.explain.faithfulness import Curves, Faithfulness, center_maps, random_maps
 from fer_tf.facetable import FaceTable
 from fer_tf.inference.classifier import ExpressionClassifier
@@ -34,7 +34,7 @@ def compare_methods(
         ``deletion`` and ``insertion`` (areas under the curves), ``hot`` (share of the face that is hotter than half of
         its hottest pixel); and the curves by method and control.
     """
-    explainers = {name: Explainer(classifier.network, name, layer) for name in methods}
+    explainers = {name: explain.get(name, classifier.network, layer) for name in methods}
     faces, names = classifier.prepare(table.images).numpy(), np.array(table.label_set.classes)
     truth, size = table.targets.argmax(axis=1), faces.shape[1:3]
     judge, rng = Faithfulness(classifier), np.random.default_rng(seed)

@@ -1,7 +1,7 @@
-"""From faces to heat maps: forward and backward through a network once for a batch, compiled once."""
+"""From faces to heat maps: one compiled pass through the network for each batch."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -9,26 +9,51 @@ import numpy as np
 import tensorflow as tf
 
 from fer_tf.errors import UserError
-from fer_tf.explain import METHODS, layers
-from fer_tf.explain.evidence import Evidence, normalised
+from fer_tf.explain import layers
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.labels import SYNONYMS, LabelSet
 from fer_tf.models import logits_of
 
-BATCH = 64
-# In place of a class's number: the most probable one.
-PREDICTED = -1
+# Stands for the number of the most probable class.
+_PREDICTED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class MapInputs:
+    """What a method computes its maps from, for N faces.
+
+    Attributes:
+        images: float32 (N, H, W, channels), the network's input, 0 to 255.
+        activations: float32 (N, h, w, D), output of the explained layer.
+        gradients: float32 (N, h, w, D), gradient of each face's explained logit with respect to the activations;
+            ``None`` for methods whose ``uses_gradient`` is false.
+        classes: int32 (N,), the explained classes.
+        logits: function from other images (M, H, W, channels) to the network's logits (M, C).
+    """
+
+    images: tf.Tensor
+    activations: tf.Tensor
+    gradients: tf.Tensor | None
+    classes: tf.Tensor
+    logits: Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What was found of N faces.
+    """Heat maps of N faces, and what they are of.
 
     Attributes:
-        heat: float32 (N, H, W) in [0, 1], see ``fer_tf.explain.heatmaps``.
-        raw: float32 (N, h, w), the method's own maps: any sign, in the layer's resolution, not normalised.
+        heat: float32 (N, H, W) in [0, 1] at the network's input size, see ``Explainer``.
+        raw: float32 (N, h, w), the maps before that: any sign, in the layer's resolution.
         logits: float32 (N, C), the network's, not calibrated.
-        classes: int32 (N,), which were explained.
+        classes: int32 (N,), the explained classes.
+
+    Example:
+        >>> import numpy as np, fer_tf
+        >>> network = fer_tf.models.ResNet10(num_classes=7, width=0.05)
+        >>> found = fer_tf.explain.GradCAM(network).explain(np.zeros((2, 48, 48, 1)), classes=3)
+        >>> found.classes, found.logits.shape
+        (array([3, 3], dtype=int32), (2, 7))
     """
 
     heat: np.ndarray
@@ -37,105 +62,90 @@ class Explanation:
     classes: np.ndarray
 
 
-class Explainer(tf.Module):
-    """A network, a method and a layer, as one compiled function."""
+class Explainer:
+    """Base class of the heat map methods: faces in, maps out.
 
-    def __init__(self, network: keras.Model | ExpressionClassifier, method: str = "gradcam", layer: str | None = None):
-        """Set up the function; nothing is compiled before the first call.
+    A method explains the logit of a class. Negative parts of a map are set to 0; the rest is resized to the network's
+    input (bilinear) and divided by its maximum: 1 is the hottest pixel of a face, and maps of two faces cannot be
+    compared in height. Where nothing is evidence for the class, a map is 0 everywhere.
 
-        Args:
-            network: an ``ExpressionClassifier`` (its ``flip`` and temperature have no part in the maps), or a network.
-            method: a name of ``fer_tf.explain.METHODS``.
-            layer: name of the layer whose output is weighed, at any depth; ``None``: ``facts.gradcam_layer``.
+    A subclass defines ``maps``, and the attributes ``title`` (for figures), ``uses_gradient`` (it needs gradients), and
+    ``by_class`` (its maps depend on the class).
 
-        Raises:
-            UserError: an unknown method or layer.
-        """
-        super().__init__(name="explainer")
+    Args:
+        network: a Keras model of images, or an ``ExpressionClassifier``, which prepares faces of any size; its ``flip``
+            and temperature do not affect the maps.
+        layer: name of the layer that is explained, at any depth; ``None`` means the one that the network names, in its
+            metadata or as a model of ``fer_tf.models``.
+        batch_size: largest number of faces in one pass.
+
+    Raises:
+        UserError: no such layer, or the network does not name one.
+
+    Example:
+        >>> import tensorflow as tf, numpy as np, fer_tf
+        >>> class MeanMap(fer_tf.explain.Explainer):
+        ...     title, uses_gradient, by_class = "mean activation", False, False
+        ...     def maps(self, inputs):
+        ...         return tf.reduce_mean(inputs.activations, axis=-1)
+        >>> network = fer_tf.models.ResNet10(num_classes=7, width=0.05)
+        >>> MeanMap(network)(np.zeros((2, 48, 48, 1))).shape
+        (2, 48, 48)
+    """
+
+    title = ""
+    uses_gradient = True
+    by_class = True
+
+    def __init__(self, network: keras.Model | ExpressionClassifier, layer: str | None = None, batch_size: int = 64):
         self.classifier = network if isinstance(network, ExpressionClassifier) else None
         self.network = self.classifier.network if self.classifier else network
-        self.method = METHODS[method]
-        self.layer = layers.choose(self.network, layer).name
-        self._both = layers.with_activations(self.network, layers.choose(self.network, layer))
-        self._draw = self.method.load()
+        self.batch_size = batch_size
+        chosen = layers.choose(self.network, layer)
+        self.layer = chosen.name
+        self._both = layers.with_activations(self.network, chosen)
 
-    def explain(
+    def __call__(
         self, faces: np.ndarray | tf.Tensor, classes: str | int | Sequence[str | int] | None = None
-    ) -> Explanation:
-        """Draw the heat maps of faces, ``BATCH`` of them at a time.
+    ) -> np.ndarray:
+        """Return the heat maps of faces.
 
         Args:
-            faces: pixels 0 to 255, see ``fer_tf.explain.heatmaps``.
-            classes: a class by name or number, or one a face; ``None``: each face's most probable class.
+            faces: pixels in 0 to 255. For a network (N, H, W, channels) of its input shape; for an
+                ``ExpressionClassifier`` (N, h, w, 1 or 3) of any size.
+            classes: a class by name or number, or one for each face; ``None`` means each face's most probable class.
+
+        Returns:
+            float32 (N, H, W) in [0, 1] at the network's input size. For an ``ExpressionClassifier`` that is the central
+            square of a face that the network sees.
 
         Raises:
             UserError: an unknown class, a class where the method explains none, or faces of another shape.
         """
+        return self.explain(faces, classes).heat
+
+    def explain(
+        self, faces: np.ndarray | tf.Tensor, classes: str | int | Sequence[str | int] | None = None
+    ) -> Explanation:
+        """Return the heat maps of faces with raw maps, logits and classes; arguments are those of a call."""
         if len(np.shape(faces)) != 4 or not len(faces):
             raise UserError(f"Faces are pixels (N, h, w, channels) with N > 0, got {np.shape(faces)}.")
-        wanted = self._numbers(classes, len(faces))
-        parts = [self._batch(faces[i : i + BATCH], wanted[i : i + BATCH]) for i in range(0, len(faces), BATCH)]
+        wanted, step = self._class_numbers(classes, len(faces)), self.batch_size
+        parts = [self._batch(faces[i : i + step], wanted[i : i + step]) for i in range(0, len(faces), step)]
         return Explanation(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
-    def _batch(self, faces: np.ndarray | tf.Tensor, classes: np.ndarray) -> list[np.ndarray]:
-        prepared = self.classifier.prepare(faces) if self.classifier else tf.cast(faces, tf.float32)
-        expected = self.network.input_shape
-        if any(e not in (None, n) for e, n in zip(expected, prepared.shape, strict=True)):
-            raise UserError(f"Faces are {prepared.shape[1:]}, the network takes {expected[1:]}.")
-        found = [part.numpy() for part in self._compiled(prepared, tf.constant(classes))]
-        if len(found[1]) != len(classes):
-            rows = len(found[1]) // len(classes)
-            raise UserError(f"Layer {self.layer!r} gives {rows} maps a face. Choose a layer that gives one.")
-        return found
+    def maps(self, inputs: MapInputs) -> tf.Tensor:
+        """Compute raw maps float32 (N, h, w) of any sign; runs inside a TensorFlow graph."""
+        raise NotImplementedError
 
-    @functools.cached_property
-    def _compiled(self) -> tf.types.experimental.ConcreteFunction:
-        # Concrete, since TensorFlow takes the functions of several explainers for one that is traced too often.
-        signature = [tf.TensorSpec((None, *self.network.input_shape[1:])), tf.TensorSpec((None,), tf.int32)]
-        return tf.function(self._explain, input_signature=signature, autograph=False).get_concrete_function()
-
-    def _explain(self, images: tf.Tensor, classes: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Return heat (N, H, W), raw maps (N, h, w), logits (N, C) and explained classes (N,)."""
-        activations, outputs = self._both(images, training=False)
-        logits = logits_of(outputs)
-        classes = tf.where(classes == PREDICTED, tf.argmax(logits, -1, tf.int32), classes)
-        gradients = self._gradients(logits, classes, activations) if self.method.facts["gradient"] else None
-        evidence = Evidence(
-            images,
-            tf.cast(activations, tf.float32),
-            gradients,
-            classes,
-            lambda others: tf.cast(logits_of(self.network(others, training=False)), tf.float32),
-        )
-        raw = self._draw(evidence)
-        return normalised(raw, tf.shape(images)[1:3]), raw, tf.cast(logits, tf.float32), classes
-
-    def _gradients(self, logits: tf.Tensor, classes: tf.Tensor, activations: tf.Tensor) -> tf.Tensor:
-        # Of the sum: no face's logit depends on another face. A tape would have to see the way from the images to the
-        # activations, which layers such as FER+'s equalisation cut.
-        (found,) = tf.gradients(tf.reduce_sum(tf.gather(logits, classes, batch_dims=1)), activations)
-        if found is None:
-            raise UserError(f"Layer {self.layer!r} does not lead to the logits of network {self.network.name!r}.")
-        return tf.cast(found, tf.float32)
-
-    def _numbers(self, classes: str | int | Sequence[str | int] | None, count: int) -> np.ndarray:
-        """Return a class number for each face, ``PREDICTED`` where none is given."""
-        if classes is None:
-            return np.full(count, PREDICTED, np.int32)
-        one = isinstance(classes, str | int | np.integer)
-        numbers = [self.number(c) for c in ([classes] if one else classes)]
-        if not one and len(numbers) != count:
-            raise UserError(f"{len(numbers)} classes for {count} faces. Give one a face, or one for all.")
-        return np.array(numbers * count if one else numbers, np.int32)
-
-    def number(self, wanted: str | int) -> int:
+    def class_number(self, wanted: str | int) -> int:
         """Return the number of a class that is given by name or number.
 
         Raises:
-            UserError: no such class, or the method explains none.
+            UserError: no such class, or the method's maps do not depend on the class.
         """
-        if not self.method.facts["by_class"]:
-            raise UserError(f"{self.method.name} draws one map for all classes. Leave the class out.")
+        if not self.by_class:
+            raise UserError(f"{self.title} draws one map for all classes. Leave the class out.")
         metadata = getattr(self.network, "metadata", None)
         if isinstance(wanted, str):
             if metadata is None:
@@ -148,9 +158,75 @@ class Explainer(tf.Module):
             raise UserError(f"No class {wanted}. Network {self.network.name!r} has 0 to {count - 1}.")
         return int(wanted)
 
+    def _class_numbers(self, classes: str | int | Sequence[str | int] | None, count: int) -> np.ndarray:
+        """Return a class number for each face, ``_PREDICTED`` where none is given."""
+        if classes is None:
+            return np.full(count, _PREDICTED, np.int32)
+        one = isinstance(classes, str | int | np.integer)
+        numbers = [self.class_number(c) for c in ([classes] if one else classes)]
+        if not one and len(numbers) != count:
+            raise UserError(f"{len(numbers)} classes for {count} faces. Give one for each face, or one for all.")
+        return np.array(numbers * count if one else numbers, np.int32)
+
+    def _batch(self, faces: np.ndarray | tf.Tensor, classes: np.ndarray) -> list[np.ndarray]:
+        prepared = self.classifier.prepare(faces) if self.classifier else tf.cast(faces, tf.float32)
+        expected = self.network.input_shape
+        if any(e not in (None, n) for e, n in zip(expected, prepared.shape, strict=True)):
+            raise UserError(f"Faces are {prepared.shape[1:]}, the network takes {expected[1:]}.")
+        found = [part.numpy() for part in self._compiled(prepared, tf.constant(classes))]
+        if len(found[1]) != len(classes):
+            rows = len(found[1]) // len(classes)
+            raise UserError(f"Layer {self.layer!r} gives {rows} maps for each face. Choose a layer that gives one.")
+        return found
+
+    @functools.cached_property
+    def _compiled(self) -> tf.types.experimental.ConcreteFunction:
+        # Concrete: TensorFlow would take the functions of several explainers for one that is traced too often.
+        signature = [tf.TensorSpec((None, *self.network.input_shape[1:])), tf.TensorSpec((None,), tf.int32)]
+        return tf.function(self._explain, input_signature=signature, autograph=False).get_concrete_function()
+
+    def _explain(self, images: tf.Tensor, classes: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return heat (N, H, W), raw maps (N, h, w), logits (N, C) and explained classes (N,)."""
+        activations, outputs = self._both(images, training=False)
+        logits = logits_of(outputs)
+        classes = tf.where(classes == _PREDICTED, tf.argmax(logits, -1, tf.int32), classes)
+        gradients = self._gradients(logits, classes, activations) if self.uses_gradient else None
+        inputs = MapInputs(
+            images,
+            tf.cast(activations, tf.float32),
+            gradients,
+            classes,
+            lambda others: tf.cast(logits_of(self.network(others, training=False)), tf.float32),
+        )
+        raw = self.maps(inputs)
+        return normalize(raw, tf.shape(images)[1:3]), raw, tf.cast(logits, tf.float32), classes
+
+    def _gradients(self, logits: tf.Tensor, classes: tf.Tensor, activations: tf.Tensor) -> tf.Tensor:
+        # Of the sum, since no face's logit depends on another face. No tape: it would have to follow the path from the
+        # images to the activations, which layers such as FER+'s equalization cut.
+        (found,) = tf.gradients(tf.reduce_sum(tf.gather(logits, classes, batch_dims=1)), activations)
+        if found is None:
+            raise UserError(f"Layer {self.layer!r} does not lead to the logits of network {self.network.name!r}.")
+        return tf.cast(found, tf.float32)
+
+
+def normalize(raw: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Turn raw maps into heat maps.
+
+    Args:
+        raw: float32 (N, h, w), any sign.
+        size: int32 (2,), height and width of the result.
+
+    Returns:
+        float32 (N, H, W) in [0, 1]: negative values set to 0, resized (bilinear), each map divided by its maximum; a
+        map of zeros stays one.
+    """
+    heat = tf.image.resize(tf.nn.relu(raw)[..., None], size)[..., 0]
+    return tf.math.divide_no_nan(heat, tf.reduce_max(heat, axis=(1, 2), keepdims=True))
+
 
 def class_index(label_set: LabelSet, name: str) -> int:
-    """Return the column of a class; nouns and adjectives are one, so that every set has its ``happy``.
+    """Return the column of a class; ``happy`` and ``happiness`` name the same one in every label set.
 
     Raises:
         UserError: the set has no such class; lists those it has.

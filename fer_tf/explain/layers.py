@@ -1,4 +1,4 @@
-"""The layer that a heat map reads, and a network that gives its output beside the logits."""
+"""Find the layer that a heat map explains, and make a network that returns its output too."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,21 +7,21 @@ import keras
 
 from fer_tf.errors import UserError
 
-# Names in an error: a network may have hundreds of layers, and those that matter are its last.
-LISTED = 40
+# Number of names in an error: a network may have hundreds of layers, and the last ones matter.
+_LISTED = 40
 
 
 def choose(network: keras.Model, name: str | None) -> keras.layers.Layer:
-    """Return the layer of that name, at any depth; ``None`` asks the network.
+    """Return the layer of that name, at any depth; ``None`` means the one that the network names.
 
     Raises:
-        UserError: no such layer, one whose output is no map, or a network that has no layers to choose from.
+        UserError: no such layer, its output is not a map, or the network has no graph of layers.
     """
     if not getattr(network, "inputs", None):
-        raise UserError(f"Network {network.name!r} is no graph of layers, so that no heat map can be drawn.")
+        raise UserError(f"Network {network.name!r} is not a graph of layers, so no heat map can be drawn.")
     layers = list(walk(network))
     maps = {layer.name: layer for layer in layers if gives_maps(layer)}
-    last = ", ".join(["…"] * (len(maps) > LISTED) + list(maps)[-LISTED:])
+    last = ", ".join(["…"] * (len(maps) > _LISTED) + list(maps)[-_LISTED:])
     names = f"Layers whose output is (N, h, w, channels): {last or 'none'}."
     wanted = name or _named_by(network)
     if wanted is None:
@@ -34,13 +34,13 @@ def choose(network: keras.Model, name: str | None) -> keras.layers.Layer:
 
 
 def _named_by(network: keras.Model) -> str | None:
-    """Return the layer that the metadata names, or that the function names which built the network."""
+    """Return the layer named in the metadata, or by the function of ``fer_tf.models`` that built the network."""
     known = getattr(network, "metadata", None) or network
     return getattr(known, "gradcam_layer", None)
 
 
 def walk(network: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield the layers of a network, and those of networks inside it after these."""
+    """Yield the layers of a network, each inner network followed by its own layers."""
     for layer in network.layers:
         yield layer
         if isinstance(layer, keras.Model):
@@ -48,7 +48,7 @@ def walk(network: keras.Model) -> Iterator[keras.layers.Layer]:
 
 
 def gives_maps(layer: keras.layers.Layer) -> bool:
-    """Tell whether a layer's output is one tensor (N, h, w, channels) that is computed from something."""
+    """Tell whether a layer computes one tensor (N, h, w, channels)."""
     if isinstance(layer, keras.layers.InputLayer):
         return False
     try:
@@ -58,9 +58,9 @@ def gives_maps(layer: keras.layers.Layer) -> bool:
 
 
 def with_activations(network: keras.Model, layer: keras.layers.Layer) -> keras.Model:
-    """Return a network of the same layers that gives ``[output of the layer, output of the network]``.
+    """Return a network of the same layers with the outputs ``[output of the layer, output of the network]``.
 
-    A network that has the layer inside another one is rebuilt around that one, on the same weights.
+    Where the layer is inside an inner network, the outer one is rebuilt around it, on the same weights.
     """
     if any(member is layer for member in network.layers):
         return keras.Model(network.inputs, [layer.output, output_of(network)])

@@ -1,7 +1,6 @@
 """Figures of heat maps: photograph, face and distribution side by side, and many faces in a grid."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import matplotlib
@@ -15,6 +14,7 @@ from fer_tf.reports.figures import COLOURS, INK, PALE
 
 if TYPE_CHECKING:
     from fer_tf.explain.faithfulness import Curves
+    from fer_tf.explain.pictures import FaceView
 
 # Grows steadily lighter, so that it reads in gray and with every kind of colour vision. Its pale end is left out.
 COLOURMAP, BRIGHTEST = "inferno", 0.87
@@ -28,27 +28,6 @@ ACROSS = 3
 # Of a montage's faces in one figure.
 PAGE = 100
 SMALL = 8.5
-
-
-@dataclass(frozen=True, eq=False)
-class FaceView:
-    """What is drawn of one face.
-
-    Attributes:
-        image: uint8 (S, S, 3), what the network saw of the photograph, in any resolution.
-        heat: float (H, W) in [0, 1], over the same square.
-        probabilities: float (C,).
-        explained: name of the class whose map it is; "" where the method explains none.
-        box: x0, y0, x1, y1 in pixels of the photograph; ``None`` where it is the photograph itself.
-        name: what it is called in a grid.
-    """
-
-    image: np.ndarray
-    heat: np.ndarray
-    probabilities: np.ndarray
-    explained: str
-    box: tuple[float, float, float, float] | None = None
-    name: str = ""
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -70,7 +49,7 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def explanation(
-    photograph: np.ndarray, faces: Sequence[FaceView], classes: Sequence[str], method: str, title: str = ""
+    photograph: np.ndarray, faces: "Sequence[FaceView]", classes: Sequence[str], method: str, title: str = ""
 ) -> Figure:
     """Draw a photograph with its faces' boxes, each face's heat map, and its distribution as bars.
 
@@ -108,7 +87,7 @@ def explanation(
     return figure
 
 
-def montage(faces: Sequence[FaceView], classes: Sequence[str], method: str, columns: int | None = None) -> Figure:
+def montage(faces: "Sequence[FaceView]", classes: Sequence[str], method: str, columns: int | None = None) -> Figure:
     """Draw many faces with their heat maps as a grid; below each its most probable class, and its name.
 
     Args:
@@ -163,7 +142,7 @@ def faithfulness(curves: Mapping[str, "Curves"], right: np.ndarray, controls: Se
     return figure
 
 
-def _photograph(axes: Axes, photograph: np.ndarray, faces: Sequence[FaceView], title: str) -> None:
+def _photograph(axes: Axes, photograph: np.ndarray, faces: "Sequence[FaceView]", title: str) -> None:
     height, width = photograph.shape[:2]
     small = Image.fromarray(photograph)
     small.thumbnail((LONGEST, LONGEST))
@@ -182,14 +161,14 @@ def _photograph(axes: Axes, photograph: np.ndarray, faces: Sequence[FaceView], t
                       bbox={"facecolor": COLOURS[0], "edgecolor": "white", "lw": 0.7, "pad": 1.6})  # fmt: skip
 
 
-def _face(axes: Axes, face: FaceView, title: str, label: str) -> None:
+def _face(axes: Axes, face: "FaceView", title: str, label: str) -> None:
     _image(axes, overlay(face.image, face.heat))
     axes.set_title(f"{label}  {title}".strip(), fontsize=SMALL + 0.5, loc="left", color=INK)
     if not face.heat.any():
         axes.set_xlabel("nothing speaks for this class", fontsize=SMALL, color=INK)
 
 
-def _bars(axes: Axes, face: FaceView, classes: Sequence[str]) -> None:
+def _bars(axes: Axes, face: "FaceView", classes: Sequence[str]) -> None:
     percent = 100 * np.asarray(face.probabilities, float)
     best = int(percent.argmax())
     marked = face.explained or classes[best]
@@ -214,7 +193,7 @@ def _image(axes: Axes, image: np.ndarray, **options) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _label(number: int, faces: Sequence[FaceView]) -> str:
+def _label(number: int, faces: "Sequence[FaceView]") -> str:
     return str(number + 1) if len(faces) > 1 else ""
 
 

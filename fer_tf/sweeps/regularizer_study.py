@@ -1,4 +1,4 @@
-"""The regulariser study: one change at a time against one baseline, and what its page shows."""
+"""The regularizer study: one change at a time against one baseline, and what its page shows."""
 
 import argparse
 import inspect
@@ -65,7 +65,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     """Write the study's page, figures and winner."""
     from fer_tf.sweeps import study_page
 
-    return study_page.write(results, out, "VGG regulariser study", _charts)
+    return study_page.write(results, out, "VGG regularizer study", _charts)
 
 
 def _charts(results: "Sequence[Result]") -> "list[tuple[str, Figure]]":
@@ -80,7 +80,7 @@ def _charts(results: "Sequence[Result]") -> "list[tuple[str, Figure]]":
     others = {name: value for name, value in means.items() if name != BASELINE}
     title = "validation accuracy against the baseline, mean over seeds"
     figure = figures.differences(list(others), list(others.values()), means[BASELINE], title)
-    return [("What each regulariser changes", figure)]
+    return [("What each regularizer changes", figure)]
 
 
 def variant(config: RunConfig) -> str:

@@ -1,1 +1,1 @@
-"""How a network learns: run configurations, objectives, optimisers, schedules, averaging, checkpoints."""
+"""How a network learns: run configurations, objectives, optimizers, schedules, averaging, checkpoints."""

@@ -50,7 +50,7 @@ def swa(total_steps: int | None = None, *, start: float = 0.75) -> Share:
     Until then the average is the weights themselves.
 
     Args:
-        total_steps: optimiser steps of the whole run.
+        total_steps: optimizer steps of the whole run.
         start: share of the run that is left out, in [0, 1).
 
     Raises:
@@ -79,7 +79,7 @@ def evaluates_elsewhere(optimizer: keras.optimizers.Optimizer) -> bool:
 
 
 def unscaled(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Return the optimiser inside the loss scaling that Keras puts around it for float16."""
+    """Return the optimizer inside the loss scaling that Keras puts around it for float16."""
     return optimizer.inner_optimizer if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else optimizer
 
 
@@ -87,7 +87,7 @@ def unscaled(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
 def averaged_weights(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Give ``network`` the weights to evaluate, and afterwards its trained weights back, bit by bit.
 
-    Does nothing for an optimiser that evaluates the weights it trains. Inside a Keras callback take the model from
+    Does nothing for an optimizer that evaluates the weights it trains. Inside a Keras callback take the model from
     ``self.model``: on JAX that brings its variables up to date.
     """
     values = evaluation_values(optimizer)

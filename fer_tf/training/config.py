@@ -45,7 +45,7 @@ class RunConfig:
         model: call string of the model registry.
         start: a trained network's ``.keras`` file, whose weights the run begins from (``models.initialize_from``).
         image_size: side in pixels to which faces are brought first; ``None`` keeps the dataset's.
-        crop: side in pixels of the square that the network sees: random in training, centred in evaluation;
+        crop: side in pixels of the square that the network sees: random in training, centered in evaluation;
             ``None`` for the whole picture.
         optimizer, schedule, loss: call strings of their registries.
         learning_rate: base rate that the schedule scales.
@@ -54,7 +54,7 @@ class RunConfig:
         kernel_l1, kernel_l2: penalties on kernels, part of the loss.
         clipnorm, global_clipnorm, clipvalue: gradient clipping per variable, over all, per element.
         averaging: ``"ema(decay=0.999)"``, ``"swa(start=0.75)"`` or ``None``; evaluation uses the averaged weights.
-        sharpness: radius ρ of sharpness-aware minimisation (arXiv 2010.01412); 0 for none.
+        sharpness: radius ρ of sharpness-aware minimization (arXiv 2010.01412); 0 for none.
         dropout: dropout rate; ``None`` for the model's own.
         objective: call string of the objective registry: what the network is trained for.
         augment: call strings of the augmentation registry and preset names, in the order in which they run.

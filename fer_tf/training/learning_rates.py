@@ -11,7 +11,7 @@ from fer_tf.errors import UserError
 
 @keras.saving.register_keras_serializable(package="fer_tf")
 class TableSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Give each optimiser step its rate from a table; steps beyond the end keep the last.
+    """Give each optimizer step its rate from a table; steps beyond the end keep the last.
 
     Args:
         values: (steps,), any real numbers; kept and returned as float32, so the lookup is exact on every backend.

@@ -1,7 +1,7 @@
-"""Optimisers by name, with decay, clipping, averaging and sharpness-aware minimisation from one ``build``.
+"""Optimizers by name, with decay, clipping, averaging and sharpness-aware minimization from one ``get``.
 
 Facts of a row:
-    learning_rate: a sensible rate for a batch-normalised VGG from scratch on FER2013.
+    learning_rate: a sensible rate for a batch-normalized VGG from scratch on FER2013.
     study_learning_rate: the published study's, which was 0.01 for each of its seven.
     decay: the kind that belongs to the name: "coupled" (``l2``) or "decoupled" (``weight_decay``).
     averages: whether it evaluates an average of its iterates by itself.
@@ -42,9 +42,9 @@ _add(
 )  # fmt: skip
 
 
-def build(
-    text: str,
-    learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule",
+def get(
+    identifier: "str | keras.optimizers.Optimizer",
+    learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule | None" = None,
     *,
     weight_decay: float = 0.0,
     l2: float = 0.0,
@@ -55,25 +55,34 @@ def build(
     sharpness: float = 0.0,
     total_steps: int | None = None,
 ) -> "keras.optimizers.Optimizer":
-    """Make an optimiser from its call string, such as ``"sgd(momentum=0.8)"``.
+    """Return an optimizer for its call string, such as ``"sgd(momentum=0.8)"``.
 
     The order within a step: clip the gradient of the loss, add the coupled decay, apply the decoupled decay, take the
     rule's step, fold the weights into the average.
 
     Args:
-        text: a name of ``OPTIMIZERS`` with its keywords.
-        learning_rate: a number, or a Keras schedule over optimiser steps.
+        identifier: a name of ``OPTIMIZERS`` with its keywords; or an optimizer, which is returned as it is.
+        learning_rate: a number, or a Keras schedule over optimizer steps; ``None`` means the usual one of the name.
         weight_decay: decoupled decay; learning rate · weight_decay · w leaves the weights in each step.
         l2: coupled decay; l2·w joins the gradient of every trainable variable.
         clipnorm, global_clipnorm, clipvalue: largest norm a variable, norm over all, or size of an element; one only.
         averaging: call string of ``AVERAGINGS``, or ``None``.
-        sharpness: radius ρ of sharpness-aware minimisation; the reader must then give each batch
+        sharpness: radius ρ of sharpness-aware minimization; the reader must then give each batch
             ``fer_tf.training.sharpness.batch_repeats`` times. 0 for none.
-        total_steps: optimiser steps of the whole run; needed by ``asgd`` and ``swa``.
+        total_steps: optimizer steps of the whole run; needed by ``asgd`` and ``swa``.
 
     Raises:
         UserError: an unknown name or keyword, a value out of range, or settings that exclude each other.
+
+    Example:
+
+    >>> optimizer = get("sgd(momentum=0.8)", 0.05, l2=1e-4)
+    >>> optimizer.momentum, round(float(optimizer.learning_rate), 3)
+    (0.8, 0.05)
     """
+    if not isinstance(identifier, str):
+        return identifier
+    text = identifier
     from fer_tf.training.recipe import check_recipe
     from fer_tf.training.sharpness import SharpnessAware
 
@@ -84,6 +93,8 @@ def build(
     row, _ = OPTIMIZERS.resolve(text)
     if averaging and row.facts["averages"]:
         raise UserError(f"Optimizer {row.name!r} averages its weights by itself; leave out averaging {averaging!r}.")
+    if learning_rate is None:
+        learning_rate = row.facts["learning_rate"]
     rate = learning_rate if callable(learning_rate) else float(learning_rate)
     kind, keywords = OPTIMIZERS.make(text)
     settings = {"averaging": averaging, **keywords, **clips, "l2": l2, "total_steps": total_steps}

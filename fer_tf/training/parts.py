@@ -55,8 +55,8 @@ def build_parts(config: RunConfig, tables: Tables, devices: int = 1) -> Parts:
         tables["train"], config.batch_size, config.augment, seed=config.seed, crop=config.crop,
         repeats=sharpness.BATCH_REPEATS if config.sharpness else 1, columns=config.columns,
     )  # fmt: skip
-    schedule = schedules.build(config.schedule, config.learning_rate, config.epochs, source.steps)
-    optimizer = optimizers.build(
+    schedule = schedules.get(config.schedule, config.learning_rate, config.epochs, source.steps)
+    optimizer = optimizers.get(
         config.optimizer, schedule.learning_rate, weight_decay=config.weight_decay, l2=config.l2,
         clipnorm=config.clipnorm, global_clipnorm=config.global_clipnorm, clipvalue=config.clipvalue,
         averaging=config.averaging, sharpness=config.sharpness, total_steps=config.epochs * source.steps,
@@ -106,7 +106,7 @@ def build_objective(config: RunConfig, tables: Tables) -> Objective:
     >>> build_objective(config, load_tables(config)).num_classes
     7
     """
-    return objectives.build(config.objective, build_network(config, tables), tables["train"])
+    return objectives.get(config.objective, build_network(config, tables), tables["train"])
 
 
 def compiled(config: RunConfig, tables: Tables, parts: Parts, replicas: int = 1) -> Objective:

@@ -1,4 +1,4 @@
-"""What every optimiser of this package can do besides its own rule: coupled decay, and averaging its iterates."""
+"""What every optimizer of this package can do besides its own rule: coupled decay, and averaging its iterates."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from fer_tf.training.averaging import AVERAGINGS
 
 
 class Recipe:
-    """Mix-in before a Keras optimiser class; all its state is in ``optimizer.variables``.
+    """Mix-in before a Keras optimizer class; all its state is in ``optimizer.variables``.
 
     Args:
         l2: coupled decay: l2·w joins the gradient of every trainable variable, biases and batch-norm included, after
             clipping, as torch's ``weight_decay``. Keras' own ``weight_decay`` is decoupled: it takes
             learning rate · weight_decay · w from the weights and never meets the gradient's scaling.
         averaging: call string of ``AVERAGINGS``, or ``None``.
-        total_steps: optimiser steps of the whole run, for averages that begin at a share of it.
+        total_steps: optimizer steps of the whole run, for averages that begin at a share of it.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Recipe:
         return {id(variable): ops.convert_to_numpy(average) for variable, average in pairs}
 
     def get_config(self) -> dict[str, Any]:
-        """Return the optimiser's own configuration and the recipe."""
+        """Return the optimizer's own configuration and the recipe."""
         recipe = {"l2": self.l2, "averaging": self.averaging, "total_steps": self.total_steps}
         return {**super().get_config(), **recipe}
 

@@ -1,4 +1,4 @@
-"""Schedule-free AdamW: no schedule, because evaluation reads an average that the optimiser keeps."""
+"""Schedule-free AdamW: no schedule, because evaluation reads an average that the optimizer keeps."""
 
 from typing import Any
 

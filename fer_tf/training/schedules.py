@@ -1,8 +1,8 @@
-"""Learning-rate schedules: each a table with one rate for each optimiser step, or a rule that watches a score.
+"""Learning-rate schedules: each a table with one rate for each optimizer step, or a rule that watches a score.
 
 The tables follow the torch schedulers of the published studies: per-epoch ones change after an epoch, the cosine one
-is periodic, and plateau reduces once the bad epochs *exceed* its patience. They are pure NumPy; ``build`` makes what a
-Keras optimiser takes. Arguments in epochs are meant for the published length; a shorter run names shorter ones, such
+is periodic, and plateau reduces once the bad epochs *exceed* its patience. They are pure NumPy; ``get`` makes what a
+Keras optimizer takes. Arguments in epochs are meant for the published length; a shorter run names shorter ones, such
 as ``"step(every=2)"``.
 
 Facts of a row: ``follows`` is "epoch" or "step" for tables and "score" for plateau; ``reference``; and
@@ -38,10 +38,10 @@ SCHEDULES.add("plateau", "fer_tf.training.schedules:Plateau", follows="score", r
 
 @dataclass(frozen=True)
 class Schedule:
-    """What ``build`` makes of a call string.
+    """What ``get`` makes of a call string.
 
     Attributes:
-        learning_rate: what to give the optimiser: a Keras schedule that holds the table, or plateau's base rate.
+        learning_rate: what to give the optimizer: a Keras schedule that holds the table, or plateau's base rate.
         table: float32 (epochs · steps,), or ``None`` for plateau.
         plateau: the rule that watches the score, or ``None`` for tables.
     """
@@ -51,14 +51,14 @@ class Schedule:
     plateau: "Plateau | None" = None
 
 
-def build(text: str, base: float, epochs: int, steps_per_epoch: int) -> Schedule:
-    """Make the schedule of a call string, such as ``"cosine(t_max=4)"``, ready for a Keras optimiser.
+def get(text: str, base: float, epochs: int, steps_per_epoch: int) -> Schedule:
+    """Make the schedule of a call string, such as ``"cosine(t_max=4)"``, ready for a Keras optimizer.
 
     Args:
         text: a name of ``SCHEDULES`` with its keywords.
         base: learning rate that the schedule scales, > 0.
         epochs: epochs of the run.
-        steps_per_epoch: optimiser steps an epoch (for sharpness-aware minimisation: descents).
+        steps_per_epoch: optimizer steps an epoch (for sharpness-aware minimization: descents).
 
     Raises:
         UserError: an unknown name or keyword, or a value out of range.
@@ -72,7 +72,7 @@ def build(text: str, base: float, epochs: int, steps_per_epoch: int) -> Schedule
 
 
 def table(text: str, base: float, epochs: int, steps_per_epoch: int) -> np.ndarray:
-    """Return the learning rate of every optimiser step, float32 (epochs · steps_per_epoch,).
+    """Return the learning rate of every optimizer step, float32 (epochs · steps_per_epoch,).
 
     Raises:
         UserError: an unknown name or keyword, a value out of range, or ``plateau``, which has no table.

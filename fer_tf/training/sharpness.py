@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation as an optimiser around another, without a training loop of its own."""
+"""Sharpness-aware minimization as an optimizer around another, without a training loop of its own."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +9,12 @@ from keras import ops
 
 from fer_tf.training import averaging
 
-# Gradients that one step of sharpness-aware minimisation takes from each batch.
+# Gradients that one step of sharpness-aware minimization takes from each batch.
 BATCH_REPEATS = 2
 
 
 def batch_repeats(optimizer: keras.optimizers.Optimizer) -> int:
-    """Return how many times in a row a reader must give each batch to this optimiser."""
+    """Return how many times in a row a reader must give each batch to this optimizer."""
     return BATCH_REPEATS if isinstance(averaging.unscaled(optimizer), SharpnessAware) else 1
 
 
@@ -23,7 +23,7 @@ class SharpnessAware(keras.optimizers.Optimizer):
     """Climb to w + ρ·g/‖g‖₂ with the gradient g of a batch, then step from w with the gradient found up there.
 
     Every batch must come twice in a row: the first call climbs, the second returns to w exactly and lets the inner
-    optimiser step. ``iterations``, schedules, decay, clipping and averaging are the inner one's and count the second
+    optimizer step. ``iterations``, schedules, decay, clipping and averaging are the inner one's and count the second
     calls alone. Batch-norm statistics move in both passes.
 
     Args:
@@ -49,17 +49,17 @@ class SharpnessAware(keras.optimizers.Optimizer):
 
     @property
     def variables(self) -> list:
-        """The state of both optimisers."""
+        """The state of both optimizers."""
         return self._variables + self.inner_optimizer.variables
 
     @property
     def iterations(self) -> Any:
-        """Steps that the inner optimiser has taken."""
+        """Steps that the inner optimizer has taken."""
         return self.inner_optimizer.iterations
 
     @property
     def learning_rate(self) -> Any:
-        """Learning rate of the inner optimiser."""
+        """Learning rate of the inner optimizer."""
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter
@@ -94,7 +94,7 @@ class SharpnessAware(keras.optimizers.Optimizer):
             variable.assign(value)
 
     def stateless_apply(self, optimizer_variables: list, grads: list, trainable_variables: list) -> tuple[list, list]:
-        """Climb or step on values instead of variables; return new trainable and new optimiser values."""
+        """Climb or step on values instead of variables; return new trainable and new optimizer values."""
         with keras.StatelessScope(zip(self._state(), [*trainable_variables, *optimizer_variables], strict=True)):
             values = self._branch(grads)
         return values[: len(trainable_variables)], values[len(trainable_variables) :]

@@ -8,10 +8,10 @@ import pytest
 from fer_tf.demo import results
 from fer_tf.demo.analysis import MOST_FACES, Film, Photograph, _check_video
 from fer_tf.errors import DataError
+from fer_tf.explain.pictures import FaceView
 from fer_tf.inference.annotation import Timeline
 from fer_tf.inference.records import Face
 from fer_tf.labels import LabelSet
-from fer_tf.reports.explanations import FaceView
 
 PAIR = LabelSet("pair", ("happy", "sad"))
 

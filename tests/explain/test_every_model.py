@@ -10,7 +10,6 @@ from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
 
 from fer_tf import callstring, explain, models
-from fer_tf.explain.explainer import Explainer
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.models import logits_of
 
@@ -58,7 +57,7 @@ def test_every_model_has_every_heat_map(name):
     row = models.MODELS[name]
     network, faces = narrow(row), pixels(3)
     for method in explain.METHODS:
-        explainer = Explainer(network, method, row.load().gradcam_layer)
+        explainer = explain.get(method, network)
         found = explainer.explain(faces)
         assert found.heat.shape == (3, 48, 48) and found.logits.shape == (3, 5)
         assert np.isfinite(found.raw).all() and found.raw.any(), method
@@ -94,7 +93,7 @@ def test_maps_behind_layers_without_gradient_are_those_of_finite_differences():
         alpha = g**2 / np.where(g == 0, 1, 2 * g**2 + g**3 * a.sum(axis=(0, 1)))
         weights = (alpha / alpha.sum(axis=(0, 1)) * np.maximum(g, 0)).sum(axis=(0, 1))
         for method, map_ in (("gradcam", plain), ("gradcam++", np.maximum((weights * a).sum(axis=-1), 0))):
-            found = Explainer(network, method, layer).explain(face[None], 2).raw
+            found = explain.get(method, network, layer).explain(face[None], 2).raw
             assert_same(found, map_[None], method)
 
 
@@ -102,7 +101,7 @@ def test_maps_behind_layers_without_gradient_are_those_of_finite_differences():
 def test_the_shipped_network_s_maps_are_those_of_tf_keras_vis(method):
     classifier = ExpressionClassifier()
     faces = classifier.prepare(pixels(8)).numpy()
-    found = Explainer(classifier.network, method).explain(faces)
+    found = explain.get(method, classifier.network).explain(faces)
     maps = reference(method, classifier.network, classifier.metadata.gradcam_layer, faces, found.classes)
     assert maps.max() > 0
     assert_same(found.raw, maps, method)

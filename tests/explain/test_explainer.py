@@ -8,15 +8,15 @@ from keras import layers
 import fer_tf
 from fer_tf import models
 from fer_tf.errors import UserError
-from fer_tf.explain import heatmaps
-from fer_tf.explain.explainer import Explainer, class_index
+from fer_tf.explain import METHODS, GradCAM, get, heatmaps
+from fer_tf.explain.explainer import class_index
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.labels import FER2013, FERPLUS, LabelSet
 
 SIDES = LabelSet("sides", ("left", "right", "happy"))
 
 
-def trunk(images):
+def backbone(images):
     x = layers.Rescaling(1 / 64, offset=-2, name="scale")(images)
     x = layers.Conv2D(6, 3, strides=2, activation="relu", name="early")(x)
     return layers.Conv2D(8, 3, activation="relu", name="features")(x)
@@ -30,7 +30,7 @@ def head(x):
 def network():
     keras.utils.set_random_seed(0)
     images = keras.Input((14, 12, 1))
-    made = keras.Model(images, head(trunk(images)), name="small")
+    made = keras.Model(images, head(backbone(images)), name="small")
     made.metadata = models.ModelMetadata(SIDES, 16, gradcam_layer="features")
     return made
 
@@ -43,14 +43,14 @@ def pixels(count, shape=(14, 12, 1), seed=0):
 
 def test_by_default_each_face_s_most_probable_class_is_explained(network):
     faces = pixels(12)
-    found = Explainer(network).explain(faces)
+    found = GradCAM(network).explain(faces)
     logits = network(faces).numpy()
     np.testing.assert_allclose(found.logits, logits, atol=1e-5)
     np.testing.assert_array_equal(found.classes, logits.argmax(axis=1))
     assert len(set(found.classes)) > 1, "a weak test otherwise"
     for number in set(found.classes.tolist()):
         rows = found.classes == number
-        np.testing.assert_allclose(found.raw[rows], Explainer(network).explain(faces, number).raw[rows], atol=1e-7)
+        np.testing.assert_allclose(found.raw[rows], GradCAM(network).explain(faces, number).raw[rows], atol=1e-7)
 
 
 def test_classes_go_by_name_or_number_for_all_faces_or_for_each(network):
@@ -82,15 +82,14 @@ def test_a_wrong_class_is_named(network, classes, message):
 
 
 def test_a_class_without_effect_is_refused(network):
-    with pytest.raises(UserError, match="eigencam draws one map for all classes"):
+    with pytest.raises(UserError, match="Eigen-CAM draws one map for all classes"):
         heatmaps(network, pixels(2), "eigencam", classes="left")
 
 
 @pytest.mark.parametrize("method", ["gradcam", "gradcam++", "layercam", "scorecam", "eigencam"])
-def test_a_batch_equals_single_faces(network, method, monkeypatch):
-    monkeypatch.setattr("fer_tf.explain.explainer.BATCH", 4)
+def test_a_batch_equals_single_faces(network, method):
     faces = pixels(9)
-    explainer = Explainer(network, method)
+    explainer = METHODS[method].load()(network, batch_size=4)
     whole = explainer.explain(faces)
     singles = [explainer.explain(face[None]) for face in faces]
     for part in ("heat", "raw", "logits"):
@@ -100,7 +99,7 @@ def test_a_batch_equals_single_faces(network, method, monkeypatch):
 
 
 def test_heat_is_the_raw_map_without_its_negative_part_enlarged_and_scaled(network):
-    found = Explainer(network).explain(pixels(6), [0, 1, 2, 0, 1, 2])
+    found = GradCAM(network).explain(pixels(6), [0, 1, 2, 0, 1, 2])
     assert (found.raw < 0).any(), "a weak test otherwise"
     for raw, heat in zip(np.maximum(found.raw, 0), found.heat, strict=True):
         large = keras.ops.image.resize(raw[..., None], (14, 12), interpolation="bilinear").numpy()[..., 0]
@@ -112,16 +111,16 @@ def test_where_nothing_speaks_for_the_class_the_map_is_zero(network):
     dead.set_weights(network.get_weights())
     dead.get_layer("logits").set_weights([np.zeros((96, 3), np.float32), np.zeros(3, np.float32)])
     for method in ("gradcam", "gradcam++", "layercam"):
-        found = Explainer(dead, method, "features").explain(pixels(2))
+        found = get(method, dead, "features").explain(pixels(2))
         assert not found.heat.any() and np.isfinite(found.raw).all()
     gray = np.full((1, 14, 12, 1), 128.0)  # which is the scale's zero
     for method in ("eigencam", "scorecam"):
-        found = Explainer(network, method, "early").explain(gray)
+        found = get(method, network, "early").explain(gray)
         assert not found.heat.any() and np.isfinite(found.raw).all()
 
 
 def test_a_layer_may_be_chosen(network):
-    assert Explainer(network, layer="early").explain(pixels(1)).raw.shape == (1, 6, 5)
+    assert GradCAM(network, layer="early").explain(pixels(1)).raw.shape == (1, 6, 5)
 
 
 def test_a_wrong_layer_lists_those_there_are(network):
@@ -132,7 +131,7 @@ def test_a_wrong_layer_lists_those_there_are(network):
         heatmaps(network, pixels(1), layer="flat")
     images = keras.Input((14, 12, 1))
     with pytest.raises(UserError, match=rf"^Network 'mute' does not say which layer .* {listed}"):
-        heatmaps(keras.Model(images, head(trunk(images)), name="mute"), pixels(1))
+        heatmaps(keras.Model(images, head(backbone(images)), name="mute"), pixels(1))
 
 
 def test_a_layer_beside_the_way_to_the_logits_is_refused():
@@ -144,7 +143,7 @@ def test_a_layer_beside_the_way_to_the_logits_is_refused():
 
 def test_a_layer_of_several_maps_a_face_is_refused():
     network = models.get("ran(width=0.05, depth=1, stem='strided', region_size=32)", 4, (32, 32, 1))
-    with pytest.raises(UserError, match="Layer 'region_features' gives 6 maps a face"):
+    with pytest.raises(UserError, match="Layer 'region_features' gives 6 maps for each face"):
         heatmaps(network, pixels(2, (32, 32, 1)), layer="region_features")
 
 
@@ -161,9 +160,9 @@ def test_an_unknown_method_lists_those_there_are(network):
 
 
 def nested(flat, outer):
-    """The flat network's layers with the trunk inside a network of its own, which is inside another one."""
+    """The flat network's layers with the backbone inside a network of its own, which is inside another one."""
     images = keras.Input((14, 12, 1))
-    inner = keras.Model(images, trunk(images), name="inner")
+    inner = keras.Model(images, backbone(images), name="inner")
     if outer == "sequential":
         made = keras.Sequential([keras.Input((14, 12, 1)), inner, layers.Flatten(), layers.Dense(3)])
     else:
@@ -197,7 +196,7 @@ def test_a_plain_sequential_network_works(network):
 
 def test_training_on_changes_the_maps_that_follow(network):
     made = keras.models.clone_model(network)
-    explainer = Explainer(made, layer="features")
+    explainer = GradCAM(made, layer="features")
     before = explainer.explain(pixels(2), 0).raw
     made.get_layer("logits").set_weights([2 * w for w in made.get_layer("logits").get_weights()])
     np.testing.assert_allclose(explainer.explain(pixels(2), 0).raw, 2 * before, rtol=1e-5)
@@ -209,6 +208,12 @@ def test_a_classifier_s_faces_are_prepared(network):
     prepared = classifier.prepare(faces).numpy()
     assert prepared.shape == (2, 14, 12, 1)
     np.testing.assert_array_equal(heatmaps(classifier, faces), heatmaps(network, prepared))
+
+
+def test_a_new_network_is_explained_without_naming_a_layer():
+    made = models.ResNet10(num_classes=3, input_shape=(24, 24, 1), width=0.05)
+    assert GradCAM(made).layer == "stage3_block1"
+    assert GradCAM(made)(pixels(2, (24, 24, 1))).shape == (2, 24, 24)
 
 
 def test_the_shipped_network_is_explained_in_one_line():

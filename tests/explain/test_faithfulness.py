@@ -65,10 +65,10 @@ def test_pixels_of_equal_heat_go_in_random_order(face):
     assert abs(share.mean() - 0.5) < 0.05 and share.std() > 0.02
 
 
-def test_many_faces_equal_single_ones(face, monkeypatch):
-    monkeypatch.setattr("fer_tf.explain.faithfulness.BATCH", 2)
+def test_many_faces_equal_single_ones(face):
     faces = rng().uniform(0, 255, (5, 8, 8, 1)).astype("float32")
-    heat, classes, judge = rng().random((5, 8, 8)), np.array([0, 1, 1, 0, 1], np.int32), Faithfulness(corner_judge())
+    heat, classes = rng().random((5, 8, 8)), np.array([0, 1, 1, 0, 1], np.int32)
+    judge = Faithfulness(corner_judge(), batch_size=2)
     whole = judge.measure(faces, heat, classes, rng())
     for i in range(5):
         one = judge.measure(faces[i : i + 1], heat[i : i + 1], classes[i : i + 1], rng())

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fer_tf import explain
-from fer_tf.explain.explainer import Explainer
+from fer_tf.errors import UserError
 
 X = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
 FACE = X[None, :, :, None]
@@ -24,7 +24,7 @@ def two_channels():
 
 
 def raw(method, classes):
-    return Explainer(two_channels(), method, "maps").explain(FACE, classes).raw[0]
+    return explain.get(method, two_channels(), "maps").explain(FACE, classes).raw[0]
 
 
 def test_gradcam_weighs_channels_by_their_mean_gradient():
@@ -59,11 +59,10 @@ def test_scorecam_weighs_channels_by_the_logits_of_what_they_show():
         np.testing.assert_allclose(raw("scorecam", number), (shares[0] - 3 * shares[1]) * X, rtol=1e-5)
 
 
-def test_scorecam_fills_its_last_batch(monkeypatch):
+def test_scorecam_fills_its_last_batch():
     faces = np.random.default_rng(0).uniform(0, 255, (5, 2, 2, 1)).astype("float32")
-    whole = Explainer(two_channels(), "scorecam", "maps").explain(faces).raw
-    monkeypatch.setattr("fer_tf.explain.scorecam.MASKED", 3)
-    parts = Explainer(two_channels(), "scorecam", "maps").explain(faces).raw
+    whole = explain.ScoreCAM(two_channels(), "maps").explain(faces).raw
+    parts = explain.ScoreCAM(two_channels(), "maps", masked_batch_size=3).explain(faces).raw
     np.testing.assert_allclose(parts, whole, rtol=1e-5)
 
 
@@ -75,7 +74,7 @@ def test_eigencam_equals_the_singular_value_decomposition(side, channels):
     faces = np.random.default_rng(0).normal(size=(4, side, side, 1)).astype("float32")
     network.build()
     activations = network.layers[0](faces).numpy()
-    found = Explainer(network, "eigencam", "maps").explain(faces).raw
+    found = explain.EigenCAM(network, "maps").explain(faces).raw
     for map_, o in zip(found, activations.reshape(4, -1, channels).astype(float), strict=True):
         _, _, v = np.linalg.svd(o, full_matrices=False)
         projected = (o @ v[0]).reshape(map_.shape)
@@ -87,3 +86,13 @@ def test_every_method_gives_heat_from_0_to_1():
         heat = explain.heatmaps(two_channels(), FACE, method, layer="maps")
         assert heat.shape == (1, 2, 2) and heat.dtype == np.float32
         assert heat.min() >= 0 and heat.max() == 1, method
+
+
+def test_get_takes_names_and_explainers():
+    explainer = explain.get("gradcam++", two_channels(), "maps")
+    assert type(explainer) is explain.GradCAMPlusPlus and explain.get(explainer) is explainer
+    assert {explain.METHODS[name].load().title for name in explain.METHODS} == {
+        "Grad-CAM", "Grad-CAM++", "LayerCAM", "Score-CAM", "Eigen-CAM",
+    }  # fmt: skip
+    with pytest.raises(UserError, match="'gradcam' needs a network"):
+        explain.get("gradcam")

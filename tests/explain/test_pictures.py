@@ -10,7 +10,7 @@ from PIL import Image
 
 from fer_tf import models
 from fer_tf.errors import UserError
-from fer_tf.explain.pictures import VIEW, Options, PictureExplainer
+from fer_tf.explain.pictures import VIEW, PictureExplainer
 from fer_tf.faces.detectors import Detections
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.labels import LabelSet
@@ -47,7 +47,7 @@ def photograph():
 
 
 def explainer(**options):
-    return PictureExplainer(Options(**{"method": "layercam", **options}), sides(), Two())
+    return PictureExplainer(sides(), **{"method": "layercam", "detector": Two(), **options})
 
 
 def test_each_face_has_its_box_map_and_distribution(photograph):
@@ -74,7 +74,7 @@ def test_what_is_drawn_is_what_the_network_sees():
     """A face of a bright centre: 20 pixels of which the network sees 16, drawn at 224."""
     picture = np.zeros((100, 100, 3), np.uint8)
     picture[10:90, 10:90] = 255  # what the network sees, to the pixel
-    (view,) = explainer(crop=False).explain(picture)
+    (view,) = explainer(detector=None).explain(picture)
     assert (view.image[2:-2, 2:-2] == 255).all() and view.box is None
 
     class Whole:
@@ -82,14 +82,14 @@ def test_what_is_drawn_is_what_the_network_sees():
             box = np.array([[0, 0, 100, 100]], np.float32)
             return [Detections(np.ones(1, np.float32), box, np.full((1, 5, 2), np.nan, np.float32))]
 
-    (found,) = PictureExplainer(Options(), sides(), Whole()).explain(picture)
+    (found,) = PictureExplainer(sides(), detector=Whole()).explain(picture)
     assert (found.image[2:-2, 2:-2] == 255).all() and found.box == (0, 0, 100, 100)
 
 
 def test_distributions_are_those_that_predict_gives():
     picture = np.asarray(Image.open(PORTRAIT).convert("RGB"))
     network = sides()
-    (view,) = explainer(crop=False).explain(picture)
+    (view,) = explainer(detector=None).explain(picture)
     np.testing.assert_allclose(view.probabilities, ExpressionClassifier(network).predict(picture[None])[0], rtol=1e-5)
 
 

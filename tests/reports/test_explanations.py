@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from fer_tf.explain.pictures import FaceView
 from fer_tf.reports import explanations
-from fer_tf.reports.explanations import FaceView
 
 CLASSES = ("angry", "happy", "sad")
 

@@ -13,7 +13,7 @@ from fer_tf.training.config import RunConfig
 from fer_tf.training.optimizers import OPTIMIZERS
 
 
-def test_every_optimiser_runs_constant_and_nesterov_with_every_schedule():
+def test_every_optimizer_runs_constant_and_nesterov_with_every_schedule():
     pairs = optimizer_study.grid("cross", epochs=10)
     assert {o for o, s in pairs if s == "constant"} == set(OPTIMIZERS)
     names = [s.partition("(")[0] for o, s in pairs if o == "nesterov"]
@@ -23,7 +23,7 @@ def test_every_optimiser_runs_constant_and_nesterov_with_every_schedule():
     assert len(pairs) == len(set(pairs)) == 19
 
 
-def test_the_full_grid_has_every_optimiser_with_plateau_too():
+def test_the_full_grid_has_every_optimizer_with_plateau_too():
     pairs = optimizer_study.grid("full", epochs=300)
     assert {o for o, s in pairs if s.startswith("plateau")} == set(OPTIMIZERS) - {"schedule_free_adamw"}
     assert ("nesterov", "step") in pairs and ("nesterov", "cosine") in pairs
@@ -32,7 +32,7 @@ def test_the_full_grid_has_every_optimiser_with_plateau_too():
 @pytest.mark.parametrize("epochs", [1, 2, 3, 6, 10, 30, 99, 100, 300])
 def test_schedules_are_valid_for_any_length(epochs):
     for text in optimizer_study.schedules(epochs):
-        built = schedules.build(text, 0.01, epochs, steps_per_epoch=7)
+        built = schedules.get(text, 0.01, epochs, steps_per_epoch=7)
         assert built.plateau is not None or built.table.shape == (7 * epochs,)
 
 
@@ -58,7 +58,7 @@ def test_learning_rate_of_the_study_own_or_given():
         optimizer_study.settings("lion", "fast", 0)
 
 
-def test_each_regulariser_differs_from_the_baseline_in_one_thing():
+def test_each_regularizer_differs_from_the_baseline_in_one_thing():
     base = RunConfig(name="x", augment=("light",), dropout=0.0)
     variants = {c.name: c for c in regularizer_study.variants(base)}
     assert len(variants) == 21

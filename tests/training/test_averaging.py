@@ -17,7 +17,7 @@ def numpy(values):
 def iterates_and_average(text, steps, total_steps=None, **keywords):
     """Descend with gradient 1 and rate 1 from 0: the iterates are −1, −2, …; return the last average."""
     weights = keras.Variable(np.zeros(1, "float32"))
-    optimizer = optimizers.build("sgd(momentum=0)", 1.0, averaging=text, total_steps=total_steps, **keywords)
+    optimizer = optimizers.get("sgd(momentum=0)", 1.0, averaging=text, total_steps=total_steps, **keywords)
     for _ in range(steps):
         optimizer.apply([keras.ops.ones((1,))], [weights])
     assert weights.numpy().item() == -steps
@@ -48,7 +48,7 @@ def test_ema_warms_up():
 
 def test_asgd_averages_the_second_half():
     weights = keras.Variable(np.zeros(1, "float32"))
-    optimizer = optimizers.build("asgd", 1.0, total_steps=4)
+    optimizer = optimizers.get("asgd", 1.0, total_steps=4)
     for _ in range(4):
         optimizer.apply([keras.ops.ones((1,))], [weights])
     assert averaging.evaluation_values(optimizer)[id(weights)].item() == -3.5
@@ -66,7 +66,7 @@ def fitted(
 ):
     model = network(dropout=dropout)
     keywords = {"averaging": averages, "total_steps": 4 * epochs, **keywords}
-    model.compile(optimizers.build(text, 0.05, **keywords), "mse", jit_compile=jit_compile)
+    model.compile(optimizers.get(text, 0.05, **keywords), "mse", jit_compile=jit_compile)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(16, 4)).astype("float32")
     model.fit(x, x[:, :2], batch_size=4, epochs=epochs, verbose=0, callbacks=list(callbacks))
@@ -158,14 +158,14 @@ def test_recalibration_averages_over_images_and_restores():
 def test_recalibration_reads_no_batch_when_there_is_no_batch_norm():
     model = network(batch_norm=False)
     batches = iter([np.ones((2, 4))])
-    with recalibrated_batch_norm(model, optimizers.build("sgd", 0.1, averaging="ema"), batches):
+    with recalibrated_batch_norm(model, optimizers.get("sgd", 0.1, averaging="ema"), batches):
         assert len(list(batches)) == 1
 
 
 def test_batch_norm_is_found_in_nested_networks():
     inner = network()
     outer = keras.Sequential([keras.Input((4,)), inner])
-    optimizer = optimizers.build("sgd", 0.1, averaging="ema")
+    optimizer = optimizers.get("sgd", 0.1, averaging="ema")
     with recalibrated_batch_norm(outer, optimizer, [np.full((2, 4), 3.0, "float32")]):
         assert inner.layers[1].moving_variance.numpy().max() == pytest.approx(0, abs=1e-6)
 
@@ -173,7 +173,7 @@ def test_batch_norm_is_found_in_nested_networks():
 def test_before_the_first_step_the_weights_are_evaluated():
     model = network()
     for keywords in ({"averaging": "ema"}, {"averaging": "ema", "sharpness": 0.1}):
-        optimizer = optimizers.build("sgd", 0.1, **keywords)
+        optimizer = optimizers.get("sgd", 0.1, **keywords)
         assert averaging.evaluation_values(optimizer) == {}
         optimizer.build(model.trainable_variables)
         assert averaging.evaluation_values(optimizer) == {}
@@ -193,7 +193,7 @@ def test_xla_takes_the_same_steps():
 
 
 def test_keras_loss_scaling_hides_nothing():
-    scaled = keras.optimizers.LossScaleOptimizer(optimizers.build("sgd", 0.1, averaging="ema", sharpness=0.1))
+    scaled = keras.optimizers.LossScaleOptimizer(optimizers.get("sgd", 0.1, averaging="ema", sharpness=0.1))
     assert averaging.evaluates_elsewhere(scaled) and batch_repeats(scaled) == 2
 
 
@@ -208,4 +208,4 @@ def test_keras_loss_scaling_hides_nothing():
 )
 def test_mistakes(text, part):
     with pytest.raises(UserError, match=part):
-        optimizers.build("sgd", 0.1, averaging=text)
+        optimizers.get("sgd", 0.1, averaging=text)

@@ -31,7 +31,7 @@ def orthogonalised(optimizer, model):
 
 def test_hidden_kernels_alone_are_orthogonalised():
     model = network()
-    optimizer = optimizers.build("muon", 0.1)
+    optimizer = optimizers.get("muon", 0.1)
     assert orthogonalised(optimizer, model) == {"conv", "dense0"}
 
 
@@ -39,7 +39,7 @@ def test_hidden_kernels_alone_are_orthogonalised():
 def test_the_update_is_nearly_a_rotation_of_adams_size(shape):
     gradient = np.random.default_rng(0).normal(size=shape).astype("float32")
     weights = keras.Variable(np.zeros(shape, "float32"), name="kernel")
-    optimizers.build("muon", 1.0).apply([keras.ops.convert_to_tensor(gradient)], [weights])
+    optimizers.get("muon", 1.0).apply([keras.ops.convert_to_tensor(gradient)], [weights])
     update = -keras.ops.convert_to_numpy(weights).reshape(-1, shape[-1])
     singular = np.linalg.svd(update / (0.2 * np.sqrt(max(update.shape))), compute_uv=False)
     # Five Newton–Schulz steps bring every singular value near 1, by design not nearer than this.
@@ -52,5 +52,5 @@ def test_the_update_is_nearly_a_rotation_of_adams_size(shape):
 
 def test_other_layers_can_be_left_out():
     model = network()
-    optimizer = optimizers.build("muon(exclude=('logits', 'dense'))", 0.1)
+    optimizer = optimizers.get("muon(exclude=('logits', 'dense'))", 0.1)
     assert orthogonalised(optimizer, model) == {"conv"}

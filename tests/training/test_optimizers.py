@@ -1,4 +1,4 @@
-"""Optimisers against torch (constants computed with torch 2.13 in float64) and by hand."""
+"""Optimizers against torch (constants computed with torch 2.13 in float64) and by hand."""
 
 import keras
 import numpy as np
@@ -41,34 +41,34 @@ def step_once(optimizer, weights, gradient):
     ],
 )
 def test_five_steps_with_coupled_decay_as_in_torch(text, rate, expected):
-    np.testing.assert_allclose(walk(optimizers.build(text, rate, l2=0.1)), expected, rtol=2e-5)
+    np.testing.assert_allclose(walk(optimizers.get(text, rate, l2=0.1)), expected, rtol=2e-5)
 
 
 def test_five_steps_of_adamw_as_in_torch():
-    walked = walk(optimizers.build("adamw", 0.3, weight_decay=0.1))
+    walked = walk(optimizers.get("adamw", 0.3, weight_decay=0.1))
     np.testing.assert_allclose(walked, [2.128087, -1.2244295, 0.43639955], rtol=2e-5)
 
 
 def test_coupled_decay_by_hand():
     # SGD: w − lr·(g + l2·w) = 2 − 0.1·(1 + 0.5·2); Adam's first step is lr·sign(g + l2·w).
-    assert step_once(optimizers.build("sgd", 0.1, l2=0.5), [2.0], [1.0]) == pytest.approx(1.8)
-    np.testing.assert_allclose(step_once(optimizers.build("adam", 0.1, l2=1.0), [2.0], [-1.0]), [1.9], rtol=1e-5)
+    assert step_once(optimizers.get("sgd", 0.1, l2=0.5), [2.0], [1.0]) == pytest.approx(1.8)
+    np.testing.assert_allclose(step_once(optimizers.get("adam", 0.1, l2=1.0), [2.0], [-1.0]), [1.9], rtol=1e-5)
 
 
 def test_decoupled_decay_by_hand():
     # SGD: the same as coupled, w·(1 − lr·wd) − lr·g. Adam: the decay does not turn the step round, 2·(1 − 0.1) + 0.1.
-    assert step_once(optimizers.build("sgd", 0.1, weight_decay=0.5), [2.0], [1.0]) == pytest.approx(1.8)
-    walked = step_once(optimizers.build("adamw", 0.1, weight_decay=1.0), [2.0], [-1.0])
+    assert step_once(optimizers.get("sgd", 0.1, weight_decay=0.5), [2.0], [1.0]) == pytest.approx(1.8)
+    walked = step_once(optimizers.get("adamw", 0.1, weight_decay=1.0), [2.0], [-1.0])
     np.testing.assert_allclose(walked, [1.9], rtol=1e-5)
-    walked = step_once(optimizers.build("adamw", 0.1, weight_decay=2.0), [2.0], [-1.0])
+    walked = step_once(optimizers.get("adamw", 0.1, weight_decay=2.0), [2.0], [-1.0])
     np.testing.assert_allclose(walked, [1.7], rtol=1e-5)
-    np.testing.assert_allclose(step_once(optimizers.build("adam", 0.1, l2=2.0), [2.0], [-1.0]), [1.9], rtol=1e-5)
+    np.testing.assert_allclose(step_once(optimizers.get("adam", 0.1, l2=2.0), [2.0], [-1.0]), [1.9], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
 def test_without_decay_a_zero_gradient_moves_nothing(name):
     model = small_model()
-    optimizer = optimizers.build(name, 0.1, total_steps=4)
+    optimizer = optimizers.get(name, 0.1, total_steps=4)
     before = model.get_weights()
     for _ in range(2):
         optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
@@ -81,7 +81,7 @@ def test_without_decay_a_zero_gradient_moves_nothing(name):
 def test_decay_reaches_every_variable(name, decay):
     model = small_model()
     model.set_weights([np.ones_like(w) for w in model.get_weights()])
-    optimizer = optimizers.build(name, 0.1, total_steps=4, **{decay: 0.1})
+    optimizer = optimizers.get(name, 0.1, total_steps=4, **{decay: 0.1})
     for _ in range(2):
         optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
     for variable in model.trainable_variables:
@@ -90,7 +90,7 @@ def test_decay_reaches_every_variable(name, decay):
 
 def test_clipping_comes_before_the_coupled_decay():
     # Norm 5 becomes 1: (0.6, 0.8); the decay 0.5·(2, 2) joins unclipped.
-    walked = step_once(optimizers.build("sgd", 0.1, l2=0.5, clipnorm=1.0), [2.0, 2.0], [3.0, 4.0])
+    walked = step_once(optimizers.get("sgd", 0.1, l2=0.5, clipnorm=1.0), [2.0, 2.0], [3.0, 4.0])
     np.testing.assert_allclose(walked, [2 - 0.16, 2 - 0.18], rtol=1e-6)
 
 
@@ -98,7 +98,7 @@ def test_clipping_per_variable_over_all_and_per_element():
     def stepped(**clip):
         pair = [keras.Variable([0.0]), keras.Variable([0.0])]
         gradients = [keras.ops.convert_to_tensor([3.0]), keras.ops.convert_to_tensor([4.0])]
-        optimizers.build("sgd(momentum=0)", 1.0, **clip).apply(gradients, pair)
+        optimizers.get("sgd(momentum=0)", 1.0, **clip).apply(gradients, pair)
         return [-keras.ops.convert_to_numpy(v).item() for v in pair]
 
     assert stepped(clipnorm=3.5) == pytest.approx([3.0, 3.5])
@@ -127,7 +127,7 @@ def faces(n=24):
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
 def test_every_row_lowers_the_loss_in_fit(name):
     model, rate = small_model(), OPTIMIZERS[name].facts["learning_rate"]
-    optimizer = optimizers.build(name, rate * 3, l2=1e-4, total_steps=30)
+    optimizer = optimizers.get(name, rate * 3, l2=1e-4, total_steps=30)
     model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
     x, y = faces()
     losses = model.fit(x, y, batch_size=8, epochs=10, verbose=0).history["loss"]
@@ -138,7 +138,7 @@ def test_every_row_lowers_the_loss_in_fit(name):
 def test_facts_tell_the_truth(name):
     facts = OPTIMIZERS[name].facts
     assert facts["decay"] in ("coupled", "decoupled") and facts["learning_rate"] > 0
-    assert facts["averages"] == evaluates_elsewhere(optimizers.build(name, 0.1, total_steps=9))
+    assert facts["averages"] == evaluates_elsewhere(optimizers.get(name, 0.1, total_steps=9))
 
 
 def test_seven_rows_are_the_studys():
@@ -148,7 +148,7 @@ def test_seven_rows_are_the_studys():
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
 def test_config_round_trip(name):
-    optimizer = optimizers.build(name, 0.125, l2=0.5, clipvalue=0.1, total_steps=8, sharpness=0.25)
+    optimizer = optimizers.get(name, 0.125, l2=0.5, clipvalue=0.1, total_steps=8, sharpness=0.25)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
     assert again.get_config() == optimizer.get_config()
     assert again.inner_optimizer.l2 == 0.5 and again.rho == 0.25
@@ -168,7 +168,7 @@ def test_the_state_is_all_in_the_variables(name, more):
 
     def make():
         model = small_model()
-        optimizer = optimizers.build(name, 0.01, total_steps=8, **more)
+        optimizer = optimizers.get(name, 0.01, total_steps=8, **more)
         optimizer.build(model.trainable_variables)
         return model, optimizer
 
@@ -207,5 +207,5 @@ def test_the_state_is_all_in_the_variables(name, more):
 )
 def test_mistakes(text, keywords, part):
     with pytest.raises(UserError, match=part) as caught:
-        optimizers.build(text, 0.1, **keywords)
+        optimizers.get(text, 0.1, **keywords)
     assert "\n" not in str(caught.value)

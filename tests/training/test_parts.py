@@ -25,7 +25,7 @@ def faces(split, n):
 TABLES = {"train": faces("train", 48), "validation": faces("validation", 20), "test": faces("test", 20)}
 
 
-def test_regularisers_and_shapes_reach_the_network():
+def test_regularizers_and_shapes_reach_the_network():
     config = replace(CONFIG, kernel_l2=0.1, kernel_l1=0.2, dropout=0.25, crop=None)
     network = parts.build_network(config, TABLES)
     assert network.input_shape == (None, 16, 16, 1)

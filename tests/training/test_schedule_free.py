@@ -32,7 +32,7 @@ def reference(gradients, start, rate, decay=0.0, warmup=0, beta_1=0.9, beta_2=0.
 def test_it_follows_the_paper(text, decay, more):
     gradients = np.random.default_rng(0).normal(size=(6, 3)) + 0.5
     weights = keras.Variable(np.array([1.0, -2.0, 0.5], "float32"))
-    optimizer = optimizers.build(text, 0.1, weight_decay=decay)
+    optimizer = optimizers.get(text, 0.1, weight_decay=decay)
     for gradient in gradients:
         optimizer.apply([keras.ops.convert_to_tensor(gradient.astype("float32"))], [weights])
     x, y = reference(gradients, [1.0, -2.0, 0.5], 0.1, decay, **more)
@@ -43,7 +43,7 @@ def test_it_follows_the_paper(text, decay, more):
 
 def test_weights_set_after_the_build_are_where_it_starts():
     weights = keras.Variable(np.zeros(1, "float32"))
-    optimizer = optimizers.build("schedule_free_adamw", 0.1)
+    optimizer = optimizers.get("schedule_free_adamw", 0.1)
     optimizer.build([weights])
     weights.assign([5.0])
     optimizer.apply([keras.ops.ones((1,))], [weights])

@@ -109,7 +109,7 @@ def test_plateau_in_torch_steps():
 
 def test_plateau_on_losses_with_a_floor_and_a_nan():
     scores = [1.0, 0.99995, 0.9998, 0.9998, 0.9998, 0.9998, 0.5, float("nan"), 0.5, 0.5, 0.5]
-    plateau = schedules.build("plateau(mode='min', factor=0.5, patience=1, min_lr=0.003)", 0.01, 1, 1).plateau
+    plateau = schedules.get("plateau(mode='min', factor=0.5, patience=1, min_lr=0.003)", 0.01, 1, 1).plateau
     rates = [0.01 * plateau.observe(score) for score in scores]
     np.testing.assert_allclose(rates, [0.01] * 4 + [0.005] * 4 + [0.003] * 3, rtol=1e-12)
 
@@ -125,10 +125,10 @@ def test_plateau_continues_from_its_state():
     assert expected[-1] == 0.75**3
 
 
-def test_build_gives_the_optimiser_its_rate():
-    schedule = schedules.build("plateau(patience=2)", 0.01, 3, 4)
+def test_build_gives_the_optimizer_its_rate():
+    schedule = schedules.get("plateau(patience=2)", 0.01, 3, 4)
     assert schedule.learning_rate == 0.01 and schedule.table is None and schedule.plateau.patience == 2
-    schedule = schedules.build("step(every=1)", 0.01, 3, 4)
+    schedule = schedules.get("step(every=1)", 0.01, 3, 4)
     assert schedule.plateau is None and len(schedule.table) == 12
     assert float(schedule.learning_rate(4)) == schedule.table[4] == np.float32(0.005)
 

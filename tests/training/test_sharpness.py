@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation, by hand and in fit."""
+"""Sharpness-aware minimization, by hand and in fit."""
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ def descend(optimizer, weights):
 
 def test_one_step_on_a_quadratic_by_hand():
     weights = pair(3.0, 1.0)
-    optimizer = optimizers.build("sgd(momentum=0)", 0.1, sharpness=0.5)
+    optimizer = optimizers.get("sgd(momentum=0)", 0.1, sharpness=0.5)
     descend(optimizer, weights)
     # Gradient (3, 4), norm 5: up by 0.5·(0.6, 0.8).
     np.testing.assert_allclose(np.concatenate(numpy(weights)), [3.3, 1.4], rtol=1e-6)
@@ -38,7 +38,7 @@ def test_one_step_on_a_quadratic_by_hand():
 
 def test_between_the_passes_the_place_climbed_from_is_evaluated():
     weights = pair(3.0, 1.0)
-    optimizer = optimizers.build("sgd(momentum=0)", 0.1, sharpness=0.5)
+    optimizer = optimizers.get("sgd(momentum=0)", 0.1, sharpness=0.5)
     descend(optimizer, weights)
     values = averaging.evaluation_values(optimizer)
     assert [values[id(w)].item() for w in weights] == [3.0, 1.0]
@@ -48,7 +48,7 @@ def test_between_the_passes_the_place_climbed_from_is_evaluated():
 
 def test_a_variable_without_gradient_stays():
     weights = pair(3.0, 1.0)
-    optimizer = optimizers.build("sgd(momentum=0)", 0.1, sharpness=0.5)
+    optimizer = optimizers.get("sgd(momentum=0)", 0.1, sharpness=0.5)
     optimizer.build(weights)
     for _ in range(2):
         optimizer.apply([1 * weights[0]], weights[:1])
@@ -77,10 +77,10 @@ def fit(optimizer, steps=12):
 
 
 @pytest.mark.parametrize("name", ["nesterov", "adam", "muon", "schedule_free_adamw"])
-def test_without_a_radius_it_is_the_inner_optimiser_bit_by_bit(name):
+def test_without_a_radius_it_is_the_inner_optimizer_bit_by_bit(name):
     table = TableSchedule(np.linspace(0.1, 0.01, 12))
-    plain, _ = fit(optimizers.build(name, table, l2=1e-3, clipnorm=1.0))
-    wrapped = SharpnessAware(optimizers.build(name, table, l2=1e-3, clipnorm=1.0), rho=0.0)
+    plain, _ = fit(optimizers.get(name, table, l2=1e-3, clipnorm=1.0))
+    wrapped = SharpnessAware(optimizers.get(name, table, l2=1e-3, clipnorm=1.0), rho=0.0)
     sharp, _ = fit(wrapped)
     assert int(wrapped.iterations) == 12 and batch_repeats(wrapped) == 2
     for a, b in zip(plain.get_weights(), sharp.get_weights(), strict=True):
@@ -88,17 +88,17 @@ def test_without_a_radius_it_is_the_inner_optimiser_bit_by_bit(name):
 
 
 def test_fit_with_a_radius_learns_and_differs():
-    plain, _ = fit(optimizers.build("nesterov", 0.05), steps=60)
-    sharp, loss = fit(optimizers.build("nesterov", 0.05, sharpness=0.2), steps=60)
-    _, start = fit(optimizers.build("nesterov", 1e-9), steps=60)
+    plain, _ = fit(optimizers.get("nesterov", 0.05), steps=60)
+    sharp, loss = fit(optimizers.get("nesterov", 0.05, sharpness=0.2), steps=60)
+    _, start = fit(optimizers.get("nesterov", 1e-9), steps=60)
     assert loss < 0.7 * start
     assert any((a != b).any() for a, b in zip(plain.get_weights(), sharp.get_weights(), strict=True))
 
 
 def test_fit_equals_the_same_steps_by_hand():
-    network, _ = fit(optimizers.build("sgd", 0.05, sharpness=0.1), steps=5)
+    network, _ = fit(optimizers.get("sgd", 0.05, sharpness=0.1), steps=5)
     slow = model()
-    optimizer = optimizers.build("sgd", 0.05)
+    optimizer = optimizers.get("sgd", 0.05)
     optimizer.build(slow.trainable_variables)
     for x, y in batches(5, 1):
         weights = numpy(slow.trainable_variables)
@@ -122,11 +122,11 @@ def gradient(network, x, y):
 
 
 def test_the_learning_rate_is_the_inner_ones():
-    optimizer = optimizers.build("sgd", 0.5, sharpness=0.1)
+    optimizer = optimizers.get("sgd", 0.5, sharpness=0.1)
     optimizer.learning_rate = 0.25
     assert float(keras.ops.convert_to_numpy(optimizer.inner_optimizer.learning_rate)) == 0.25
     assert float(keras.ops.convert_to_numpy(optimizer.learning_rate)) == 0.25
 
 
 def test_others_see_each_batch_once():
-    assert batch_repeats(optimizers.build("sgd", 0.1)) == 1
+    assert batch_repeats(optimizers.get("sgd", 0.1)) == 1

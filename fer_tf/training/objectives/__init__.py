@@ -1,4 +1,4 @@
-"""What a network is trained for. ``build`` makes an objective from its call string.
+"""What a network is trained for. ``get`` makes an objective from its call string.
 
 Facts of a row: ``columns`` (what a batch must have besides targets, see ``fer_tf.readers.batches.COLUMNS``),
 ``layers`` (names that the network must have), ``outputs`` (keys of its dict of outputs besides ``logits``),
@@ -53,7 +53,7 @@ OBJECTIVES.add(
 )  # fmt: skip
 
 
-def build(text: str, network: "keras.Model", table: "FaceTable") -> "Objective":
+def get(text: str, network: "keras.Model", table: "FaceTable") -> "Objective":
     """Build an objective from its call string, such as ``"scn(beta=0.7)"``.
 
     Args:

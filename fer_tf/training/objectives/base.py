@@ -16,7 +16,7 @@ from fer_tf.training import compute
 class Objective(keras.Model):
     """Train ``network`` on a loss, which subclasses give as ``loss_of``.
 
-    The wrapper carries all that belongs to training alone (optimizer, loss, metrics, centres, relabel tables), so
+    The wrapper carries all that belongs to training alone (optimizer, loss, metrics, centers, relabel tables), so
     that the network itself stays uncompiled: only ``.network`` is saved, explained and exported. Tensors inside the
     network that only a loss reads are reached by the names of their layers.
 

@@ -1,4 +1,4 @@
-"""Distract your Attention: features near the centre of their class, heads that differ."""
+"""Distract your Attention: features near the center of their class, heads that differ."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from fer_tf.models import logits_of
 from fer_tf.training.objectives.base import Objective
 
 
-def affinity_loss(features: Any, targets: Any, centres: Any) -> Any:
-    """Return the mean of ‖f − centre of its class‖², divided by Σ_d Var over the classes of the centres.
+def affinity_loss(features: Any, targets: Any, centers: Any) -> Any:
+    """Return the mean of ‖f − center of its class‖², divided by Σ_d Var over the classes of the centers.
 
     The variance is unbiased, over the C classes that there are; the gradient reaches it too.
 
     Args:
         features: float (B, D), pooled.
         targets: float (B, C); a distribution takes the mean of its classes' distances.
-        centres: float (C, D).
+        centers: float (C, D).
 
     Returns:
         Float scalar.
@@ -27,8 +27,8 @@ def affinity_loss(features: Any, targets: Any, centres: Any) -> Any:
     References:
         arXiv 2109.07270.
     """
-    distances = ops.sum(ops.square(features[:, None] - centres[None]), axis=-1)
-    spread = ops.sum(ops.var(centres, axis=0)) * _unbiased(centres.shape[0])
+    distances = ops.sum(ops.square(features[:, None] - centers[None]), axis=-1)
+    spread = ops.sum(ops.var(centers, axis=0)) * _unbiased(centers.shape[0])
     return ops.mean(ops.sum(targets * distances, axis=-1)) / spread
 
 
@@ -56,7 +56,7 @@ def _unbiased(count: int) -> float:
 class Distract(Objective):
     """The compiled loss, the affinity loss and the partition loss.
 
-    The centres, N(0, 1) at the start, are trained by the same optimiser. History: ``class_loss`` (the
+    The centers, N(0, 1) at the start, are trained by the same optimizer. History: ``class_loss`` (the
     compiled one), ``affinity``, ``partition``.
 
     Args:
@@ -75,17 +75,17 @@ class Distract(Objective):
             if not value >= 0:
                 raise UserError(f"{name} is {value!r}. Expected a number of at least 0.")
         if self.num_classes < 2:
-            raise UserError("Objective 'dan' needs at least 2 classes: its centres would have no variance.")
+            raise UserError("Objective 'dan' needs at least 2 classes: its centers would have no variance.")
         self.affinity, self.partition = affinity, partition
         width = network.get_layer("features").output.shape[-1]
-        self.centres = self.add_weight(
-            shape=(self.num_classes, width), initializer=keras.initializers.RandomNormal(stddev=1.0), name="centres"
+        self.centers = self.add_weight(
+            shape=(self.num_classes, width), initializer=keras.initializers.RandomNormal(stddev=1.0), name="centers"
         )
 
     def loss_of(self, labels: dict[str, Any], outputs: Any, training: bool) -> Any:
         """Return the scalar loss; see ``Objective``."""
         pooled = ops.mean(outputs["features"], axis=(1, 2))
-        affinity = affinity_loss(pooled, labels["targets"], self.centres)
+        affinity = affinity_loss(pooled, labels["targets"], self.centers)
         partition = partition_loss(outputs["heads"])
         classes = self.class_loss(labels["targets"], logits_of(outputs))
         self.note(class_loss=classes, affinity=affinity, partition=partition)

@@ -77,7 +77,7 @@ def _high_count(alpha: Any, beta: float) -> Any:
 
 
 class SelfCure(Objective):
-    """γ · loss of the weighted logits + (1 − γ) · rank regularisation; labels are replaced from an epoch on.
+    """γ · loss of the weighted logits + (1 − γ) · rank regularization; labels are replaced from an epoch on.
 
     The compiled loss sees α·z, the network's logits. A label is replaced after the loss of its batch was taken, and
     holds from the next epoch on; it may be replaced again. Accuracy in training is against the labels of the dataset.

@@ -24,7 +24,7 @@ def objective(text, loss="cross_entropy", penalty=None):
     network = models.get(
         "vgg(filters=(2,), depth=1, head='gap')", num_classes=3, input_shape=(16, 16, 1), kernel_regularizer=penalty
     )
-    made = objectives.build(text, network, table())
+    made = objectives.get(text, network, table())
     made.compile("sgd", losses.get(loss))
     return made
 

@@ -1,4 +1,4 @@
-"""Distract your Attention: affinity and partition losses by hand, and the centres."""
+"""Distract your Attention: affinity and partition losses by hand, and the centers."""
 
 import math
 
@@ -28,7 +28,7 @@ def network(heads=4):
 
 
 def objective(text="dan"):
-    made = objectives.build(text, network(), table())
+    made = objectives.get(text, network(), table())
     made.compile("sgd", losses.get("cross_entropy"))
     return made
 
@@ -38,7 +38,7 @@ CENTRES = np.array([[1, 0], [0, 0], [5, 3]], "float32")
 
 
 def test_affinity_by_hand():
-    # Variances with n − 1: of (1, 0, 5) 7, of (0, 0, 3) 3. Distances: 0 to centre 0, 25 to centre 1.
+    # Variances with n − 1: of (1, 0, 5) 7, of (0, 0, 3) 3. Distances: 0 to center 0, 25 to center 1.
     targets = one_hot(np.array([0, 1]), 3)
     assert float(dan.affinity_loss(FEATURES, targets, CENTRES)) == pytest.approx((0 + 25) / 2 / 10)
     soft = np.array([[1, 0, 0], [0, 0.5, 0.5]], "float32")
@@ -48,8 +48,8 @@ def test_affinity_by_hand():
 def test_affinity_is_nothing_on_the_own_centre_and_only_the_classes_centres_count():
     assert float(dan.affinity_loss(CENTRES[[2, 0]], one_hot(np.array([2, 0]), 3), CENTRES)) == 0
     spread = dan.affinity_loss(FEATURES, one_hot(np.array([0, 1]), 2), CENTRES[:2])
-    assert float(spread) == pytest.approx(12.5 / 0.5)  # without the third centre the variance is that of (1, 0)
-    assert objective().centres.shape == (3, 15)  # 3 classes, not the public code's 8
+    assert float(spread) == pytest.approx(12.5 / 0.5)  # without the third center the variance is that of (1, 0)
+    assert objective().centers.shape == (3, 15)  # 3 classes, not the public code's 8
 
 
 def test_partition_by_hand():
@@ -77,7 +77,7 @@ def test_heads_share_out_each_feature():
 
 def test_total_and_history():
     made = objective("dan(affinity=0.5, partition=2)")
-    made.centres.assign(np.pad(CENTRES, [(0, 0), (0, 13)]))
+    made.centers.assign(np.pad(CENTRES, [(0, 0), (0, 13)]))
     features = np.pad(FEATURES, [(0, 0), (0, 13)])[:, None, None, :]
     heads = np.array([[[0, 1, 5]]], "float32")
     logits, targets = np.zeros((2, 3), "float32"), one_hot(np.array([0, 1]), 3)
@@ -93,12 +93,12 @@ def test_total_and_history():
 @pytest.mark.slow
 def test_the_centres_are_trained_and_are_not_the_networks():
     made = objective()
-    assert any(v is made.centres for v in made.trainable_variables)
-    assert not any(v is made.centres for v in made.network.variables)
-    before = np.array(ops.convert_to_numpy(made.centres))
+    assert any(v is made.centers for v in made.trainable_variables)
+    assert not any(v is made.centers for v in made.network.variables)
+    before = np.array(ops.convert_to_numpy(made.centers))
     images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 1)).astype("float32")
     made.fit(images, table().targets, batch_size=6, epochs=1, verbose=0)
-    moved = np.abs(np.asarray(ops.convert_to_numpy(made.centres)) - before).max(axis=1)
+    moved = np.abs(np.asarray(ops.convert_to_numpy(made.centers)) - before).max(axis=1)
     assert (moved > 0).all()
 
 

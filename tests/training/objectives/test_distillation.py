@@ -47,7 +47,7 @@ def teachers(tmp_path_factory):
 
 
 def objective(text):
-    made = objectives.build(text, network(), TABLES["train"])
+    made = objectives.get(text, network(), TABLES["train"])
     made.compile("sgd", losses.get("cross_entropy"))
     return made
 
@@ -92,7 +92,7 @@ def test_a_run_leaves_the_teacher_alone_and_out_of_the_network(teachers, tmp_pat
     metrics = run.execute(config, tmp_path, lambda _: TABLES)
     assert metrics["parameters"] == network().count_params() - 2 * 2  # batch-norm's two statistics a channel
     assert "agreement" in pd.read_csv(tmp_path / "history.csv")
-    made = objectives.build(config.objective, network(), TABLES["train"])
+    made = objectives.get(config.objective, network(), TABLES["train"])
     assert {id(v) for v in made.trainable_variables} == {id(v) for v in made.network.trainable_variables}
     assert not [v for v in made.variables if "teacher" in v.path]
 
@@ -135,7 +135,7 @@ def test_what_cannot_teach_is_named(teachers, tmp_path):
         f"distillation(teachers={teachers}, temperature=0)": "temperature is 0",
     }.items():
         with pytest.raises(UserError, match=message):
-            objectives.build(text, network(), TABLES["train"])
+            objectives.get(text, network(), TABLES["train"])
     config = RunConfig(name="d", objective="distillation(teachers=('nowhere.keras',))")
     with pytest.raises(UserError, match=r"No model .*nowhere\.keras"):
         run.execute(replace(config, model=MODEL, crop=16), tmp_path / "run", lambda _: TABLES)

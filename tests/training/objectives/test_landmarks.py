@@ -35,7 +35,7 @@ def network(points=5, side=24):
 
 
 def objective(text="landmarks", faces=None, **sizes):
-    made = objectives.build(text, network(**sizes), table() if faces is None else faces)
+    made = objectives.get(text, network(**sizes), table() if faces is None else faces)
     made.compile("sgd", losses.get("cross_entropy"))
     return made
 
@@ -111,4 +111,4 @@ def test_mistakes(text, faces, message):
 def test_a_network_without_landmarks():
     made = models.get("scn(width=0.03, depth=1, stem='strided')", num_classes=3, input_shape=(24, 24, 1))
     with pytest.raises(UserError, match="'landmarks' needs a network with output 'landmarks', such as landmark_scn"):
-        objectives.build("landmarks", made, table())
+        objectives.get("landmarks", made, table())

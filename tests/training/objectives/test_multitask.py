@@ -27,7 +27,7 @@ def objective(text="multitask"):
     images = keras.Input((8, 8, 1))
     x = keras.layers.Flatten()(images)
     outputs = {"logits": keras.layers.Dense(3)(x), "valence_arousal": keras.layers.Dense(2)(x)}
-    made = objectives.build(text, keras.Model(images, outputs), table())
+    made = objectives.get(text, keras.Model(images, outputs), table())
     made.compile("sgd", losses.get("cross_entropy"))
     return made
 
@@ -37,8 +37,8 @@ SERIES = np.array([-0.5, 0.25, 0.75, -0.25, 0.5], "float32")
 
 def test_equal_series_agree_and_negated_ones_disagree():
     assert float(concordance(SERIES, SERIES)) == pytest.approx(1, abs=1e-6)
-    centred = SERIES - SERIES.mean()
-    assert float(concordance(centred, -centred)) == pytest.approx(-1, abs=1e-6)
+    centered = SERIES - SERIES.mean()
+    assert float(concordance(centered, -centered)) == pytest.approx(-1, abs=1e-6)
 
 
 def test_concordance_by_hand():
@@ -88,4 +88,4 @@ def test_a_network_without_the_output():
     images = keras.Input((8, 8, 1))
     plain = keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(images)))
     with pytest.raises(UserError, match=r"output 'valence_arousal', such as efficientnet_b0\(valence_arousal=True\)"):
-        objectives.build("multitask", plain, table())
+        objectives.get("multitask", plain, table())

@@ -28,7 +28,7 @@ def network(options="", size=32):
 
 
 def objective(text="ran", options=""):
-    made = objectives.build(text, network(options), table())
+    made = objectives.get(text, network(options), table())
     made.compile("sgd", losses.get("cross_entropy"))
     return made
 

@@ -26,7 +26,7 @@ def table(labels=(0, 1, 2, 0, 1, 2)):
 
 def objective(text="scn", labels=(0, 1, 2, 0, 1, 2)):
     network = models.get("scn(width=0.03, depth=1, stem='cifar')", num_classes=3, input_shape=(24, 24, 1))
-    made = objectives.build(text, network, table(labels))
+    made = objectives.get(text, network, table(labels))
     made.compile("sgd", losses.get("cross_entropy"))
     return made
 
@@ -167,4 +167,4 @@ def test_mistakes(text, message):
 def test_a_plain_network_has_no_weights_to_rank():
     network = models.get("vgg(width=0.03)", num_classes=3, input_shape=(24, 24, 1))
     with pytest.raises(UserError, match="Objective 'scn' needs a network with layer 'alpha', such as scn"):
-        objectives.build("scn", network, table())
+        objectives.get("scn", network, table())
