@@ -50,7 +50,7 @@ def python(code):
 def job(name, tmp_path):
     """Return the work to time; what it needs once is done before."""
     if name.startswith("augment"):
-        pipeline = augment.build(["light"])
+        pipeline = augment.get(["light"])
         targets = np.ones((len(FACES), 7), np.float32)
         return lambda: pipeline(FACES.astype(np.float32), targets, np.random.default_rng(0))
     if name.startswith("read"):

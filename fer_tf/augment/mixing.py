@@ -1,4 +1,4 @@
-"""Ops that change targets: mixing two faces, and drawing one label from a distribution."""
+"""Mix faces and their targets: MixUp, CutMix; draw one label from a distribution."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def mix(
         images: float32 (B, H, W, C).
         targets: float32 (B, classes).
         partner: int (B,), rows of the batch.
-        share: (B,) in [0, 1], how much of the face itself stays.
+        share: (B,) in [0, 1], the weight of the face itself.
     """
     weight = per_image(share)
     mixed = images * weight
@@ -25,7 +25,7 @@ def mix(
 def paste(
     images: np.ndarray, targets: np.ndarray, partner: np.ndarray, boxes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Show each face's partner in a box (B, 4) of x0, y0, x1, y1; targets are mixed by the box's area."""
+    """Paste each face's partner in a box (B, 4) of x0, y0, x1, y1; targets are mixed by the area of the box."""
     pasted = images.copy()
     for i, (x0, y0, x1, y1) in enumerate(boxes):
         pasted[i, y0:y1, x0:x1] = images[partner[i], y0:y1, x0:x1]
@@ -39,26 +39,37 @@ def _mix_targets(targets: np.ndarray, partner: np.ndarray, share: np.ndarray) ->
 
 
 def draw_boxes(share: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Draw boxes of area ``1 - share`` and the image's own aspect around any pixel, cut off at the border."""
+    """Draw boxes of area ``1 - share`` and the aspect of the image around random pixels, cropped at the border."""
     limit = np.array([size[1], size[0]])
     side = np.sqrt(1 - share)[:, None] * limit
-    centre = rng.integers(0, limit, (len(share), 2))
-    low, high = np.rint(centre - side / 2), np.rint(centre + side / 2)
+    center = rng.integers(0, limit, (len(share), 2))
+    low, high = np.rint(center - side / 2), np.rint(center + side / 2)
     return np.concatenate([np.clip(low, 0, limit), np.clip(high, 0, limit)], axis=1).astype(int)
 
 
 def pick(targets: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Turn each row into the one-hot of the class where its running sum passes ``uniform`` (B,) in [0, 1)."""
+    """Return one-hot rows of the classes where the cumulative sum of a row exceeds ``uniform`` (B,) in [0, 1)."""
     running = np.cumsum(targets, axis=1, dtype=np.float64)
     column = (running > (uniform * running[:, -1])[:, None]).argmax(axis=1)
     return np.eye(targets.shape[1], dtype=np.float32)[column]
 
 
 def mixup(alpha: float = 0.2) -> Op:
-    """Blend each face and target with another of the batch; the share is drawn an image from Beta(alpha, alpha).
+    """Blend each face and its target with another one of the batch.
+
+    Args:
+        alpha: the weight of a face is drawn from Beta(alpha, alpha).
 
     References:
         Zhang et al., mixup: Beyond Empirical Risk Minimization, arXiv 1710.09412.
+
+    Example:
+        >>> import numpy as np, fer_tf
+        >>> faces, rng = np.full((2, 8, 8, 1), 100, "float32"), np.random.default_rng(0)
+        >>> rows = np.eye(2, dtype="float32")
+        >>> out, targets = fer_tf.augment.mixup(alpha=0.4)(faces, rows, rng)
+        >>> targets.sum(axis=1)
+        array([1., 1.], dtype=float32)
     """
     check_number("mixup", "alpha", alpha, 1e-6)
 
@@ -70,10 +81,21 @@ def mixup(alpha: float = 0.2) -> Op:
 
 
 def cutmix(alpha: float = 1.0) -> Op:
-    """Paste a box of another face of the batch; its area is drawn an image from Beta(alpha, alpha).
+    """Paste a box of another face of the batch; targets are mixed by its area.
+
+    Args:
+        alpha: the area outside the box is drawn from Beta(alpha, alpha).
 
     References:
         Yun et al., CutMix, arXiv 1905.04899.
+
+    Example:
+        >>> import numpy as np, fer_tf
+        >>> faces, rng = np.full((2, 8, 8, 1), 100, "float32"), np.random.default_rng(0)
+        >>> rows = np.eye(2, dtype="float32")
+        >>> out, targets = fer_tf.augment.cutmix(alpha=1.0)(faces, rows, rng)
+        >>> targets.sum(axis=1)
+        array([1., 1.], dtype=float32)
     """
     check_number("cutmix", "alpha", alpha, 1e-6)
 
@@ -86,10 +108,21 @@ def cutmix(alpha: float = 1.0) -> Op:
 
 
 def sample_target() -> Op:
-    """Replace each target by a one-hot row drawn from it (FER+ probability mode, arXiv 1608.01041)."""
+    """Replace each target by a one-hot row drawn from it, FER+'s probability mode.
+
+    Example:
+        >>> import numpy as np, fer_tf
+        >>> faces, rows = np.zeros((2, 8, 8, 1), "float32"), np.array([[0.5, 0.5], [0, 1]], "float32")
+        >>> _, targets = fer_tf.augment.sample_target()(faces, rows, np.random.default_rng(0))
+        >>> targets[1]
+        array([0., 1.], dtype=float32)
+
+    References:
+        arXiv 1608.01041
+    """
 
     def op(images, targets, rng):
-        # In float32 the largest draw is 1 - 2⁻²⁴, so that the product with a row's sum stays below that sum.
+        # In float32 the largest draw is 1 - 2⁻²⁴: its product with the sum of a row stays below that sum.
         return images, pick(targets, rng.random(len(targets), dtype=np.float32).astype(np.float64))
 
     return op

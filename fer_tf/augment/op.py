@@ -1,4 +1,4 @@
-"""What an augmentation is, and the checks that its settings share."""
+"""The type of an augmentation, and checks of its arguments."""
 
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -35,10 +35,10 @@ def check_choice(op: str, name: str, value: str, choices: tuple[str, ...]) -> No
 
 
 def chosen(n: int, p: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw a boolean (n,), true with probability ``p``."""
+    """Draw booleans (n,), true with probability ``p``."""
     return rng.random(n) < p
 
 
 def per_image(values: np.ndarray) -> np.ndarray:
-    """Shape (n,) values as float32 (n, 1, 1, 1), to meet a batch of images."""
+    """Reshape values (n,) to float32 (n, 1, 1, 1), which broadcasts to a batch of images."""
     return np.asarray(values, dtype=np.float32).reshape(-1, 1, 1, 1)

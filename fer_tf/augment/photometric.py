@@ -1,4 +1,4 @@
-"""Changes of light: each op draws a factor an image, and a pure function applies it."""
+"""Change brightness, contrast, gamma, noise and blur; each image draws its own factor."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ def to_gray(images: np.ndarray) -> np.ndarray:
 
 
 def blend(first: np.ndarray, second: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Go from ``first`` (factor 0) to ``second`` (1) and beyond, clipped to 0..255; ``factor`` (B,)."""
+    """Interpolate from ``first`` (factor 0) to ``second`` (1), or extrapolate, clipped to 0..255; ``factor`` (B,)."""
     mixed = second - first
     mixed *= per_image(factor)
     mixed += first
@@ -28,12 +28,12 @@ def scale_brightness(images: np.ndarray, factor: np.ndarray) -> np.ndarray:
 
 
 def scale_contrast(images: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Move each image from its mean gray (factor 0) through itself (1) and beyond."""
+    """Interpolate each image between its mean gray (factor 0) and itself (1), or extrapolate."""
     return blend(to_gray(images).mean(axis=(1, 2, 3), keepdims=True), images, factor)
 
 
-def scale_colour(images: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Move each image from gray (factor 0) through itself (1) and beyond; gray images stay as they are."""
+def scale_color(images: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Interpolate each image between gray (factor 0) and itself (1), or extrapolate; gray images do not change."""
     return blend(to_gray(images), images, factor)
 
 
@@ -48,7 +48,7 @@ def add_noise(images: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def gaussian_blur(images: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Blur each image by its own standard deviation (B,) in pixels, edges repeated; 0 leaves it alone."""
+    """Blur each image with its own standard deviation (B,) in pixels, edges repeated; 0 does not change it."""
     radius = int(np.ceil(3 * sigma.max(initial=0)))
     if not radius:
         return images.copy()
@@ -67,12 +67,38 @@ def gaussian_blur(images: np.ndarray, sigma: np.ndarray) -> np.ndarray:
 
 
 def brightness(delta: float = 0.2, p: float = 1.0) -> Op:
-    """Multiply by a factor from [1 - delta, 1 + delta], with probability ``p``."""
+    """Multiply pixels by a factor from [1 - delta, 1 + delta].
+
+    Args:
+        delta: largest change of the factor.
+        p: probability for each image.
+
+    Example:
+        >>> import numpy as np, fer_tf
+        >>> faces, rng = np.full((2, 8, 8, 1), 100, "float32"), np.random.default_rng(0)
+        >>> rows = np.eye(2, dtype="float32")
+        >>> out, targets = fer_tf.augment.brightness(delta=0.3)(faces, rows, rng)
+        >>> out.shape
+        (2, 8, 8, 1)
+    """
     return _factor_op("brightness", scale_brightness, delta, p)
 
 
 def contrast(delta: float = 0.2, p: float = 1.0) -> Op:
-    """Move away from or towards the mean gray by a factor from [1 - delta, 1 + delta], with probability ``p``."""
+    """Scale the contrast to the mean gray by a factor from [1 - delta, 1 + delta].
+
+    Args:
+        delta: largest change of the factor.
+        p: probability for each image.
+
+    Example:
+        >>> import numpy as np, fer_tf
+        >>> faces, rng = np.full((2, 8, 8, 1), 100, "float32"), np.random.default_rng(0)
+        >>> rows = np.eye(2, dtype="float32")
+        >>> out, targets = fer_tf.augment.contrast(delta=0.3)(faces, rows, rng)
+        >>> out.shape
+        (2, 8, 8, 1)
+    """
     return _factor_op("contrast", scale_contrast, delta, p)
 
 
@@ -88,7 +114,20 @@ def _factor_op(name: str, apply: Callable[[np.ndarray, np.ndarray], np.ndarray],
 
 
 def gamma(delta: float = 0.2, p: float = 1.0) -> Op:
-    """Raise to an exponent from [1 / (1 + delta), 1 + delta], drawn log-uniformly, with probability ``p``."""
+    """Raise pixels to an exponent from [1 / (1 + delta), 1 + delta], log-uniform.
+
+    Args:
+        delta: largest exponent minus 1.
+        p: probability for each image.
+
+    Example:
+        >>> import numpy as np, fer_tf
+        >>> faces, rng = np.full((2, 8, 8, 1), 100, "float32"), np.random.default_rng(0)
+        >>> rows = np.eye(2, dtype="float32")
+        >>> out, targets = fer_tf.augment.gamma(delta=0.3)(faces, rows, rng)
+        >>> out.shape
+        (2, 8, 8, 1)
+    """
     check_number("gamma", "delta", delta, 0)
     check_number("gamma", "p", p, 0, 1)
     limit = np.log1p(delta)
@@ -101,7 +140,20 @@ def gamma(delta: float = 0.2, p: float = 1.0) -> Op:
 
 
 def noise(std: float = 10.0, p: float = 0.5) -> Op:
-    """Add Gaussian noise of standard deviation from [0, std] gray levels, with probability ``p``."""
+    """Add Gaussian noise.
+
+    Args:
+        std: largest standard deviation in gray levels; each image draws from [0, std].
+        p: probability for each image.
+
+    Example:
+        >>> import numpy as np, fer_tf
+        >>> faces, rng = np.full((2, 8, 8, 1), 100, "float32"), np.random.default_rng(0)
+        >>> rows = np.eye(2, dtype="float32")
+        >>> out, targets = fer_tf.augment.noise(std=5)(faces, rows, rng)
+        >>> out.shape
+        (2, 8, 8, 1)
+    """
     check_number("noise", "std", std, 0)
     check_number("noise", "p", p, 0, 1)
 
@@ -114,7 +166,20 @@ def noise(std: float = 10.0, p: float = 0.5) -> Op:
 
 
 def blur(sigma: float = 1.0, p: float = 0.5) -> Op:
-    """Blur by a Gaussian of standard deviation from [0, sigma] pixels, with probability ``p``."""
+    """Blur with a Gaussian.
+
+    Args:
+        sigma: largest standard deviation in pixels; each image draws from [0, sigma].
+        p: probability for each image.
+
+    Example:
+        >>> import numpy as np, fer_tf
+        >>> faces, rng = np.full((2, 8, 8, 1), 100, "float32"), np.random.default_rng(0)
+        >>> rows = np.eye(2, dtype="float32")
+        >>> out, targets = fer_tf.augment.blur(sigma=0.8)(faces, rows, rng)
+        >>> out.shape
+        (2, 8, 8, 1)
+    """
     check_number("blur", "sigma", sigma, 0)
     check_number("blur", "p", p, 0, 1)
 

@@ -1,4 +1,4 @@
-"""One bilinear warp of a whole batch, each image by its own matrix."""
+"""Warp a batch of images by bilinear interpolation, each by its own matrix."""
 
 import math
 import threading
@@ -35,7 +35,7 @@ def warp(images: np.ndarray, matrices: np.ndarray, size: tuple[int, int], fill: 
     Args:
         images: uint8 or float32 (B, H, W, C).
         matrices: float (B, 3, 3); ``matrix @ (x, y, 1)`` is the input pixel that output pixel (x, y) shows. Pixel
-            centres are whole numbers. The last row is (0, 0, 1).
+            centers are whole numbers. The last row is (0, 0, 1).
         size: output height and width in pixels.
         fill: what lies outside the image: ``constant`` (black, blended over the last half-covered pixel), ``edge``
             (the nearest pixel) or ``reflect`` (mirrored about the edge pixels).

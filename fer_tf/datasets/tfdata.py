@@ -49,7 +49,7 @@ def as_tf_dataset(
     if shuffle:
         rows = rows.shuffle(min(len(faces), _SHUFFLED), seed=seed)
     calls = [call.strip() for call in (augment or "").split(";") if call.strip()]
-    pipeline, rng = augmentation.build(calls), np.random.default_rng(seed)
+    pipeline, rng = augmentation.get(calls), np.random.default_rng(seed)
 
     def read(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return pipeline(faces.images[index], faces.targets[index], rng)

@@ -84,7 +84,7 @@ class BatchSource:
         self._build()
 
     def _build(self) -> None:
-        self._pipeline = augment.build(self._calls)
+        self._pipeline = augment.get(self._calls)
 
     def _plan(self, calls: Sequence[str], crop: int | None) -> list[str]:
         """Return the calls of the augmentation with what the other arguments add to them."""

@@ -139,7 +139,7 @@ class RunConfig:
             registry.resolve(text)
         if self.cover:
             COVERS.make(self.cover)
-        augment.build(self.augment)
+        augment.get(self.augment)
         augment.check_columns(self.augment, self.columns)
 
     @property

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from fer_tf.augment import build
-from fer_tf.augment.erasing import draw_rectangles, draw_squares, erase
+from fer_tf.augment import get
+from fer_tf.augment.occlusion import draw_rectangles, draw_squares, erase
 
 
 def white(count, side=40, channels=1):
@@ -10,7 +10,7 @@ def white(count, side=40, channels=1):
 
 
 def run(call, images, seed=0):
-    return build([call])(images, np.ones((len(images), 1), np.float32), np.random.default_rng(seed))[0]
+    return get([call])(images, np.ones((len(images), 1), np.float32), np.random.default_rng(seed))[0]
 
 
 def test_erase_paints_exactly_the_box():

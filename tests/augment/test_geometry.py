@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_tf.augment import build
+from fer_tf.augment import get
 from fer_tf.augment.geometry import (
     affine,
     affine_matrices,
@@ -216,5 +216,5 @@ def test_fused_turn_there_and_back_loses_nothing():
 
 
 def test_ops_with_different_fills_stay_apart():
-    assert len(build(["affine(fill='edge')", "flip()", "affine(fill='reflect')"]).ops) == 2
-    assert len(build(["affine()", "flip()", "random_crop(size=4, padding=1)", "erasing()", "flip()"]).ops) == 3
+    assert len(get(["affine(fill='edge')", "flip()", "affine(fill='reflect')"]).ops) == 2
+    assert len(get(["affine()", "flip()", "random_crop(size=4, padding=1)", "erasing()", "flip()"]).ops) == 3

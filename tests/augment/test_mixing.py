@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_tf.augment import build
+from fer_tf.augment import get
 from fer_tf.augment.mixing import draw_boxes, mix, paste, pick
 
 IMAGES = np.array([0, 100, 200], np.float32).reshape(3, 1, 1, 1) * np.ones((1, 4, 4, 1), np.float32)
@@ -33,7 +33,7 @@ def test_cutmix_boxes_have_the_drawn_area_before_the_border_cuts_them():
 
 def test_cutmix_targets_follow_the_pixels_shown():
     images = np.arange(64, dtype=np.float32).reshape(64, 1, 1, 1) * np.ones((1, 10, 10, 1), np.float32)
-    out, targets = build(["cutmix()"])(images, np.eye(64, dtype=np.float32), np.random.default_rng(0))
+    out, targets = get(["cutmix()"])(images, np.eye(64, dtype=np.float32), np.random.default_rng(0))
     for face, row in zip(out, targets, strict=True):
         shares = np.bincount(face.astype(int).ravel(), minlength=64) / 100
         np.testing.assert_allclose(row, shares, atol=1e-6)
@@ -44,7 +44,7 @@ def test_mixup_draws_shares_from_a_beta_an_image():
     n = 4000
     images = np.zeros((n, 1, 1, 1), np.float32)
     targets = np.eye(n, dtype=np.float32)
-    _, mixed = build(["mixup(alpha=0.5)"])(images, targets, np.random.default_rng(0))
+    _, mixed = get(["mixup(alpha=0.5)"])(images, targets, np.random.default_rng(0))
     share = np.diagonal(mixed)
     assert share.mean() == pytest.approx(0.5, abs=0.03)
     assert share.var() == pytest.approx(1 / 8, abs=0.01)  # 1 / (4 (2 alpha + 1))
@@ -58,7 +58,7 @@ def test_pick_takes_the_class_where_the_running_sum_passes():
 
 def test_sampled_targets_are_one_hot_with_the_rows_frequencies():
     row = np.array([0.1, 0, 0.6, 0.3], np.float32)
-    _, targets = build(["sample_target()"])(
+    _, targets = get(["sample_target()"])(
         np.zeros((20_000, 1, 1, 1), np.float32), np.tile(row, (20_000, 1)), np.random.default_rng(0)
     )
     assert set(np.unique(targets)) == {0, 1} and (targets.sum(axis=1) == 1).all()

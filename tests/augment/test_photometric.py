@@ -3,13 +3,13 @@ import pytest
 from PIL import Image, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
-from fer_tf.augment import build
+from fer_tf.augment import get
 from fer_tf.augment.photometric import (
     add_noise,
     apply_gamma,
     gaussian_blur,
     scale_brightness,
-    scale_colour,
+    scale_color,
     scale_contrast,
     to_gray,
 )  # fmt: skip
@@ -36,13 +36,13 @@ def test_contrast_moves_about_the_mean():
 def test_colour_and_contrast_are_pillows(factor):
     images = faces(1, channels=3)
     picture = Image.fromarray(images[0].astype(np.uint8))
-    for apply, enhancer in ((scale_colour, ImageEnhance.Color), (scale_contrast, ImageEnhance.Contrast)):
+    for apply, enhancer in ((scale_color, ImageEnhance.Color), (scale_contrast, ImageEnhance.Contrast)):
         wanted = np.asarray(enhancer(picture).enhance(factor), np.float32)
         np.testing.assert_allclose(apply(images, np.array([factor]))[0], wanted, atol=1.6)
 
 
 def test_gray_faces_have_no_colour():
-    np.testing.assert_allclose(scale_colour(faces(), np.array([0.2, 1, 1.8])), faces(), atol=1e-4)
+    np.testing.assert_allclose(scale_color(faces(), np.array([0.2, 1, 1.8])), faces(), atol=1e-4)
 
 
 def test_luma_weighs_red_green_and_blue():
@@ -70,7 +70,7 @@ def test_blur_is_scipys_and_zero_leaves_a_face_alone():
 
 def levels(call, value=100.0, count=4000):
     images = np.full((count, 1, 2, 1), value, np.float32)
-    return build([call])(images, np.ones((count, 1), np.float32), np.random.default_rng(7))[0]
+    return get([call])(images, np.ones((count, 1), np.float32), np.random.default_rng(7))[0]
 
 
 def test_brightness_draws_factors_in_its_range_for_its_share():
@@ -94,7 +94,7 @@ def test_noise_has_the_deviation_of_a_uniform_mixture():
 
 def test_contrast_draws_its_share():
     images = np.tile(np.array([50.0, 150.0], np.float32).reshape(1, 1, 2, 1), (4000, 1, 1, 1))
-    out, _ = build(["contrast(delta=0.4, p=0.5)"])(images, np.ones((4000, 1), np.float32), np.random.default_rng(0))
+    out, _ = get(["contrast(delta=0.4, p=0.5)"])(images, np.ones((4000, 1), np.float32), np.random.default_rng(0))
     half = (out[:, 0, 1, 0] - out[:, 0, 0, 0]) / 2
     assert half.min() == pytest.approx(30, abs=0.2) and half.max() == pytest.approx(70, abs=0.2)
     assert (half == 50).mean() == pytest.approx(0.5, abs=0.03)

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from fer_tf.augment import OPS, build, check_columns
-from fer_tf.augment.geometry import affine_matrices, flip_matrices, scaling
-from fer_tf.augment.points import MIRRORED_PAIRS, mirror_order, move_points
+from fer_tf.augment import OPS, check_columns, get
+from fer_tf.augment.geometry import MIRRORED_PAIRS, affine_matrices, flip_matrices, mirror_order, move_points, scaling
 from fer_tf.errors import UserError
 
 SIDE = 40
@@ -38,14 +37,14 @@ def test_points_stay_on_their_pixels(call):
     }  # fmt: skip
     images = spots([(20, 12), (14, 23), (25, 25), (18, 18)])
     where = np.repeat(centres(images)[:, None], 5, axis=1).astype(np.float32)
-    pipeline = build([f"{call}{arguments.get(call, '()')}"])
+    pipeline = get([f"{call}{arguments.get(call, '()')}"])
     moved, _, after = pipeline.with_points(images, np.zeros((4, 2), np.float32), np.random.default_rng(1), where)
     np.testing.assert_allclose(after[:, 2], centres(moved), atol=0.05)
 
 
 def test_points_do_not_change_what_happens_to_the_images():
     images, targets = spots(np.full((9, 2), 20)), np.zeros((9, 2), np.float32)
-    pipeline = build(["study"])
+    pipeline = get(["study"])
     plain, _ = pipeline(images, targets, np.random.default_rng(3))
     with_points, _, _ = pipeline.with_points(images, targets, np.random.default_rng(3), points(68, 9))
     np.testing.assert_array_equal(plain, with_points)
@@ -54,7 +53,7 @@ def test_points_do_not_change_what_happens_to_the_images():
 @pytest.mark.parametrize("count", [5, 68])
 def test_flipping_twice_is_the_identity(count):
     images = np.random.default_rng(1).integers(0, 256, (2, SIDE, SIDE, 1)).astype(np.float32)
-    pipeline, before, rows = build(["flip(p=1.0)"]), points(count), np.zeros((2, 2), np.float32)
+    pipeline, before, rows = get(["flip(p=1.0)"]), points(count), np.zeros((2, 2), np.float32)
     once = pipeline.with_points(images, rows, np.random.default_rng(0), before)
     twice = pipeline.with_points(once[0], rows, np.random.default_rng(0), once[2])
     np.testing.assert_array_equal(twice[0], images)

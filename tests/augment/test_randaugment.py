@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from fer_tf.augment import build
-from fer_tf.augment.randaugment import OPERATIONS, autocontrast, equalise, posterise, sharpen, solarise, transform
+from fer_tf.augment import get
+from fer_tf.augment.rand_augment import OPERATIONS, autocontrast, equalize, posterize, sharpen, solarize, transform
 
 
 def faces(count=4, side=24, channels=3, low=20, high=230):
@@ -19,14 +19,14 @@ def pillow(images, function):
 @pytest.mark.parametrize(
     ("ours", "theirs", "tolerance"),
     [
-        (lambda x: posterise(x, np.full(len(x), 3)), lambda p: ImageOps.posterize(p, 3), 0),
-        (lambda x: solarise(x, np.full(len(x), 100)), lambda p: ImageOps.solarize(p, 100), 0),
+        (lambda x: posterize(x, np.full(len(x), 3)), lambda p: ImageOps.posterize(p, 3), 0),
+        (lambda x: solarize(x, np.full(len(x), 100)), lambda p: ImageOps.solarize(p, 100), 0),
         (autocontrast, ImageOps.autocontrast, 1),
-        (equalise, ImageOps.equalize, 0),
+        (equalize, ImageOps.equalize, 0),
         (lambda x: sharpen(x, np.full(len(x), 1.8)), lambda p: ImageEnhance.Sharpness(p).enhance(1.8), 1.6),
         (lambda x: sharpen(x, np.full(len(x), 0.1)), lambda p: ImageEnhance.Sharpness(p).enhance(0.1), 1.6),
     ],
-    ids=["posterise", "solarise", "autocontrast", "equalise", "sharpen", "smooth"],
+    ids=["posterize", "solarize", "autocontrast", "equalize", "sharpen", "smooth"],
 )
 def test_operations_are_pillows(ours, theirs, tolerance):
     np.testing.assert_allclose(ours(faces()), pillow(faces(), theirs), atol=tolerance + 1e-3)
@@ -35,17 +35,17 @@ def test_operations_are_pillows(ours, theirs, tolerance):
 def test_constant_and_empty_histograms_stay():
     flat = np.full((1, 6, 6, 1), 77, np.float32)
     np.testing.assert_array_equal(autocontrast(flat), flat)
-    np.testing.assert_array_equal(equalise(flat), flat)
+    np.testing.assert_array_equal(equalize(flat), flat)
 
 
 def test_strength_nine_is_torchvisions():
     image, level = np.full((1, 1, 2, 1), 100, np.float32), np.array([0.3])
     assert transform(image, "brightness", level)[0, 0, 0, 0] == pytest.approx(127)
     assert transform(image, "brightness", -level)[0, 0, 0, 0] == pytest.approx(73)
-    assert transform(image, "posterise", level)[0, 0, 0, 0] == 100  # 7 bits: even levels stay
-    assert transform(image + 1, "posterise", level)[0, 0, 0, 0] == 100
-    assert transform(image + 78, "solarise", level)[0, 0, 0, 0] == 178  # from 178.5 on
-    assert transform(image + 79, "solarise", level)[0, 0, 0, 0] == 76
+    assert transform(image, "posterize", level)[0, 0, 0, 0] == 100  # 7 bits: even levels stay
+    assert transform(image + 1, "posterize", level)[0, 0, 0, 0] == 100
+    assert transform(image + 78, "solarize", level)[0, 0, 0, 0] == 178  # from 178.5 on
+    assert transform(image + 79, "solarize", level)[0, 0, 0, 0] == 76
 
 
 def test_translate_moves_by_its_share_of_331_pixels():
@@ -64,7 +64,7 @@ def test_every_operation_treats_images_one_by_one(name, channels):
     np.testing.assert_array_equal(together, alone)
     np.testing.assert_array_equal(images, before)
     assert together.dtype == np.float32 and together.min() >= 0 and together.max() <= 255
-    assert name in ("identity", "colour") or not np.array_equal(together, images)
+    assert name in ("identity", "color") or not np.array_equal(together, images)
 
 
 @pytest.mark.parametrize("name", ["brightness", "contrast", "sharpness", "rotate", "shear_x", "shear_y", "translate_x"])
@@ -74,7 +74,7 @@ def test_level_zero_changes_nothing(name):
 
 def test_each_image_draws_its_own_operations():
     images = np.repeat(faces(1, channels=1), 400, axis=0)
-    out, _ = build(["randaugment(n=1, m=9)"])(images, np.ones((400, 1), np.float32), np.random.default_rng(0))
+    out, _ = get(["randaugment(n=1, m=9)"])(images, np.ones((400, 1), np.float32), np.random.default_rng(0))
     kinds = np.unique(out.reshape(400, -1), axis=0)
     # 13 operations; eight of them have two signs.
     assert len(kinds) == 21
@@ -85,4 +85,4 @@ def test_each_image_draws_its_own_operations():
 def test_no_operations_and_no_strength():
     images = faces()
     rows = np.ones((4, 1), np.float32)
-    np.testing.assert_array_equal(build(["randaugment(n=0)"])(images, rows, np.random.default_rng(0))[0], images)
+    np.testing.assert_array_equal(get(["randaugment(n=0)"])(images, rows, np.random.default_rng(0))[0], images)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_tf import callstring
-from fer_tf.augment import OPS, PRESETS, build, expand, insert_crop, preset
+from fer_tf.augment import OPS, PRESETS, expand, get, insert_crop, preset
 from fer_tf.augment.op import check_range
 from fer_tf.errors import UserError
 
@@ -28,7 +28,7 @@ def batch(count, channels, dtype=np.float32):
 def test_op_keeps_the_contract(call, channels, count, dtype):
     images, targets = batch(count, channels, dtype)
     before = images.copy(), targets.copy()
-    pipeline = build([call])
+    pipeline = get([call])
     for seed in range(5):
         out, rows = pipeline(images, targets, np.random.default_rng(seed))
         assert out.dtype == rows.dtype == np.float32
@@ -43,9 +43,9 @@ def test_op_keeps_the_contract(call, channels, count, dtype):
 @pytest.mark.parametrize("call", CALLS)
 def test_op_is_a_function_of_its_generator_and_takes_bytes_like_floats(call):
     images, targets = batch(9, 1)
-    first = build([call])(images, targets, np.random.default_rng(3))
+    first = get([call])(images, targets, np.random.default_rng(3))
     for given in (images, images.astype(np.uint8)):
-        second = build([call])(given, targets, np.random.default_rng(3))
+        second = get([call])(given, targets, np.random.default_rng(3))
         np.testing.assert_array_equal(first[0], second[0])
         np.testing.assert_array_equal(first[1], second[1])
 
@@ -53,7 +53,7 @@ def test_op_is_a_function_of_its_generator_and_takes_bytes_like_floats(call):
 @pytest.mark.parametrize("call", [c for c in CALLS if c.split("(")[0] not in ("none", "center_crop", "resize")])
 def test_op_really_draws(call):
     images, targets = batch(9, 1)
-    one, other = (build([call])(images, targets, np.random.default_rng(seed)) for seed in (0, 1))
+    one, other = (get([call])(images, targets, np.random.default_rng(seed)) for seed in (0, 1))
     assert not (np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1]))
 
 
@@ -90,12 +90,12 @@ def test_op_has_defaults_documentation_and_no_open_keywords(name):
 )
 def test_mistakes_are_found_when_the_pipeline_is_built(call, message):
     with pytest.raises(UserError, match=message):
-        build([call])
+        get([call])
 
 
 def test_a_string_is_no_list_of_calls():
     with pytest.raises(UserError, match="list of call strings"):
-        build("flip()")
+        get("flip()")
 
 
 def test_check_range_accepts_an_equal_pair():
@@ -112,12 +112,12 @@ def test_presets_expand_in_place():
 def test_the_studys_moves_are_one_warp_with_the_crop_in_it():
     calls = insert_crop(["study"], 40, random=True)
     assert calls[-2:] == ["random_crop(size=40)", "erasing(p=0.5)"]
-    assert len(build(calls).ops) == 2
+    assert len(get(calls).ops) == 2
     assert insert_crop(["mixup()"], 40, random=False) == ["center_crop(size=40)", "mixup()"]
 
 
 def test_an_empty_pipeline_makes_floats_of_its_own():
     images, targets = batch(2, 1)
-    out, _ = build([])(images, targets, np.random.default_rng(0))
+    out, _ = get([])(images, targets, np.random.default_rng(0))
     out += 1
     np.testing.assert_array_equal(out, images + 1)

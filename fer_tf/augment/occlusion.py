@@ -1,4 +1,4 @@
-"""Random rectangles painted over."""
+"""Paint over random rectangles: random erasing and cutout."""
 
 from numbers import Real
 
@@ -8,18 +8,18 @@ from fer_tf.augment.op import Op, check_choice, check_number, check_range, chose
 
 
 def erase(images: np.ndarray, boxes: np.ndarray, paint: np.ndarray) -> np.ndarray:
-    """Paint one rectangle an image.
+    """Paint one rectangle in each image.
 
     Args:
         images: float32 (B, H, W, C).
         boxes: int (B, 4): x0, y0, x1, y1 in pixels, ends excluded; an empty box paints nothing.
-        paint: broadcasts to ``images``: what the rectangle shows.
+        paint: pixels that the rectangles show; broadcasts to ``images``.
 
     Returns:
         A new float32 (B, H, W, C).
     """
     images, paint = images.copy(), np.broadcast_to(paint, images.shape)
-    # A slice an image is a third of the cost of masks over the whole batch.
+    # One slice for each image costs a third of masks over the whole batch.
     for i in np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])):
         x0, y0, x1, y1 = boxes[i].tolist()
         images[i, y0:y1, x0:x1] = paint[i, y0:y1, x0:x1]
@@ -50,9 +50,9 @@ def draw_rectangles(
 
 
 def draw_squares(count: int, size: tuple[int, int], side: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw squares around any pixel, cut off at the border; int (count, 4) as ``draw_rectangles``."""
-    centre = rng.integers(0, (size[1], size[0]), (count, 2))
-    low = centre - side // 2
+    """Draw squares around random pixels, cropped at the border; int (count, 4) as ``draw_rectangles``."""
+    center = rng.integers(0, (size[1], size[0]), (count, 2))
+    low = center - side // 2
     limit = (size[1], size[0])
     return np.concatenate([np.clip(low, 0, limit), np.clip(low + side, 0, limit)], axis=1)
 
@@ -63,17 +63,25 @@ def erasing(
     aspect: tuple[float, float] = (0.3, 3.3),
     fill: Real | str = 0,
 ) -> Op:
-    """Paint over a random rectangle, as torchvision's RandomErasing.
+    """Paint over a random rectangle, like torchvision's RandomErasing.
 
     Args:
         p: probability.
         area: smallest and largest area, as a fraction of the image.
         aspect: smallest and largest ratio of width to height, drawn log-uniformly.
-        fill: a gray level 0..255, ``"mean"`` (each image's own) or ``"noise"`` (uniform a pixel). Where the model
+        fill: gray level 0..255, ``"mean"`` (of each image) or ``"noise"`` (uniform for each pixel). Where a model
             subtracts a mean, torchvision's 0 is that mean.
 
     References:
         Zhong et al., Random Erasing Data Augmentation, arXiv 1708.04896.
+
+    Example:
+        >>> import numpy as np, fer_tf
+        >>> faces, rng = np.full((2, 8, 8, 1), 100, "float32"), np.random.default_rng(0)
+        >>> rows = np.eye(2, dtype="float32")
+        >>> out, targets = fer_tf.augment.erasing(p=1.0)(faces, rows, rng)
+        >>> bool((out == 0).any())
+        True
     """
     check_number("erasing", "p", p, 0, 1)
     check_range("erasing", "area", area, 0)
@@ -89,10 +97,23 @@ def erasing(
 
 
 def cutout(size: int = 16, p: float = 1.0, fill: Real | str = 0) -> Op:
-    """Paint over a square of ``size`` pixels around a random pixel, cut off at the border.
+    """Paint over a square around a random pixel, cropped at the border.
+
+    Args:
+        size: side of the square in pixels.
+        p: probability.
+        fill: gray level 0..255, ``"mean"`` (of each image) or ``"noise"`` (uniform for each pixel).
 
     References:
         DeVries and Taylor, Improved Regularization of CNNs with Cutout, arXiv 1708.04552.
+
+    Example:
+        >>> import numpy as np, fer_tf
+        >>> faces, rng = np.full((2, 8, 8, 1), 100, "float32"), np.random.default_rng(0)
+        >>> rows = np.eye(2, dtype="float32")
+        >>> out, targets = fer_tf.augment.cutout(size=4)(faces, rows, rng)
+        >>> bool((out == 0).any())
+        True
     """
     check_number("cutout", "size", size, 0, whole=True)
     check_number("cutout", "p", p, 0, 1)

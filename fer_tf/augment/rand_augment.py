@@ -1,4 +1,4 @@
-"""RandAugment for a batch of gray or RGB faces: each image draws its own operations, equal ones run together."""
+"""RandAugment: each image draws its own operations, and equal ones run together."""
 
 from collections.abc import Callable
 
@@ -6,33 +6,33 @@ import numpy as np
 
 from fer_tf.augment.geometry import affine_matrices
 from fer_tf.augment.op import Op, check_number, per_image
-from fer_tf.augment.photometric import blend, scale_brightness, scale_colour, scale_contrast
+from fer_tf.augment.photometric import blend, scale_brightness, scale_color, scale_contrast
 from fer_tf.augment.warp import warp
 
 LEVELS = 30
 
 
-def posterise(images: np.ndarray, bits: np.ndarray) -> np.ndarray:
+def posterize(images: np.ndarray, bits: np.ndarray) -> np.ndarray:
     """Keep the upper ``bits`` (B,) of each pixel's eight."""
     step = per_image(2.0 ** (8 - bits))
     return np.floor(images / step) * step
 
 
-def solarise(images: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+def solarize(images: np.ndarray, threshold: np.ndarray) -> np.ndarray:
     """Invert the pixels at or above the image's ``threshold`` (B,)."""
     return np.where(images >= per_image(threshold), np.float32(255) - images, images)
 
 
 def autocontrast(images: np.ndarray) -> np.ndarray:
-    """Stretch each channel of each image to 0..255; a constant one stays."""
+    """Stretch each channel of each image to 0..255; a constant one does not change."""
     low, high = images.min(axis=(1, 2), keepdims=True), images.max(axis=(1, 2), keepdims=True)
     spread = high - low
     stretched = (images - low) * (np.float32(255) / np.where(spread > 0, spread, 1))
     return np.where(spread > 0, np.clip(stretched, 0, 255), images)
 
 
-def equalise(images: np.ndarray) -> np.ndarray:
-    """Flatten the histogram of each channel of each image, by Pillow's rule on pixels rounded to whole levels."""
+def equalize(images: np.ndarray) -> np.ndarray:
+    """Equalize the histogram of each channel of each image by Pillow's rule, on pixels rounded to whole levels."""
     count, height, width, channels = images.shape
     planes = np.moveaxis(np.rint(images), -1, 1).reshape(count * channels, -1).astype(np.intp)
     planes += 256 * np.arange(len(planes))[:, None]
@@ -47,7 +47,7 @@ def equalise(images: np.ndarray) -> np.ndarray:
 
 
 def sharpen(images: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Move each image from its 3×3 smoothed self (factor 0) through itself (1) and beyond; borders stay."""
+    """Interpolate each image between its 3×3 smoothed copy (factor 0) and itself (1); borders do not change."""
     rows = images[:, :-2] + images[:, 1:-1] + images[:, 2:]
     total = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:] + 4 * images[:, 1:-1, 1:-1]
     smooth = images.copy()
@@ -56,12 +56,12 @@ def sharpen(images: np.ndarray, factor: np.ndarray) -> np.ndarray:
 
 
 def transform(images: np.ndarray, name: str, level: np.ndarray) -> np.ndarray:
-    """Apply one operation of the table at its strength.
+    """Apply one operation at a strength for each image.
 
     Args:
         images: float32 (B, H, W, C), 0..255.
         name: a row of ``OPERATIONS``.
-        level: (B,) in [-1, 1]; the sign says left or right, darker or brighter, and is ignored where there is none.
+        level: (B,) in [-1, 1]; the sign means left or right, darker or brighter, and is ignored by other operations.
 
     Returns:
         A new float32 (B, H, W, C).
@@ -79,7 +79,7 @@ def _geometric(angle: float = 0.0, shift: tuple = (0.0, 0.0), shear: tuple = (0.
     return apply
 
 
-# Ranges of the AutoAugment operations as torchvision draws them, at full strength.
+# Ranges of torchvision's AutoAugment operations, at full strength.
 OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "identity": lambda images, level: images.copy(),
     "shear_x": _geometric(shear=(0.3, 0)),
@@ -90,27 +90,39 @@ OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "brightness": lambda images, level: scale_brightness(images, 1 + 0.9 * level),
     "contrast": lambda images, level: scale_contrast(images, 1 + 0.9 * level),
     "sharpness": lambda images, level: sharpen(images, 1 + 0.9 * level),
-    "posterise": lambda images, level: posterise(images, 8 - np.rint(4 * np.abs(level))),
-    "solarise": lambda images, level: solarise(images, 255 * (1 - np.abs(level))),
+    "posterize": lambda images, level: posterize(images, 8 - np.rint(4 * np.abs(level))),
+    "solarize": lambda images, level: solarize(images, 255 * (1 - np.abs(level))),
     "autocontrast": lambda images, level: autocontrast(images),
-    "equalise": lambda images, level: equalise(images),
-    "colour": lambda images, level: scale_colour(images, 1 + 0.9 * level),
+    "equalize": lambda images, level: equalize(images),
+    "color": lambda images, level: scale_color(images, 1 + 0.9 * level),
 }
 
 
 def randaugment(n: int = 2, m: float = 9) -> Op:
-    """Apply ``n`` operations drawn for each image, all at strength ``m`` of 30 and with a drawn sign.
+    """Apply random operations to each image, all at one strength and with random signs.
 
-    Gray faces draw from the 13 operations other than colour, which would leave them as they are.
+    Gray faces draw from the 13 operations other than color, which would not change them.
+
+    Args:
+        n: number of operations for each image.
+        m: strength, 0 to 30.
 
     References:
         Cubuk et al., RandAugment, arXiv 1909.13719.
+
+    Example:
+        >>> import numpy as np, fer_tf
+        >>> faces, rng = np.full((2, 8, 8, 1), 100, "float32"), np.random.default_rng(0)
+        >>> rows = np.eye(2, dtype="float32")
+        >>> out, targets = fer_tf.augment.randaugment(n=2, m=9)(faces, rows, rng)
+        >>> out.shape
+        (2, 8, 8, 1)
     """
     check_number("randaugment", "n", n, 0, whole=True)
     check_number("randaugment", "m", m, 0, LEVELS)
 
     def op(images, targets, rng):
-        names = [name for name in OPERATIONS if name != "colour" or images.shape[-1] == 3]
+        names = [name for name in OPERATIONS if name != "color" or images.shape[-1] == 3]
         picks = rng.integers(0, len(names), (n, len(images)))
         levels = rng.choice((-1.0, 1.0), picks.shape) * (m / LEVELS)
         images = images.copy()
