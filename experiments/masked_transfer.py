@@ -1,7 +1,7 @@
 """What is left of an expression under a mask, and what training on masked faces gives back: the LFW-FER study.
 
   python experiments/masked_transfer.py --quick                                       drawn faces, a minute
-  python -m fer_tf.faces landmarks DIR/fer2013.csv points.csv --dataset fer2013       FER2013's points, once
+  fer-tf landmarks DIR/fer2013.csv points.csv --dataset fer2013       FER2013's points, once
   python experiments/masked_transfer.py --dataset fer2013 --data DIR --landmarks points.csv --epochs 3
   python experiments/masked_transfer.py --dataset lfwfer --data DIR                   the LFW-FER release
 
@@ -102,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group("--model", default="default", metavar="FILE",
           help="a shipped network or a .keras file (default: the shipped one)")  # fmt: skip
     commandline.add_learning_rate(group, 0.0005)
-    group("--landmarks", metavar="CSV", help="what python -m fer_tf.faces landmarks wrote; drawn faces have their own")
+    group("--landmarks", metavar="CSV", help="what fer-tf landmarks wrote; drawn faces have their own")
     group("--kind", default="random",
           help="of the masks: surgical, cloth, n95, or random for each (default %(default)s)")  # fmt: skip
     group("--enlarge", action="store_true", help="stretch what is left of cut faces over the picture")

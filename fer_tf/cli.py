@@ -12,6 +12,15 @@ from fer_tf.errors import exit_on_user_error
 # A command's module, ``fer_tf.commands.<name>``, is imported only when the command is run.
 COMMANDS = {
     "predict": "find faces in photographs and videos and recognize their expressions",
+    "gradcam": "draw heat maps of where a network looks",
+    "crop": "find, align and crop the faces of photographs and videos",
+    "landmarks": "find 68 landmarks in each face and write them as a CSV",
+    "mask": "draw masks on faces, or cut faces off below the eyes",
+    "shards": "write millions of photographs as TFRecord shards",
+    "models": "list the networks with their parameters and MACs",
+    "export": "export a network for TensorFlow Serving, LiteRT or ONNX",
+    "client": "send images to a TensorFlow Serving server",
+    "demo": "serve a web page for photographs and videos",
 }
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_tf import client
+from fer_tf import cli
+from fer_tf.commands import client
 from fer_tf.errors import UserError
 from fer_tf.serving import answers, stubs
 from fer_tf.serving.grpcserver import GrpcServer
@@ -131,7 +132,7 @@ def test_errors_are_one_line(kind, rest, remote):
 
 def test_what_is_no_export_of_ours_is_named(rest, files):
     host = f"127.0.0.1:{rest.server_port}"
-    with pytest.raises(UserError, match=r"strange at .* is no model of fer_tf: it lacks boxes, classes"):
+    with pytest.raises(UserError, match=r"strange at .* is not a model of fer_tf: it lacks boxes, classes"):
         list(client.ask(RestServer(host, model="strange"), files))
     with pytest.raises(UserError, match="does not answer in JSON"):
         RestServer(host, model="proxy").predict("analyze", [b"a"])
@@ -155,7 +156,7 @@ def test_addresses():
 
 def run(capsys, *arguments):
     with pytest.raises(SystemExit) as ended:
-        client.main([str(a) for a in arguments])
+        cli.main(["client", *map(str, arguments)])
     out, err = capsys.readouterr()
     return ended.value.code, out, err
 
@@ -169,12 +170,12 @@ def test_the_command(rest, remote, files, capsys):
         "none.bmp: no face",
     ]  # fmt: skip
     code, out, err = run(capsys, f"127.0.0.1:{remote.port}", "--grpc", "--json", "one.png", "bad.gif")
-    assert code == 1 and err == "bad.gif: the server cannot read this picture\n"
+    assert code == 1 and err == "bad.gif: the server cannot read this image\n"
     assert [json.loads(line)["source"] for line in out.splitlines()] == ["one.png", "bad.gif"]
     code, out, err = run(capsys, host, "--no-crop", "one.png")
     assert (code, out) == (0, "one.png: cross 75.0%, glad 25.0%\n")
     for arguments, message in (
-        (["nothing.jpg"], "error: nothing.jpg: no such picture file."), (["one.png", "--model", "other"], "not found"),
+        (["nothing.jpg"], "error: nothing.jpg: no such image file."), (["one.png", "--model", "other"], "not found"),
     ):  # fmt: skip
         code, out, err = run(capsys, host, *arguments)
         assert code == 2 and message in err and err.count("\n") == 1 and not out

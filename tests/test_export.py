@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_tf import export, models
+from fer_tf import cli, models
 from fer_tf.serving import savedmodel, stubs
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +27,7 @@ def moods(tmp_path, monkeypatch):
 
 def run(capsys, *arguments):
     with pytest.raises(SystemExit) as ended:
-        export.main([str(a) for a in arguments])
+        cli.main(["export", *map(str, arguments)])
     out, err = capsys.readouterr()
     return ended.value.code, out, err
 

@@ -11,10 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_tf import models
+from fer_tf import cli, models
 from fer_tf.explain import files
-from fer_tf.gradcam import main
 from fer_tf.labels import LabelSet
+
+
+def main(arguments):
+    """Run the command; it ends with SystemExit."""
+    cli.main(["gradcam", *arguments])
+
 
 PORTRAIT = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
 MOODS = LabelSet("moods", ("glad", "grim", "happy"))
@@ -184,4 +189,4 @@ def test_figures_have_names_of_their_own(here):
 
 def test_help_shows_examples(capsys):
     assert gradcam("--help") == 0
-    assert "python -m fer_tf.gradcam img.jpg\n" in capsys.readouterr().out
+    assert "fer-tf gradcam img.jpg\n" in capsys.readouterr().out

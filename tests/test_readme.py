@@ -113,7 +113,8 @@ def test_the_analysis_example_runs(photographs, capsys):
 
 
 def test_the_servers_are_named_as_they_are():
-    from fer_tf import client, demo
+    from fer_tf import demo
+    from fer_tf.commands import client
 
     assert len(SERVERS) == 3 and client.__doc__ and demo.__doc__
     mounted = re.search(r'"\$PWD/(\w+):/models:ro".*--model_config_file=/models/(\S+)', SERVERS[0])

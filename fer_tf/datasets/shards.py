@@ -1,6 +1,6 @@
 """Read shards of prepared faces that need not fit in memory.
 
-They are what ``python -m fer_tf.shards prepare`` writes. A shard is three files: ``shard-00000.tfrecord``, records of
+They are what ``fer-tf shards prepare`` writes. A shard is three files: ``shard-00000.tfrecord``, records of
 ``tf.train.Example``, exactly one a photograph; ``shard-00000.npz``, the columns below; ``shard-00000.json``, counts and
 digests, written last: a shard is there when its JSON is. ``index.json`` says which shards there are; a folder is
 complete when it is there. Features of a record:
@@ -44,7 +44,7 @@ from fer_tf.labels import one_hot
 INDEX = "index.json"
 # With a picture: a face that was found, a whole photograph. Without: no face in it, unreadable.
 STATUSES = ("face", "whole", "no face", "unreadable")
-COMMAND = "python -m fer_tf.shards prepare"
+COMMAND = "fer-tf shards prepare"
 
 
 def shard_name(number: int) -> str:

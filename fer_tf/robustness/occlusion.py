@@ -1,6 +1,6 @@
 """Corruptions that hide parts of a face behind a plain gray.
 
-FER2013's faces are roughly aligned, and so are those that ``python -m fer_tf.faces crop`` cuts out: eyes and mouth are
+FER2013's faces are roughly aligned, and so are those that ``fer-tf crop`` cuts out: eyes and mouth are
 bands of fixed height.
 """
 

@@ -119,7 +119,7 @@ def test_a_table_is_saved_with_its_pixels(table, tmp_path):
 
 
 def test_what_is_missing_is_named(folder, tmp_path):
-    with pytest.raises(DataError, match=r"no such folder. Expected one that python -m fer_tf.shards prepare wrote"):
+    with pytest.raises(DataError, match=r"no such folder. Expected one that fer-tf shards prepare wrote"):
         datasets.get("shards", tmp_path / "none")
     with pytest.raises(DataError, match=r"has no index.json: no shards, or not all yet"):
         datasets.get("shards", tmp_path)

@@ -6,15 +6,18 @@ import sys
 
 import pytest
 
-from fer_tf.demo import __main__ as command
+from fer_tf import cli
+from fer_tf.commands import demo as command
 from fer_tf.demo import page, server
 from fer_tf.demo.temporary import Uploads
 from fer_tf.errors import UserError
 
 
-def test_help_shows_examples_and_all_options():
-    text = command.parser().format_help()
-    assert "python -m fer_tf.demo --port 8080" in text
+def test_help_shows_examples_and_all_options(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["demo", "--help"])
+    text = capsys.readouterr().out
+    assert "fer-tf demo --port 8080" in text
     for option in ("--host", "--port", "--model", "--max-mb", "--max-pixels", "--rate"):
         assert option in text
 
@@ -33,7 +36,7 @@ def test_help_shows_examples_and_all_options():
 def test_mistakes_get_one_line_and_exit_2(capsys, monkeypatch, arguments, reason):
     monkeypatch.setattr(command.signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit) as ended:
-        command.main(arguments)
+        cli.main(["demo", *arguments])
     error = capsys.readouterr().err
     assert ended.value.code == 2 and reason in error and error.count("\n") == 1
 
@@ -48,7 +51,7 @@ def test_a_taken_port_is_said_before_the_networks_are_loaded():
 
 
 def test_only_this_computer_reaches_it_by_default():
-    assert server.Settings().host == command.parser().parse_args([]).host == "127.0.0.1"
+    assert server.Settings().host == cli.make_parser(["demo"]).parse_args(["demo"]).host == "127.0.0.1"
 
 
 def test_without_gradio_the_extra_is_named(monkeypatch, tmp_path):
@@ -60,7 +63,7 @@ def test_without_gradio_the_extra_is_named(monkeypatch, tmp_path):
 
 
 def test_gradio_is_imported_nowhere_else():
-    code = "import sys, fer_tf.demo.server, fer_tf.demo.page, fer_tf.demo.__main__; print('gradio' in sys.modules)"
+    code = "import sys, fer_tf.demo.server, fer_tf.demo.page, fer_tf.commands.demo; print('gradio' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "False\n"
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from fer_tf import datasets
+from fer_tf.cli import main
 from fer_tf.faces import crops, detectors
-from fer_tf.faces.__main__ import main
 from fer_tf.io import folders, pictures, video
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).with_name("drawn.py"))
@@ -243,12 +243,12 @@ def test_shards_hold_the_same_faces_as_files(src, tmp_path):
 
 def test_help_shows_examples_and_loads_nothing_heavy():
     code = (
-        "import sys\nfrom fer_tf.faces.__main__ import main\n"
+        "import sys\nfrom fer_tf.cli import main\n"
         "try:\n    main(['crop', '--help'])\n"
         "except SystemExit:\n    print(sorted({'numpy', 'PIL', 'keras', 'tensorflow', 'av'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "python -m fer_tf.faces crop photographs faces\n" in shown
+    assert "fer-tf crop photographs faces\n" in shown
     assert shown.splitlines()[-1] == "[]"
     assert "fer-tf[video]" in shown and "fer-tf[landmarks]" in shown
     assert f"photographs  {' '.join(pictures.SUFFIXES)}\n" in shown

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer_tf import cli as command
 from fer_tf import datasets
 from fer_tf.datasets.landmarks import COLUMNS, point_columns, read_landmarks, with_landmarks
 from fer_tf.errors import UserError
-from fer_tf.faces import __main__ as command
 from fer_tf.faces import detectors, landmark_job
 from fer_tf.faces.dlib_faces import PointFinder
 from fer_tf.faces.landmark_job import LandmarkOptions, write_landmarks

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from fer_tf import models
+from fer_tf import cli, models
+from fer_tf.commands import models as command
 from fer_tf.layers import GhostModule
-from fer_tf.models import __main__ as command
 from fer_tf.models.complexity import macs, measure, size_savings
 
 
@@ -102,7 +102,7 @@ def test_table_of_two_models():
 
 def test_command_prints_a_table(capsys):
     with pytest.raises(SystemExit) as end:
-        command.main(["--names", "vgg(width=0.25)"])
+        cli.main(["models", "--names", "vgg(width=0.25)"])
     assert end.value.code == 0
     header, line = capsys.readouterr().out.splitlines()
     assert header.split() == ["model", "input", "classes", "parameters", "non_trainable", "macs", "mb", "reference"]
@@ -111,17 +111,17 @@ def test_command_prints_a_table(capsys):
 
 def test_command_knows_no_such_model(capsys):
     with pytest.raises(SystemExit) as end:
-        command.main(["--names", "vgg", "vgg17"])
+        cli.main(["models", "--names", "vgg", "vgg17"])
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("error: Unknown model 'vgg17'. Available:")
 
 
 def test_help_has_examples():
     ended = subprocess.run(
-        [sys.executable, "-m", "fer_tf.models", "--help"], capture_output=True, text=True, check=True,
+        [sys.executable, "-m", "fer_tf", "models", "--help"], capture_output=True, text=True, check=True,
         cwd=Path(models.__file__).parents[2],
     )  # fmt: skip
-    assert "python -m fer_tf.models --small" in ended.stdout
+    assert "fer-tf models --small" in ended.stdout
 
 
 def test_savings_are_of_macs_at_the_same_size_of_face():

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_tf import client
+from fer_tf.commands import client
 from fer_tf.serving.grpcserver import GrpcServer
 from fer_tf.serving.rest import RestServer
 

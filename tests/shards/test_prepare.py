@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer_tf import cli
 from fer_tf.errors import DataError, UserError
 from fer_tf.faces import crops, detectors
 from fer_tf.io.tfrecord import RecordWriter, decode_example, read_records
 from fer_tf.shards import ShardOptions, prepare, verify
-from fer_tf.shards.__main__ import main
 from fer_tf.shards.writing import digest_of
 
 SPEC = importlib.util.spec_from_file_location("drawn_faces", Path(__file__).parents[1] / "faces" / "drawn.py")
@@ -163,8 +163,6 @@ def test_a_killed_process_leaves_whole_shards_only(faces, tmp_path):
 
 def test_a_full_disk_is_told_and_a_restart_goes_on(tmp_path, capsys):
     """A file-size limit stands for the full disk: the system refuses the write in the same place."""
-    from fer_tf.shards.__main__ import main
-
     rng, root = np.random.default_rng(0), tmp_path / "faces"
     for i in range(9):
         drawn.save(root / f"{i}.png", rng.integers(0, 256, (8, 8), np.uint8))
@@ -173,13 +171,13 @@ def test_a_full_disk_is_told_and_a_restart_goes_on(tmp_path, capsys):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # eight faces of 4,096 pixels do not go in
     try:
         with pytest.raises(SystemExit) as ended:
-            main(command)
+            cli.main(["shards", *command])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert ended.value.code == 1 and "File too large" in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("shard-*"))
     with pytest.raises(SystemExit, match="0"):
-        main(command)
+        cli.main(["shards", *command])
     assert verify(tmp_path / "out").images == 9
 
 
@@ -259,7 +257,7 @@ def test_verify_sees_one_flipped_bit(faces, tmp_path):
 
 def command(*arguments):
     with pytest.raises(SystemExit) as ended:
-        main(list(map(str, arguments)))
+        cli.main(["shards", *map(str, arguments)])
     return ended.value.code
 
 

@@ -1,4 +1,4 @@
-"""``python -m fer_tf.faces landmarks``: 68 points in each face, as a CSV."""
+"""Implement ``fer-tf landmarks``."""
 
 import argparse
 from pathlib import Path
@@ -11,10 +11,10 @@ and a reason, and so has one that cannot be read. Small pictures are enlarged fo
 command goes on. fer_tf.datasets.landmarks.with_landmarks gives the points to a dataset's faces."""
 
 EXAMPLES = """examples:
-  python -m fer_tf.faces landmarks faces landmarks.csv
-  python -m fer_tf.faces landmarks photographs landmarks.csv --faces all --detector "hog(upsample=2)"
-  python -m fer_tf.faces landmarks DIR/fer2013.csv landmarks.csv --dataset fer2013
-  python -m fer_tf.faces landmarks photographs points.csv --points 5
+  fer-tf landmarks faces landmarks.csv
+  fer-tf landmarks photographs landmarks.csv --faces all --detector "hog(upsample=2)"
+  fer-tf landmarks DIR/fer2013.csv landmarks.csv --dataset fer2013
+  fer-tf landmarks photographs points.csv --points 5
 
 68 points need dlib: pip install 'fer-tf[landmarks]'
 
@@ -23,7 +23,6 @@ exit codes: 0 done, 1 a picture could not be read and --strict is given, 2 a mis
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.description, parser.epilog = DESCRIPTION, EXAMPLES
     add = parser.add_argument
     add("src", metavar="SRC", help="a picture, a folder tree, or the file or folder of a dataset")
     add("out", metavar="OUT.csv", type=Path, help="the table to write; replaces only one of landmarks")

@@ -1,4 +1,4 @@
-"""Mask faces: ``python -m fer_tf.faces mask``."""
+"""Implement ``fer-tf mask``."""
 
 import argparse
 from pathlib import Path
@@ -12,18 +12,17 @@ folders stay class folders; masks.csv, who wears what; skipped.csv, in which pic
 be read. Interrupted, the same command goes on. The same seed gives the same masks, in any order."""
 
 EXAMPLES = """examples:
-  python -m fer_tf.faces mask faces masked
-  python -m fer_tf.faces mask faces masked --kind random --seed 7
-  python -m fer_tf.faces mask faces masked --kind "n95(valve=True)" --points 68
-  python -m fer_tf.faces mask faces masked --kind cloth --color "#802030"
-  python -m fer_tf.faces mask faces upper --cut --enlarge
+  fer-tf mask faces masked
+  fer-tf mask faces masked --kind random --seed 7
+  fer-tf mask faces masked --kind "n95(valve=True)" --points 68
+  fer-tf mask faces masked --kind cloth --color "#802030"
+  fer-tf mask faces upper --cut --enlarge
 
 exit codes: 0 done, 1 something was skipped and --strict is given, 2 a mistake in the command, 130 interrupted"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.description, parser.epilog = DESCRIPTION, EXAMPLES
     add = parser.add_argument
     add("src", metavar="SRC", help="a photograph or a folder tree")
     add("dst", metavar="DST", type=Path, help="output folder: new, empty, or of the same job")

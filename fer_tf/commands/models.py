@@ -1,24 +1,23 @@
-"""The models and their sizes: `python -m fer_tf.models`.
-
-Examples:
-  python -m fer_tf.models                                  all, as published
-  python -m fer_tf.models --small                          all, for 48×48 gray faces such as FER2013's
-  python -m fer_tf.models --names vgg19 ghostface          two of them
-  python -m fer_tf.models --names "ghostface(variant='public')" "efficientnet_b0(valence_arousal=True)"
-
-MACs are the multiplications with addition of convolutions and dense layers for one image; MB are of float32 weights.
-"""
+"""Implement ``fer-tf models``."""
 
 import argparse
-import os
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from fer_tf import models
-from fer_tf.errors import exit_on_user_error
 from fer_tf.models.complexity import measure
 from fer_tf.progress import bar
+
+DESCRIPTION = """List the networks with their inputs, parameters, multiply-accumulates (MACs) and sizes."""
+
+EXAMPLES = """examples:
+  fer-tf models                                  all, as published
+  fer-tf models --small                          all, for 48×48 gray faces such as FER2013's
+  fer-tf models --names vgg19 ghostface          two of them
+  fer-tf models --names "ghostface(variant='public')" "efficientnet_b0(valence_arousal=True)"
+
+MACs are those of convolutions and dense layers for one image; MB is the size of the float32 weights."""
 
 
 def table(texts: Sequence[str] | None = None, small: bool = False) -> pd.DataFrame:
@@ -70,30 +69,17 @@ def _reference(text: str) -> str:
     return " ".join(doc.partition("References:")[2].split())
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    p = argparse.ArgumentParser(
-        prog="python -m fer_tf.models", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    p.add_argument("--small", action="store_true", help="the configurations for 48×48×1 and 7 classes")
-    p.add_argument("--names", nargs="+", metavar="NAME", help="names or call strings (default: all)")
-    return p.parse_args(arguments)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--small", action="store_true", help="configurations for 48×48×1 faces and 7 classes")
+    parser.add_argument("--names", nargs="+", metavar="NAME", help="names or call strings of networks (default: all)")
 
 
-def _run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     rows = table(options.names, options.small)
     for column in ("parameters", "non_trainable"):
         rows[column] = rows[column].map("{:,}".format)
     rows["macs"] = (rows["macs"] / 1e6).map("{:,.1f} M".format)
     rows["mb"] = rows["mb"].map("{:.1f}".format)
     print(rows.to_string(index=False))
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table of models and end the process."""
-    options = _parse(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    exit_on_user_error(_run, options)
-
-
-if __name__ == "__main__":
-    main()

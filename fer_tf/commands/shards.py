@@ -1,14 +1,14 @@
-"""Write and check shards of faces: ``python -m fer_tf.shards COMMAND``."""
+"""Implement ``fer-tf shards prepare`` and ``fer-tf shards verify``."""
 
 import argparse
 import importlib.util
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
-from fer_tf.errors import UserError, exit_on_user_error
+from fer_tf.errors import UserError
 
-PREPARE = """Write exactly one record for each photograph into shards of TFRecords: its face, and what a network says.
+PREPARE = (
+    DESCRIPTION
+) = """Write exactly one record for each photograph into shards of TFRecords: its face, and what a network says.
 
 DST gets shard-00000.tfrecord and so on, of photographs sorted by name; beside each its columns (.npz: where faces lie,
 probabilities, features) and counts (.json); sources.jsonl, which photograph is in which shard; index.json at the end. A
@@ -16,10 +16,10 @@ photograph that cannot be read, or has no face, has a record that says so. Folde
 labels. Interrupted or killed, the same command goes on; a shard that was not whole is written again."""
 
 EXAMPLES = """examples:
-  python -m fer_tf.shards prepare photographs shards
-  python -m fer_tf.shards prepare faces shards --faces whole --model default --features
-  python -m fer_tf.shards prepare /nfs/photographs /nfs/shards --executor ray --address head:6379 --cpus-per-worker 4
-  python -m fer_tf.shards verify shards
+  fer-tf shards prepare photographs shards
+  fer-tf shards prepare faces shards --faces whole --model default --features
+  fer-tf shards prepare /nfs/photographs /nfs/shards --executor ray --address head:6379 --cpus-per-worker 4
+  fer-tf shards verify shards
 then train from the shards, in bounded memory:
   python experiments/small_resnet.py --dataset shards --data shards
 
@@ -28,35 +28,32 @@ then train from the shards, in bounded memory:
 exit codes: 0 done, 1 a file cannot be written, 2 a mistake in the command or damaged shards, 130 interrupted"""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and end the process."""
-    # On some processors oneDNN is off by default, and detection takes twice as long; it can be set this early only.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    options = _parser().parse_args(arguments)
-    exit_on_user_error(options.run, options)
-
-
-def _parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     look = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": EXAMPLES}
-    parser = argparse.ArgumentParser(prog="python -m fer_tf.shards", description=PREPARE, **look)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    job = commands.add_parser("prepare", help="write shards, or go on with it", description=PREPARE, **look)
-    job.set_defaults(run=run)
-    job.add_argument("src", metavar="SRC", type=Path, help="a folder tree of photographs, or one photograph")
+    commands = parser.add_subparsers(title="steps", metavar="STEP", required=True)
+    job = commands.add_parser(
+        "prepare", help="write shards, or continue an interrupted job", description=PREPARE, **look
+    )
+    job.set_defaults(step=_prepare)
+    job.add_argument("src", metavar="SRC", type=Path, help="a folder of photographs, or one photograph")
     job.add_argument("dst", metavar="DST", type=Path, help="output folder: new, empty, or of the same job")
     _add_faces(job.add_argument_group("records").add_argument)
     where = job.add_argument_group("where it runs").add_argument
     where("--executor", choices=("local", "ray"), default="local",
           help="local: in this process; ray: on a Ray cluster (default %(default)s)")  # fmt: skip
-    where("--address", metavar="HOST:PORT", help="of a running cluster, or auto; without, this machine alone is one")
-    where("--workers", type=int, metavar="N", help="at most so many workers (default: as many as there is room for)")
-    where("--cpus-per-worker", type=float, metavar="N", help="CPU cores, and threads, of a worker (default 1)")
+    where("--address", metavar="HOST:PORT", help="address of a running cluster, or auto (default: this machine)")
+    where("--workers", type=int, metavar="N", help="largest number of workers (default: as many as fit)")
+    where("--cpus-per-worker", type=float, metavar="N", help="CPU cores and threads of a worker (default 1)")
     job.add_argument("--overwrite", action="store_true", help="delete what an earlier job wrote into DST first")
-    check = commands.add_parser("verify", help="read all shards: one record a photograph, none damaged", **look)
-    check.set_defaults(run=check_shards)
+    check = commands.add_parser("verify", help="check that no record is missing or damaged", **look)
+    check.set_defaults(step=_verify)
     check.add_argument("dst", metavar="DST", type=Path, help="a folder of shards")
-    return parser
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the step that was asked for."""
+    options.step(options)
 
 
 def _add_faces(add) -> None:
@@ -74,7 +71,7 @@ def _add_faces(add) -> None:
     add("--shard-images", type=int, default=4096, metavar="N", help="photographs a shard (default %(default)s)")
 
 
-def run(options: argparse.Namespace) -> None:
+def _prepare(options: argparse.Namespace) -> None:
     """Write shards."""
     from fer_tf.shards import ShardOptions, prepare
 
@@ -90,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
     _tell(prepare(options.src, options.dst, wanted, overwrite=options.overwrite, **_executor(options)), "wrote")
 
 
-def check_shards(options: argparse.Namespace) -> None:
+def _verify(options: argparse.Namespace) -> None:
     """Verify shards."""
     from fer_tf.shards import verify
 
@@ -117,7 +114,3 @@ def _tell(done, verb: str) -> None:
         f"{done.images} records in {done.shards} shards: {counts['face']} faces found, {counts['whole']} whole "
         f"pictures, {counts['no face']} without a face, {counts['unreadable']} unreadable"
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""``python -m fer_tf.faces crop``: from photographs and videos to faces."""
+"""Implement ``fer-tf crop``."""
 
 import argparse
 from pathlib import Path
@@ -17,11 +17,11 @@ Files are told by their suffix, others are passed over:
   videos       .mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .wmv .flv .3gp"""
 
 EXAMPLES = """examples:
-  python -m fer_tf.faces crop photographs faces
-  python -m fer_tf.faces crop photographs faces --faces all --size 112 --margin 0.1
-  python -m fer_tf.faces crop interview.mp4 faces --every 5
-  python -m fer_tf.faces crop photographs faces --detector "retinaface(threshold=0.7, size=1024)"
-  python -m fer_tf.faces crop photographs shards --format tfrecord --fallback whole
+  fer-tf crop photographs faces
+  fer-tf crop photographs faces --faces all --size 112 --margin 0.1
+  fer-tf crop interview.mp4 faces --every 5
+  fer-tf crop photographs faces --detector "retinaface(threshold=0.7, size=1024)"
+  fer-tf crop photographs shards --format tfrecord --fallback whole
 
 videos need PyAV: pip install 'fer-tf[video]'; --detector hog needs dlib: pip install 'fer-tf[landmarks]'
 
@@ -30,7 +30,6 @@ exit codes: 0 done, 1 something was skipped and --strict is given, 2 a mistake i
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.description, parser.epilog = DESCRIPTION, EXAMPLES
     add = parser.add_argument
     add("src", metavar="SRC", help="a photograph, a video, or a folder tree of both")
     add("dst", metavar="DST", type=Path, help="output folder: new, empty, or of the same job")
