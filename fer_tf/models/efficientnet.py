@@ -32,7 +32,7 @@ STEM, TOP = 32, 1280
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-@architecture(small={"stem_stride": 1})
+@architecture(small={"stem_stride": 1}, bfloat16=False)
 def EfficientNetB0(
     num_classes: int = 8,
     input_shape: tuple[int, int, int] = (224, 224, 3),
@@ -86,7 +86,7 @@ def EfficientNetB0(
     )  # fmt: skip
 
 
-@architecture(small={"stem_stride": 1})
+@architecture(small={"stem_stride": 1}, bfloat16=False)
 def EfficientNetB2(
     num_classes: int = 8,
     input_shape: tuple[int, int, int] = (260, 260, 3),

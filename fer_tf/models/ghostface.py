@@ -31,7 +31,7 @@ VARIANTS = {
 FUSED_STAGES = 2
 
 
-@architecture(gradcam_layer="stage4", small={"strides": (1, 2, 1, 1, 2, 1, 1)})
+@architecture(gradcam_layer="stage4", small={"strides": (1, 2, 1, 1, 2, 1, 1)}, bfloat16=False)
 def GhostFace(
     num_classes: int = 7,
     input_shape: tuple[int, int, int] = (224, 224, 3),

@@ -32,7 +32,7 @@ STAGES = (
 EMBEDDING = 1280
 
 
-@architecture(small={"stem_stride": 1})
+@architecture(small={"stem_stride": 1}, bfloat16=False)
 def GhostNet(
     num_classes: int = 1000,
     input_shape: tuple[int, int, int] = (224, 224, 3),

@@ -78,8 +78,9 @@ def parser(study: Study) -> argparse.ArgumentParser:
     run("--seeds", type=_seeds, default=(0,), metavar="N,N,…", help="one run a seed (default 0)")
     run("--view", default="center", help="how test faces are shown: center, flip or ten_crop (default %(default)s)")
     run("--precision", choices=PRECISIONS, default="auto",
-        help="what training computes in; auto: bfloat16 where the processor has it (avx512_bf16, amx_bf16) and on "
-        "graphics cards, else float32; weights, evaluation and files are float32 (default %(default)s)")  # fmt: skip
+        help="what training computes in; auto: bfloat16 on graphics cards and on processors that have it (avx512_bf16, "
+        "amx_bf16), except for networks with depthwise convolutions, which are slower so; weights, evaluation and "
+        "files are float32 (default %(default)s)")  # fmt: skip
     run("--jit", action="store_true",
         help="compile with XLA: for graphics cards and JAX. On processors where TensorFlow uses oneDNN it is slower: "
         "466 faces a second against 861 (resnet10 at width 0.5, float32, 2 cores of an AMD EPYC, Zen 4)")  # fmt: skip

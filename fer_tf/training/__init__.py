@@ -1,1 +1,18 @@
 """How a network learns: run configurations, objectives, optimizers, schedules, averaging, checkpoints."""
+
+from fer_tf._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    "fer_tf.training.compute:as_built",
+    "fer_tf.training.compute:resolve_precision",
+    "fer_tf.training.compute:speed_up",
+    "fer_tf.training.config:RunConfig",
+    "fer_tf.training.objectives",
+    "fer_tf.training.optimizers",
+    "fer_tf.training.parts:build_network",
+    "fer_tf.training.parts:build_parts",
+    "fer_tf.training.run:execute",
+    "fer_tf.training.schedules",
+    "fer_tf.training.tables:load_tables",
+)

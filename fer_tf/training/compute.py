@@ -10,26 +10,29 @@ from typing import Any
 
 import keras
 
+from fer_tf.models import MODELS
 from fer_tf.training import processor
 
 _MIXED = "mixed_bfloat16"
 
 
-def resolve_precision(precision: str) -> str:
+def resolve_precision(precision: str, model: str) -> str:
     """Return what a run computes in here: ``float32`` or ``bfloat16``.
 
     Args:
-        precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on a graphics card and on a processor that computes
-            in it, float32 elsewhere.
+        precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on a graphics card, and on a processor that
+            computes in it if the network is faster so; float32 elsewhere.
+        model: call string of the network.
 
     Example:
 
-    >>> resolve_precision("bfloat16")
-    'bfloat16'
+    >>> resolve_precision("bfloat16", "resnet10"), resolve_precision("float32", "resnet10")
+    ('bfloat16', 'float32')
     """
     if precision != "auto":
         return precision
-    return "bfloat16" if _has_gpu() or processor.has_bfloat16() else "float32"
+    is_faster = processor.has_bfloat16() and MODELS.resolve(model)[0].load().bfloat16
+    return "bfloat16" if _has_gpu() or is_faster else "float32"
 
 
 def speed_up(network: keras.Model, precision: str) -> None:

@@ -29,7 +29,9 @@ LATER = {
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run's result. Names are resolved when it is built, before any work.
+    """Describe a training run by all that decides its result.
+
+    Names and numbers are checked when it is built, before any work.
 
     Attributes:
         name: what tables call the run; it does not change the result.
@@ -68,6 +70,12 @@ class RunConfig:
 
     Raises:
         UserError: an unknown name or keyword, or a number out of range.
+
+    Example:
+
+    >>> config = RunConfig("first", model="vgg(width=0.25)", optimizer="adam", learning_rate=0.001, epochs=20)
+    >>> RunConfig.from_json(config.to_json()) == config
+    True
     """
 
     name: str

@@ -126,7 +126,7 @@ def compiled(config: RunConfig, tables: Tables, parts: Parts, replicas: int = 1)
     'kl'
     """
     objective = build_objective(config, tables)
-    objective.speed_up(compute.resolve_precision(config.precision))
+    objective.speed_up(compute.resolve_precision(config.precision, config.model))
     objective.replicas = replicas
     objective.compile(
         optimizer=parts.optimizer,

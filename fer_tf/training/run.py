@@ -45,11 +45,11 @@ def execute(
     devices: int = 1,
     processes: int = 0,
 ) -> dict[str, Any]:
-    """Train, choose the epoch on validation, score test once; or take up what the folder already holds.
+    """Train a network, choose its epoch on validation, and score it on test.
 
     A finished run is returned as it was. An interrupted one goes on after its last whole epoch and ends, on CPU, with
-    the bytes of a run that was never interrupted. Other data, another network to start from or to
-    learn from, another Keras, backend or precision make it start over.
+    the bytes of a run that was never interrupted. Other data, another network to start from or to learn from, another
+    Keras, backend or precision make it start over.
 
     Args:
         config: the run.
@@ -68,6 +68,14 @@ def execute(
         RunStopped: ``stop`` ended the run. ``stopped.json`` has the reason.
         UserError: the data cannot be read, or the devices cannot share the run.
         OSError: a file cannot be written.
+
+    Example:
+
+    >>> import tempfile
+    >>> config = RunConfig("tiny", dataset="synthetic(faces=60)", model="vgg(filters=(4,), depth=1)", epochs=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     execute(config, folder)["best_epoch"]
+    1
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +100,11 @@ def execute(
 def _circumstances(config: RunConfig, tables: Tables, devices: int) -> dict[str, Any]:
     """Return what the run's environment file says: where it runs, in which precision, and digests of what it reads."""
     read = [name for name in config.columns if name != "index"]
-    found = {**environment(), "devices": devices, "precision": compute.resolve_precision(config.precision)}
+    found = {
+        **environment(),
+        "devices": devices,
+        "precision": compute.resolve_precision(config.precision, config.model),
+    }
     found["data_digest"] = "".join(tables[split].digest(read) for split in SPLITS)
     found["validation_digest"] = tables["validation"].digest()
     if config.networks:

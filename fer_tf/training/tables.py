@@ -19,6 +19,12 @@ def load_tables(config: RunConfig) -> Tables:
     Raises:
         DataError: unreadable data.
         UserError: a split without rows.
+
+    Example:
+
+    >>> tables = load_tables(RunConfig("a", dataset="synthetic(faces=60)", limit=5))
+    >>> {split: len(table) for split, table in tables.items()}
+    {'train': 5, 'validation': 5, 'test': 5}
     """
     table = datasets.get(config.dataset, config.data, skip_bad=config.skip_bad)
     if config.landmarks:

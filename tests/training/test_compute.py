@@ -132,7 +132,10 @@ def test_an_error_inside_gives_the_faster_form_back():
 @pytest.mark.slow
 @pytest.mark.parametrize("row", list(models.MODELS))
 def test_every_model_trains_a_step_in_bfloat16(row):
-    net = network("bfloat16", models.MODELS[row].facts["small"])
+    net = network("bfloat16", models.small_configuration(row))
+    # Depthwise convolutions are slow in bfloat16: processors leave their networks in float32, unless told otherwise.
+    has_depthwise = any(isinstance(layer, keras.layers.DepthwiseConv2D) for layer in net._flatten_layers())
+    assert models.MODELS[row].load().bfloat16 != has_depthwise
     for layer in net._flatten_layers(include_self=False):
         if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
             assert layer.compute_dtype == "bfloat16"
@@ -155,5 +158,8 @@ def test_every_model_trains_a_step_in_bfloat16(row):
 
 def test_auto_is_bfloat16_where_the_processor_computes_in_it():
     has = processor.has_bfloat16() or bool(tf.config.list_physical_devices("GPU"))
-    assert compute.resolve_precision("auto") == ("bfloat16" if has else "float32")
-    assert [compute.resolve_precision(p) for p in ("float32", "bfloat16")] == ["float32", "bfloat16"]
+    assert compute.resolve_precision("auto", "vgg(width=0.5)") == ("bfloat16" if has else "float32")
+    assert compute.resolve_precision("auto", "ghostnet(width=0.5)") == (
+        "bfloat16" if tf.config.list_physical_devices("GPU") else "float32"
+    )
+    assert [compute.resolve_precision(p, "vgg") for p in ("float32", "bfloat16")] == ["float32", "bfloat16"]

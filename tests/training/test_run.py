@@ -207,12 +207,12 @@ def test_plateau_watches_accuracy_or_the_loss(tmp_path, monkeypatch):
 
 def test_precision_is_recorded_and_never_mixed(tmp_path, monkeypatch):
     config = replace(CONFIG, precision="auto", epochs=2)
-    monkeypatch.setattr(compute, "resolve_precision", lambda _: "bfloat16")
+    monkeypatch.setattr(compute, "resolve_precision", lambda *_: "bfloat16")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt_after(1, patch)
         execute(config, tmp_path / "moved")
     assert run.read_json(tmp_path / "moved" / run.ENVIRONMENT)["precision"] == "bfloat16"
-    monkeypatch.setattr(compute, "resolve_precision", lambda _: "float32")
+    monkeypatch.setattr(compute, "resolve_precision", lambda *_: "float32")
     execute(config, tmp_path / "moved")
     assert run.read_json(tmp_path / "moved" / run.ENVIRONMENT)["precision"] == "float32"
     execute(replace(config, precision="float32"), tmp_path / "whole")

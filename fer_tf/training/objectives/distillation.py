@@ -71,7 +71,8 @@ class Distillation(Objective):
         """Let the network and its teachers compute in ``precision``; see ``fer_tf.training.compute``."""
         super().speed_up(precision)
         for teacher in self._teachers():
-            compute.speed_up(teacher, precision)
+            has_slow = any(isinstance(x, keras.layers.DepthwiseConv2D) for x in teacher._flatten_layers())
+            compute.speed_up(teacher, "float32" if has_slow else precision)
 
     def call(self, images: Any, training: bool = False) -> dict[str, Any]:
         """Return the network's outputs, and the teachers' distribution (B, C) as ``teachers``."""
