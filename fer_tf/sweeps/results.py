@@ -1,7 +1,8 @@
-"""The table of a study: one row a run."""
+"""Results of runs, the table of a study, and scores kept beside networks."""
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,11 @@ import pandas as pd
 
 from fer_tf import models
 from fer_tf.io import atomic
+from fer_tf.training.config import RunConfig
 from fer_tf.training.run import MODEL, read_json
 
 if TYPE_CHECKING:
     import keras
-
-    from fer_tf.sweeps.runner import Result
 
 FILE = "results.csv"
 COLUMNS = (
@@ -23,7 +23,31 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def row(result: "Result") -> dict[str, Any]:
+@dataclass(frozen=True)
+class Result:
+    """How one run ended.
+
+    Attributes:
+        config: the run.
+        folder: where its files are.
+        metrics: contents of its ``metrics.json``, or ``None`` when it failed or was stopped.
+        reason: one line on why it failed or was stopped, ``""`` when neither.
+        stopped: a rule ended it early.
+    """
+
+    config: RunConfig
+    folder: Path
+    metrics: dict[str, Any] | None
+    reason: str = ""
+    stopped: bool = False
+
+    @property
+    def status(self) -> str:
+        """``done``, ``stopped`` or ``failed``."""
+        return "done" if self.metrics else "stopped" if self.stopped else "failed"
+
+
+def row(result: Result) -> dict[str, Any]:
     """Return one run's row of ``results.csv``; a failed or stopped run has its reason and no scores."""
     config, metrics = result.config, result.metrics
     values = {
@@ -49,19 +73,19 @@ def row(result: "Result") -> dict[str, Any]:
     return values
 
 
-def frame(results: Sequence["Result"]) -> pd.DataFrame:
+def frame(results: Sequence[Result]) -> pd.DataFrame:
     """Return the table of a study, in the order of the runs."""
     table = pd.DataFrame([row(r) for r in results], columns=list(COLUMNS))
     return table.astype({"best_epoch": "Int64"})
 
 
-def write(results: Sequence["Result"], path: Path) -> None:
+def write(results: Sequence[Result], path: Path) -> None:
     """Write ``results.csv`` atomically."""
     with atomic.atomic_write(path) as part:
         frame(results).to_csv(part, index=False)
 
 
-def scored_once(result: "Result", file: str, faces: str, score: "Callable[[keras.Model], dict[str, Any]]") -> dict:
+def scored_once(result: Result, file: str, faces: str, score: "Callable[[keras.Model], dict[str, Any]]") -> dict:
     """Return what ``score`` says of a run's network; compute it once and keep it in the run's folder.
 
     Args:
@@ -79,7 +103,7 @@ def scored_once(result: "Result", file: str, faces: str, score: "Callable[[keras
     return known
 
 
-def ranked(results: Sequence["Result"]) -> list["Result"]:
+def ranked(results: Sequence[Result]) -> list[Result]:
     """Return the finished runs, best validation accuracy first (the order given on ties)."""
     finished = [r for r in results if r.metrics]
     return sorted(finished, key=lambda r: -r.metrics["val_accuracy"])

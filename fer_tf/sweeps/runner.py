@@ -11,6 +11,7 @@ from typing import Any
 from fer_tf.errors import UserError
 from fer_tf.io import atomic
 from fer_tf.sweeps import results
+from fer_tf.sweeps.results import Result
 from fer_tf.training.callbacks import RunStopped, StopRule
 from fer_tf.training.config import RunConfig
 from fer_tf.training.run import METRICS, execute, read_json
@@ -18,30 +19,6 @@ from fer_tf.training.tables import Tables, load_tables
 
 # Seconds that a run waits for another process in its folder: what a lost cluster left behind ends within that.
 PATIENCE = 180.0
-
-
-@dataclass(frozen=True)
-class Result:
-    """How one run ended.
-
-    Attributes:
-        config: the run.
-        folder: where its files are.
-        metrics: contents of its ``metrics.json``, or ``None`` when it failed or was stopped.
-        reason: one line on why it failed or was stopped, ``""`` when neither.
-        stopped: a rule ended it early.
-    """
-
-    config: RunConfig
-    folder: Path
-    metrics: dict[str, Any] | None
-    reason: str = ""
-    stopped: bool = False
-
-    @property
-    def status(self) -> str:
-        """``done``, ``stopped`` or ``failed``."""
-        return "done" if self.metrics else "stopped" if self.stopped else "failed"
 
 
 @dataclass(frozen=True)

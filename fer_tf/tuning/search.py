@@ -145,6 +145,23 @@ def run_search(search: Search, executor: Executor) -> list[Result]:
 
     Trials of earlier starts go through the executor again, which finds those that ended. After each trial the study is
     told and ``results.csv`` is rewritten; at the end ``trials.csv`` is.
+
+    Args:
+        search: what is searched, and where.
+        executor: takes runs and yields their results: ``fer_tf.sweeps.runner.Local``, ``fer_tf.tuning.Ray``, or any
+            other function.
+
+    Example:
+        >>> import tempfile
+        >>> from fer_tf.tuning import space_of
+        >>> runs = [RunConfig(name="base")]
+        >>> def executor(jobs):  # trains nothing
+        ...     for job in jobs:
+        ...         yield Result(job.config, job.folder, None, "stopped by hand", stopped=True)
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     results = run_search(Search("demo", runs, space_of(["rate"], runs), trials=3, out=out), executor)
+        >>> [result.status for result in results]
+        ['stopped', 'stopped', 'stopped']
     """
     kept = [(job, read_json(job.folder / METRICS)) for job in search.begun()]
     ended = {search.numbers[job.config]: Result(job.config, job.folder, metrics) for job, metrics in kept if metrics}
