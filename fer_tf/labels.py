@@ -8,6 +8,24 @@ import numpy as np
 from fer_tf.errors import UserError, unknown_name
 
 
+# One spelling a class for conversions; datasets name the same expression by noun or adjective.
+SYNONYMS: Mapping[str, str] = {
+    "anger": "angry", "disgusted": "disgust", "fearful": "fear", "happiness": "happy",
+    "sadness": "sad", "surprised": "surprise", "contemptuous": "contempt",
+}  # fmt: skip
+
+
+def canonical(name: str) -> str:
+    """Return the canonical spelling of a class: lower case, adjective.
+
+    Example:
+        >>> canonical(" Happiness ")
+        'happy'
+    """
+    plain = name.strip().casefold()
+    return SYNONYMS.get(plain, plain)
+
+
 @dataclass(frozen=True)
 class LabelSet:
     """Name and order the classes of a dataset, which are the columns of ``targets``.
@@ -27,8 +45,13 @@ class LabelSet:
     classes: tuple[str, ...]
 
     def __post_init__(self):
-        if len(set(self.classes)) != len(self.classes):
-            raise ValueError(f"Label set {self.name!r} names a class twice: {self.classes}.")
+        seen: dict[str, str] = {}
+        for name in self.classes:
+            first = seen.get(canonical(name))
+            seen[canonical(name)] = name
+            if first is not None:
+                how = "twice" if first == name else f"in two spellings, {first!r} and {name!r}"
+                raise UserError(f"Label set {self.name!r} names a class {how}. Keep one of {', '.join(self.classes)}.")
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -59,12 +82,6 @@ LFWFER = LabelSet("lfwfer", ("positive", "neutral", "negative"))
 LABEL_SETS: Mapping[str, LabelSet] = {
     s.name: s for s in (FER2013, FERPLUS, RAFDB, AFFECTNET, AFFECTNET7, CKPLUS, CKPLUS8, SFEW, LFWFER)
 }
-
-# One spelling a class for conversions; datasets name the same expression by noun or adjective.
-SYNONYMS: Mapping[str, str] = {
-    "anger": "angry", "disgusted": "disgust", "fearful": "fear", "happiness": "happy",
-    "sadness": "sad", "surprised": "surprise",
-}  # fmt: skip
 
 # What an expression is among LFW-FER's three. Surprise is left out, as contempt is where eight classes become seven:
 # it may be either, and no rule of LFW-FER's authors is published. Give ``convert`` another mapping to keep it.
@@ -146,7 +163,7 @@ def valence_arousal(shares: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     >>> valence_arousal(np.array([[0.5, 0.5]]), ("happy", "neutral")).tolist()
     [[0.4000000059604645, 0.17499999701976776]]
     """
-    places = np.array([CIRCUMPLEX[SYNONYMS.get(name, name)] for name in classes])
+    places = np.array([CIRCUMPLEX[canonical(name)] for name in classes])
     return (shares @ places).astype(np.float32)
 
 
@@ -187,8 +204,8 @@ def _columns(source: LabelSet, target: LabelSet, merged: Mapping[str, str] | Non
     if source.name in MERGED and source.classes != target.classes:
         raise UserError(f"Label set {source.name!r} is coarser than {target.name!r}. Convert the other way.")
     merged = MERGED.get(target.name, {}) if merged is None or source.classes == target.classes else merged
-    spelled = [SYNONYMS.get(c, c) for c in target.classes]
-    plain = {c: SYNONYMS.get(c, c) for c in source.classes}
+    spelled = [canonical(c) for c in target.classes]
+    plain = {c: canonical(c) for c in source.classes}
     column = {c: spelled.index(merged.get(p, p)) for c, p in plain.items() if merged.get(p, p) in spelled}
     if not column:
         raise UserError(f"Label sets {source.name!r} and {target.name!r} share no class.")

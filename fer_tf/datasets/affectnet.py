@@ -1,6 +1,5 @@
 """AffectNet (Mollahosseini, Hasani and Mahoor 2017, arXiv 1708.03985), from its CSV lists or its NumPy annotations."""
 
-import csv
 import math
 import os
 from collections import Counter
@@ -15,6 +14,7 @@ from fer_tf.errors import DataError, RowErrors, UserError, unknown_name
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.io.arrays import load_array
 from fer_tf.io.cache import cached
+from fer_tf.io.tables import read_table
 from fer_tf.labels import AFFECTNET, AFFECTNET7
 from fer_tf.progress import counted
 
@@ -144,21 +144,16 @@ def _read_list(
 ) -> Iterator[Face]:
     """Read one CSV list; its header may be missing, as in some copies."""
     left_out: Counter = Counter()
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            for row in reader:
-                if not row or (reader.line_num == 1 and _is_header(path, row)):
-                    continue
-                try:
-                    face = _parse_row(row, images, split, classes, landmarks, f"{path}:{reader.line_num}", left_out)
-                except DataError as error:
-                    row_errors.add(f"{path}:{reader.line_num}", error)
-                else:
-                    if face:
-                        yield face
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}).") from None
+    for line, row in read_table(path):
+        if line == 1 and _is_header(path, row):
+            continue
+        try:
+            face = _parse_row(row, images, split, classes, landmarks, f"{path}:{line}", left_out)
+        except DataError as error:
+            row_errors.add(f"{path}:{line}", error)
+        else:
+            if face:
+                yield face
     row_errors.count(path, left_out)
 
 

@@ -1,8 +1,8 @@
 """Load images that a CSV lists with labels or label distributions."""
 
-import csv
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,17 @@ from fer_tf.datasets.splits import ACCEPTED, carve, check_shares, split_of
 from fer_tf.errors import DataError, RowErrors, UserError, unknown_name
 from fer_tf.facetable import FaceTable
 from fer_tf.io.pictures import check_shape
-from fer_tf.labels import LABEL_SETS, LabelSet
+from fer_tf.io.tables import read_table
+from fer_tf.labels import LABEL_SETS, LabelSet, canonical
 
 META = ("path", "label", "distribution", "split", "subject")
+# What people name these columns; a heading counts where the column's own name is not there.
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "path": ("image", "file", "filename", "filepath", "image_path", "img"),
+    "label": ("emotion", "expression", "class"), "split": ("usage", "set"), "subject": ("person",),
+}  # fmt: skip
+EXPRESSIONS = frozenset(canonical(c) for known in LABEL_SETS.values() for c in known.classes)
+_SUFFIXES = (".csv", ".csv.gz")
 Row = Mapping[str, str]
 
 
@@ -46,10 +54,11 @@ def load_csv(
 ) -> FaceTable:
     """Load the images that a CSV lists.
 
-    The column ``path`` is relative to the CSV. The label is in the column ``label`` (class name, or index into
-    ``label_set``), or in ``distribution`` (numbers in the order of ``label_set``, separated by spaces or semicolons),
-    or in one column for each class; the numbers need not sum to 1. Optional columns are ``split`` and ``subject``.
-    Missing validation and test splits are taken from the training rows, stratified by class, or by whole subjects if
+    The file may be gzipped, and have commas, semicolons or tabs. The column ``path`` (or ``image``, ``file``, in any
+    case) is relative to the CSV. The label is in the column ``label`` (class name, or index into ``label_set``), or in
+    ``distribution`` (numbers in the order of ``label_set``, separated by spaces or semicolons), or in one column for
+    each class; the numbers need not sum to 1. Two columns of one class (``Happy``, ``happiness``) are added. Optional
+    columns are ``split`` and ``subject``; the nameless index column of a data frame is ignored. Missing validation and test splits are taken from the training rows, stratified by class, or by whole subjects if
     there is that column.
 
     Args:
@@ -58,7 +67,7 @@ def load_csv(
         size: Height and width in pixels.
         channels: 1 (gray) or 3 (RGB).
         label_set: Name of a known label set, or the class names in order; ``None`` means to infer it from the class
-            columns or the label names.
+            columns or the label names. Columns of classes that are no expressions must be named here.
         split: Shares (train, validation, test) for the splits that the file lacks.
         seed: Seed of that split.
 
@@ -101,7 +110,7 @@ def _find(data: Path) -> Path:
         return data
     if not data.is_dir():
         raise DataError(f"{data}: no such file or folder. Expected a CSV with the columns path,label.")
-    found = sorted(data.glob("*.csv"))
+    found = sorted(f for f in data.iterdir() if f.name.lower().endswith(_SUFFIXES) and not f.name.startswith("."))
     if len(found) != 1:
         names = ", ".join(f.name for f in found) or "none"
         raise DataError(f"{data}: expected one CSV in it, found {names}. Name the file itself.")
@@ -110,21 +119,28 @@ def _find(data: Path) -> Path:
 
 def _read(path: Path, row_errors: RowErrors) -> list[tuple[int, Row]]:
     """Return the rows as dicts of stripped values, each with its line number."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            names = [name.strip() for name in next(reader, [])]
-            _check_header(path, names)
-            rows = []
-            for fields in reader:
-                if fields and len(fields) != len(names):
-                    row_errors.add(f"{path}:{reader.line_num}", f"{len(fields)} fields, expected {len(names)}.")
-                elif fields:
-                    rows.append((reader.line_num, dict(zip(names, (f.strip() for f in fields), strict=True))))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}).") from None
+    table = read_table(path)
+    names = _named([name.strip() for name in next(table, (1, []))[1]])
+    _check_header(path, [name for name in names if name])
+    rows = []
+    for line, fields in table:
+        if len(fields) != len(names):
+            row_errors.add(f"{path}:{line}", f"{len(fields)} fields, expected {len(names)}.")
+        else:
+            rows.append((line, {n: f.strip() for n, f in zip(names, fields, strict=True) if n}))
     row_errors.check_any_left(len(rows), path)
     return rows
+
+
+def _named(header: Sequence[str]) -> list[str]:
+    """Return the columns' own names for what people call them; empty for the index column of a data frame."""
+    names = ["" if re.fullmatch(r"Unnamed: \d+(\.\d+)*", name) else name for name in header]
+    for own in META:
+        known = (own, *ALIASES.get(own, ()))
+        places = [i for i, name in enumerate(names) if name.casefold() in known]
+        if own not in names and places:
+            names[min(places, key=lambda i: known.index(names[i].casefold()))] = own
+    return names
 
 
 def _check_header(path: Path, names: Sequence[str]) -> None:
@@ -152,10 +168,18 @@ def _label_set(path: Path, rows: Sequence[tuple[int, Row]], given: str | Sequenc
         raise UserError(f"{path}: give label_set, so that the numbers of 'distribution' have names.")
     if "label" not in columns:
         classes = [c for c in columns if c not in META]
+        other = [c for c in classes if canonical(c) not in EXPRESSIONS]
+        if other:
+            raise DataError(
+                f"{path}:1: column {other[0]!r} is no expression that is known. Delete it, or name the classes, for "
+                f"example csv(label_set={tuple(classes)[:3]!r})."
+            )
         known = label_set_of(classes, "csv")
-        return known if known.name != "csv" else LabelSet("csv", tuple(classes))
+        merged = {canonical(c): c for c in known.classes}
+        in_order = dict.fromkeys(merged[canonical(c)] for c in classes)
+        return known if known.name != "csv" else LabelSet("csv", tuple(in_order))
     names = {row["label"] for _, row in rows if row["label"]}
-    if all(name.lstrip("-").isdigit() for name in names):
+    if all(_is_number(name) for name in names):
         raise UserError(f"{path}: the labels are numbers. Say of what, for example csv(label_set='fer2013').")
     return label_set_of(names, "csv")
 
@@ -176,18 +200,24 @@ def _parse(path: Path, rows: Sequence[tuple[int, Row]], label_set: LabelSet, row
     return faces
 
 
-def _class_columns(path: Path, columns: Row, label_set: LabelSet) -> list[str]:
-    """Return the column of each class in the order of the label set; an empty list if one column holds the label."""
+def _class_columns(path: Path, columns: Row, label_set: LabelSet) -> list[list[str]]:
+    """Return the columns of each class in the order of the label set; an empty list if one column holds the label."""
     if "label" in columns or "distribution" in columns:
         return []
-    found: dict[int | None, str] = {class_index(label_set, c): c for c in columns if c not in META}
-    missing = [name for i, name in enumerate(label_set.classes) if i not in found]
+    found: list[list[str]] = [[] for _ in label_set.classes]
+    for column in columns:
+        index = None if column in META else class_index(label_set, column)
+        if index is not None:
+            found[index].append(column)
+        elif column not in META and canonical(column) in EXPRESSIONS:
+            raise DataError(f"{path}:1: column {column!r} is no class of {label_set.name}. Delete it, or name it too.")
+    missing = [name for name, names in zip(label_set.classes, found, strict=True) if not names]
     if missing:
         raise DataError(f"{path}:1: no column for class {missing[0]!r} of {label_set.name}.")
-    return [found[i] for i in range(len(label_set))]
+    return found
 
 
-def _parse_row(base: Path, line: int, row: Row, label_set: LabelSet, columns: Sequence[str]) -> _Face:
+def _parse_row(base: Path, line: int, row: Row, label_set: LabelSet, columns: Sequence[Sequence[str]]) -> _Face:
     if not row["path"]:
         raise DataError("no path.")
     split = split_of(row["split"]) if "split" in row else "train"
@@ -195,31 +225,53 @@ def _parse_row(base: Path, line: int, row: Row, label_set: LabelSet, columns: Se
         raise DataError(f"split {row['split']!r}, expected {ACCEPTED}.")
     if "label" in row:
         target = _one_hot(row["label"], label_set)
+    elif columns:
+        numbers = _numbers([row[c] for same in columns for c in same])
+        ends = np.cumsum([len(same) for same in columns])[:-1]
+        target = _distribution([part.sum() for part in np.split(numbers, ends)], label_set)
     else:
-        texts = [row[c] for c in columns] or row["distribution"].strip("[]").replace(";", " ").replace(",", " ").split()
-        target = _distribution(texts, label_set)
-    return _Face(line, row["path"], base / row["path"], target, split, row.get("subject", ""))
+        texts = row["distribution"].strip("[]").replace(";", " ").replace(",", " ").split()
+        target = _distribution(_numbers(texts), label_set)
+    return _Face(line, row["path"], _located(base, row["path"]), target, split, row.get("subject", ""))
+
+
+def _located(base: Path, name: str) -> Path:
+    """Return the path of a listed picture; backslashes separate folders unless they are in the file's name."""
+    path = base / name
+    return path if "\\" not in name or path.exists() else base / name.replace("\\", "/")
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a label is a whole number; data frames with gaps write ``3.0``."""
+    return re.fullmatch(r"-?\d+(\.0*)?", text) is not None
 
 
 def _one_hot(text: str, label_set: LabelSet) -> np.ndarray:
     index = class_index(label_set, text)
-    if index is None and text.isdecimal():
-        index = int(text)
-    if index is None or index >= len(label_set):
+    if index is None and _is_number(text):
+        index = int(float(text))
+    if index is None or not 0 <= index < len(label_set):
         raise DataError(
             f"label {text!r}, expected one of {', '.join(label_set.classes)}, or 0 to {len(label_set) - 1}."
         )
     return np.eye(len(label_set))[index]
 
 
-def _distribution(texts: Sequence[str], label_set: LabelSet) -> np.ndarray:
-    if len(texts) != len(label_set):
-        raise DataError(f"distribution of {len(texts)} numbers, expected {len(label_set)}.")
+def _numbers(texts: Sequence[str]) -> np.ndarray:
     try:
-        values = np.array([float(t) for t in texts])
+        # Where semicolons separate fields, commas separate decimals.
+        values = np.array([float(t.replace(",", ".")) for t in texts])
     except ValueError:
-        raise DataError(f"distribution {' '.join(texts)[:60]!r}, expected numbers ≥ 0.") from None
-    total = values.sum()
-    if not math.isfinite(total) or total <= 0 or (values < 0).any():
+        values = np.full(1, np.nan)
+    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
         raise DataError(f"distribution {' '.join(texts)[:60]!r}, expected numbers ≥ 0 that are not all 0.")
-    return values / total
+    return values
+
+
+def _distribution(values: Sequence[float], label_set: LabelSet) -> np.ndarray:
+    if len(values) != len(label_set):
+        raise DataError(f"distribution of {len(values)} numbers, expected {len(label_set)}.")
+    total = float(np.sum(values))
+    if not math.isfinite(total):
+        raise DataError(f"distribution of numbers up to {max(values)}, whose sum is too large.")
+    return np.asarray(values) / total

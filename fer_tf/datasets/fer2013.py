@@ -1,6 +1,5 @@
 """Load FER2013 (Goodfellow et al. 2013, arXiv 1307.0414) from CSV files or image folders."""
 
-import gzip
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from fer_tf.datasets.duplicates import treat_leaks
 from fer_tf.errors import DataError, RowErrors, UserError
 from fer_tf.facetable import SPLITS, FaceTable, converted
 from fer_tf.io.cache import cached
+from fer_tf.io.tables import read_lines, separator_of
 from fer_tf.labels import FER2013, one_hot, valence_arousal
 
 SIDE = 48
@@ -193,21 +193,22 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes | Exception]]:
     """Yield the numbers (from 1) and texts of non-blank lines, and finally the exception that ended reading, if any."""
     number = 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb", buffering=1 << 20) as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line
-    except (EOFError, OSError, zlib.error) as error:
+        for number, line in enumerate(read_lines(path), 1):
+            if line.strip():
+                yield number, line
+    except (DataError, EOFError, OSError, zlib.error) as error:
         yield number + 1, error
 
 
-def _column_order(path: Path, header: bytes | Exception) -> list[int]:
-    """Return the positions of ``COLUMNS`` in the header."""
+def _column_order(path: Path, header: bytes | Exception) -> tuple[list[int], int, bytes]:
+    """Return the positions of ``COLUMNS`` in the header, the number of its fields, and what separates them."""
     if isinstance(header, Exception):
         raise DataError(f"{path}: cannot be read ({header}).")
     if not header:
         raise DataError(f"{path}: empty file. Expected the columns emotion, pixels, Usage.")
-    names = [n.strip().strip('"').strip() for n in header.decode("utf-8-sig", "replace").split(",")]
+    text = header.decode("utf-8-sig", "replace")
+    separator = separator_of(text)
+    names = [n.strip().strip('"').strip() for n in text.split(separator)]
     folded = [n.casefold() for n in names]
     for column in COLUMNS:
         if folded.count(column) != 1:
@@ -215,19 +216,22 @@ def _column_order(path: Path, header: bytes | Exception) -> list[int]:
             raise DataError(
                 f"{path}:1: no column {column!r}. Expected emotion, pixels, Usage once each; found {found}."
             )
-    return [folded.index(column) for column in COLUMNS] + [len(names)]
+    return [folded.index(column) for column in COLUMNS], len(names), separator.encode()
 
 
-def _parse_row(text: bytes, order: list[int], classes: int) -> tuple[int, int, bytes]:
+def _parse_row(text: bytes, order: tuple[list[int], int, bytes], classes: int) -> tuple[int, int, bytes]:
     """Return label, index of the split and the 2,304 pixels of one line.
 
     Raises:
         DataError: The row is bad; the message has the reason, without file and line.
     """
-    fields = text.replace(b'"', b"").split(b",")
-    if len(fields) != order[3]:
-        raise DataError(f"{len(fields)} fields, expected {order[3]}.")
-    emotion, pixels, usage = (fields[i].strip() for i in order[:3])
+    places, count, separator = order
+    fields = text.replace(b'"', b"").split(separator)
+    if len(fields) != count:
+        raise DataError(f"{len(fields)} fields, expected {count}.")
+    emotion, pixels, usage = (fields[i].strip() for i in places)
+    # Data frames with gaps write whole numbers as 3.0.
+    emotion = emotion.removesuffix(b".0")
     if not emotion.isdigit() or len(emotion) > 1 or int(emotion) >= classes:
         raise DataError(f"emotion {_shown(emotion)}, expected 0 to {classes - 1}.")
     if usage not in _USAGE:

@@ -1,6 +1,5 @@
 """Load FER+ (Barsoum et al. 2016, arXiv 1608.01041): FER2013 faces with ten annotators' votes."""
 
-import csv
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from fer_tf.datasets.ferplus_votes import VOTE_CLASSES, VotePolicy, voted_table
 from fer_tf.datasets.picture_files import read_pictures
 from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import FaceTable, converted
+from fer_tf.io.tables import read_table
 from fer_tf.labels import FER2013, FERPLUS, convert, normalise, one_hot, valence_arousal
 
 VOTES_FILE = "fer2013new.csv"
@@ -204,12 +204,7 @@ def _add(voted: Voted, seen: set[str], name: str, split: str, counts: Sequence[i
 def _read_lines(path: Path) -> Sequence[tuple[int, list[str]]]:
     if not path.is_file():
         raise DataError(f"{path}: no such file. Expected the FER+ votes.")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            return [(reader.line_num, fields) for fields in reader if fields]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as CSV ({error}).") from None
+    return list(read_table(path))
 
 
 def _column_order(path: Path, header: Sequence[str]) -> list[int]:

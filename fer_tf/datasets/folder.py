@@ -14,7 +14,7 @@ from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.io.folders import is_litter
 from fer_tf.io.pictures import SUFFIXES, check_picture, check_shape
-from fer_tf.labels import LABEL_SETS, SYNONYMS, LabelSet, one_hot
+from fer_tf.labels import LABEL_SETS, LabelSet, canonical, one_hot
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,24 @@ def load_folder(
         >>> faces.train.image_shape
         (64, 64, 1)
     """
-    root, row_errors = Path(data), RowErrors(skip_bad)
+    root, row_errors = _find(Path(data)), RowErrors(skip_bad)
     entries = read_tree(root, row_errors)
     label_set = label_set_of({e.class_name for e in entries}, "folder")
     return build(root, entries, label_set, row_errors, split, seed, size, channels, in_memory)
+
+
+def _find(root: Path) -> Path:
+    """Return the folder of splits or classes in ``root``; archives often have it inside of one other folder."""
+    while root.is_dir():
+        inside = [p for p in root.iterdir() if not is_litter(p.name)]
+        folders = [p for p in inside if p.is_dir()]
+        if len(folders) != 1 or len(inside) != 1 or split_of(folders[0].name):
+            break
+        inner = [p for p in folders[0].iterdir() if not is_litter(p.name)]
+        if not inner or not all(p.is_dir() for p in inner):
+            break
+        root = folders[0]
+    return root
 
 
 def read_tree(root: Path, row_errors: RowErrors, splits_only: bool = False) -> list[Entry]:
@@ -100,22 +114,19 @@ def read_tree(root: Path, row_errors: RowErrors, splits_only: bool = False) -> l
 def label_set_of(names: Iterable[str], otherwise: str) -> LabelSet:
     """Return the known label set with exactly these classes in any spelling, or a new one sorted by name.
 
+    A class in several spellings (``Happy``, ``happiness``) is one class, named in its canonical spelling.
+
     Args:
         names: Class names.
         otherwise: Name of the new label set.
     """
-    names = sorted(set(names))
-    plain = {canonical(n) for n in names}
+    spellings: dict[str, set[str]] = {}
+    for name in names:
+        spellings.setdefault(canonical(name), set()).add(name)
     for known in LABEL_SETS.values():
-        if plain == {canonical(c) for c in known.classes}:
+        if set(spellings) == {canonical(c) for c in known.classes}:
             return known
-    return LabelSet(otherwise, tuple(names))
-
-
-def canonical(name: str) -> str:
-    """Return the canonical spelling of a class name: lower case, adjective (``Happiness`` becomes ``happy``)."""
-    plain = name.strip().casefold()
-    return SYNONYMS.get(plain, plain)
+    return LabelSet(otherwise, tuple(sorted(s.pop() if len(s) == 1 else plain for plain, s in spellings.items())))
 
 
 def class_index(label_set: LabelSet, name: str) -> int | None:
@@ -166,7 +177,12 @@ def complete_splits(
     missing = [s for s in SPLITS if s not in split]
     if missing:
         logging.getLogger(__name__).info("%s has no %s: taken from train, seed %d.", root, " and ".join(missing), seed)
-    return carve(split, ids, labels, shares, seed)
+    carved = carve(split, ids, labels, shares, seed)
+    if empty := [s for s, share in zip(SPLITS, shares, strict=True) if share > 0 and s not in carved]:
+        logging.getLogger(__name__).warning(
+            "%s: no faces are left for %s. Expected three faces or more of a class.", root, " and ".join(empty)
+        )
+    return carved
 
 
 def _with_good_headers(paths: Sequence[str], row_errors: RowErrors) -> np.ndarray:
@@ -183,8 +199,11 @@ def _with_good_headers(paths: Sequence[str], row_errors: RowErrors) -> np.ndarra
 def _read_classes(root: Path, folders: Sequence[Path], split: str, row_errors: RowErrors) -> list[Entry]:
     entries = []
     for folder in folders:
-        files = [(e.path, e.name) for e in os.scandir(folder) if not is_litter(e.name)]
-        if not files:
+        found = [e for e in os.scandir(folder) if not is_litter(e.name)]
+        for inner in (e for e in found if e.is_dir()):
+            row_errors.add(inner.path, "a folder inside a class folder. Expected pictures; give the folder of classes.")
+        files = [(e.path, e.name) for e in found if not e.is_dir()]
+        if not found:
             row_errors.add(folder, "empty class folder. Expected pictures in it.")
         place = folder.relative_to(root).as_posix()
         entries += [Entry(path, f"{place}/{name}", folder.name, split) for path, name in files]

@@ -1,3 +1,5 @@
+import gzip
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,9 @@ def test_labels_by_name_and_index_of_a_known_set(tmp_path, pixels):
 
 def test_one_column_a_class(tmp_path, pixels):
     write(tmp_path, "path,b,split,a", "faces/0.png,3,train,1", "faces/1.png,0,test,0.5", "faces/2.png,2,val,2")
-    table = get("csv", tmp_path)
+    with pytest.raises(DataError, match=r"list.csv:1: column 'b' is no expression that is known"):
+        get("csv", tmp_path)
+    table = get("csv(label_set=('b', 'a'))", tmp_path)
     assert table.label_set.classes == ("b", "a")
     np.testing.assert_allclose(table.targets, [[0.75, 0.25], [0, 1], [0.5, 0.5]])
     assert table.split.tolist() == ["train", "test", "validation"]
@@ -99,7 +103,7 @@ def test_a_bad_row_is_named_or_skipped(tmp_path, pixels, name):
 
 @pytest.mark.parametrize("numbers", ["-1,2", "0,0", "nan,1", "inf,1", "x,1", ",1"])
 def test_a_bad_distribution_is_named(tmp_path, pixels, numbers):
-    path = write(tmp_path, "path,a,b", "faces/0.png,1,0", f"faces/1.png,{numbers}")
+    path = write(tmp_path, "path,happy,sad", "faces/0.png,1,0", f"faces/1.png,{numbers}")
     with pytest.raises(DataError, match="expected numbers ≥ 0") as error:
         get("csv", tmp_path)
     assert str(error.value).startswith(f"{path}:3: distribution")
@@ -114,7 +118,7 @@ def test_an_unknown_split_is_named(tmp_path, pixels):
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
-        ("file,label", "no column 'path'"),
+        ("person,label", "no column 'path'"),
         ("path", "expected a column 'label'"),
         ("path,split", "expected a column 'label'"),
         ("path,label,distribution", "expected a column 'label'"),
@@ -153,3 +157,46 @@ def test_wrong_places_are_refused(tmp_path):
     (tmp_path / "list.csv").write_text("path,label\n")
     with pytest.raises(DataError, match="no readable face"):
         get("csv", tmp_path)
+
+
+def test_the_index_of_a_data_frame_is_no_class(tmp_path, pixels):
+    for index in ("", "Unnamed: 0"):
+        write(tmp_path, f"{index},path,sad,happy", "0,faces/0.png,1,0", "7,faces/1.png,0,2")
+        table = get("csv", tmp_path)
+        assert table.label_set.classes == ("sad", "happy")
+        np.testing.assert_array_equal(table.targets, [[1, 0], [0, 1]])
+
+
+def test_a_column_that_is_no_expression_is_named(tmp_path, pixels):
+    write(tmp_path, "path,sad,happy,width", "faces/0.png,1,0,48")
+    with pytest.raises(DataError, match=r"list\.csv:1: column 'width' is no expression"):
+        get("csv", tmp_path)
+    assert get("csv(label_set=('happy', 'sad'))", tmp_path).targets.tolist() == [[0, 1]]
+    with pytest.raises(DataError, match=r"list\.csv:1: column 'sad' is no class of csv"):
+        get("csv(label_set=('happy', 'width'))", tmp_path)
+
+
+def test_a_class_in_two_spellings_is_one_class(tmp_path, pixels):
+    write(tmp_path, "path,Happy,sad,happiness", "faces/0.png,1,2,1", "faces/1.png,0,1,0")
+    table = get("csv", tmp_path)
+    assert table.label_set.classes == ("happy", "sad")
+    np.testing.assert_array_equal(table.targets, [[0.5, 0.5], [0, 1]])
+    write(tmp_path, "path,label", *rows(["Happy", "happy", "Happiness", "sad", "Sad", "wink"]))
+    table = get("csv", tmp_path)
+    assert table.label_set.classes == ("happy", "sad", "wink")
+    assert table.labels.tolist() == [0, 0, 0, 1, 1, 2]
+    with pytest.raises(UserError, match="in two spellings, 'Happy' and 'happiness'"):
+        get("csv(label_set=('Happy', 'happiness'))", tmp_path)
+
+
+def test_tables_as_people_have_them(tmp_path, pixels):
+    write(tmp_path, "Image;Emotion;Usage", "faces\\0.png;0.0;Training", "faces\\1.png;3.0;PrivateTest")
+    table = get("csv(label_set='fer2013')", tmp_path)
+    assert table.labels.tolist() == [0, 3]
+    assert table.split.tolist() == ["train", "test"]
+    write(tmp_path, "Path;sad;happy", "faces/0.png;0,25;0,75")
+    assert get("csv", tmp_path).targets.tolist() == [[0.25, 0.75]]
+    data = (tmp_path / "list.csv").read_bytes()
+    (tmp_path / "list.csv").unlink()
+    (tmp_path / "list.csv.gz").write_bytes(gzip.compress(data))
+    assert get("csv", tmp_path).targets.tolist() == [[0.25, 0.75]]

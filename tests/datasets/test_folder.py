@@ -84,7 +84,7 @@ def test_an_empty_class_is_named_or_skipped(tree):
 
 def test_folders_and_pictures_in_the_wrong_place_are_named(tree, picture):
     (tree / "smile" / "inner").mkdir()
-    with pytest.raises(DataError, match=r"inner: not a file. Expected a picture"):
+    with pytest.raises(DataError, match=r"inner: a folder inside a class folder"):
         get("folder", tree)
     (tree / "smile" / "inner").rmdir()
     picture(tree / "lost.png")
@@ -129,3 +129,29 @@ def test_real_folders_hold_the_faces_of_the_csv(real_data):
     assert sorted(index) == list(range(35887))
     for column in ("images", "labels", "split"):
         np.testing.assert_array_equal(getattr(folders, column), getattr(rows, column)[index])
+
+
+def test_folders_around_the_splits_are_entered(tmp_path, picture):
+    for split in ("train", "test"):
+        for name in ("happy", "sad", "Happiness"):
+            picture(tmp_path / "images" / split / name / "a.png")
+    table = get("folder(size=8)", tmp_path)
+    assert table.label_set.classes == ("happy", "sad")
+    assert sorted(table.ids) == sorted(
+        f"{split}/{name}/a.png" for split in ("train", "test") for name in ("happy", "sad", "Happiness")
+    )
+
+
+def test_a_folder_in_a_class_folder_is_named(tmp_path, picture):
+    for name in ("happy", "sad"):
+        picture(tmp_path / "faces" / "inner" / name / "a.png")
+    picture(tmp_path / "more" / "a.png")
+    with pytest.raises(DataError, match="inner: a folder inside a class folder"):
+        get("folder", tmp_path)
+
+
+def test_two_faces_a_class_are_too_few_for_three_splits(tmp_path, picture, caplog):
+    for i in range(4):
+        picture(tmp_path / ("happy", "sad")[i % 2] / f"{i}.png")
+    get("folder", tmp_path)
+    assert "no faces are left for validation and test. Expected three faces or more of a class." in caplog.text
