@@ -51,7 +51,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
 
     from fer_tf import evaluation, models
     from fer_tf.reports import figures
-    from fer_tf.robustness import corrupted
+    from fer_tf.robustness import corrupt
     from fer_tf.sweeps import study_page
     from fer_tf.training.tables import load_tables
 
@@ -59,7 +59,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     if not finished:
         return study_page.write(results, out, title)
     test, rows = load_tables(finished[0].config)["test"], []
-    images = {what: corrupted(test.images, what, SEVERITY, ids=test.ids) for what in COVERS}
+    images = {what: corrupt(test.images, what, SEVERITY, ids=test.ids) for what in COVERS}
     for result in finished:
         network, config = models.load_model(result.folder / "model.keras"), result.config
         row = {"network": config.name.removesuffix(f"-seed{config.seed}"), "seed": config.seed}

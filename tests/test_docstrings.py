@@ -15,8 +15,7 @@ import fer_tf
 COMMANDS = {"fer_tf.demo"}
 # Packages whose names still wait for their examples.
 WAITING = {
-    "fer_tf.privacy", "fer_tf.readers",
-    "fer_tf.robustness", "fer_tf.shards",
+    "fer_tf.privacy", "fer_tf.readers", "fer_tf.shards",
 }  # fmt: skip
 
 

@@ -1,17 +1,17 @@
-"""Measure how a network bears corrupted faces, and whether it changes its mind when a face moves by a pixel.
+"""Measure how corrupted and slightly shifted faces change the predictions of a network.
 
-Every corruption at five severities, its error against that of a reference network, and drift: how often the most
-probable class changes under shifts of 1 and 2 pixels and under JPEG. Writes report.html, errors.csv, corruptions.csv,
-drift.csv, figures and robustness.json. The page and worst.png show faces of the dataset.
+Measures the errors under every corruption at five severities, against those of a reference network, and prediction
+flips: how often the most probable class changes under shifts of 1 and 2 pixels and under JPEG. Writes report.html,
+errors.csv, corruptions.csv, flips.csv, figures and robustness.json. The page and worst.png show faces of the dataset.
 
-Masks need landmarks: of the dataset, of a file that python -m fer_tf.faces landmarks wrote, or "canonical", five points
-where FER2013's faces have them in the median. A face without them is left out of that row, and the page says so.
+Masks need landmarks: of the dataset, of a file that fer-tf landmarks wrote, or "canonical", five points where FER2013's
+faces have them in the median. A face without them is left out of that row, and the page says so.
 
 examples:
   python -m fer_tf.robustness default
   python -m fer_tf.robustness default --dataset fer2013 --data DIR --landmarks canonical
   python -m fer_tf.robustness runs/zoo/winner.keras --reference default --dataset rafdb --data DIR --view flip
-  python -m fer_tf.robustness default --dataset fer2013 --data DIR --split validation --only drift
+  python -m fer_tf.robustness default --dataset fer2013 --data DIR --split validation --only flips
   python -m fer_tf.robustness default --only "*_noise" --only jpeg --reference none
 
 exit codes: 0 done, 2 a mistake in the command, 130 interrupted"""
@@ -21,19 +21,20 @@ import fnmatch
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from fer_tf import datasets
+from fer_tf.datasets.landmarks import with_landmarks
 from fer_tf.errors import UserError, exit_on_user_error
-from fer_tf.robustness import CORRUPTIONS
+from fer_tf.facetable import FaceTable
+from fer_tf.robustness.corruptions import CORRUPTIONS
 
-if TYPE_CHECKING:
-    from fer_tf.facetable import FaceTable
-
-DRIFT, CANONICAL = "drift", "canonical"
+_FLIPS, _CANONICAL = "flips", "canonical"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Do what the command line says and end the process."""
+    """Run the command line and end the process."""
     options = parser().parse_args(arguments)
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -51,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     add("--view", default="center", help="how faces are shown to MODEL, see evaluation (default %(default)s)")
     add("--seed", type=int, default=0, help="of the corruptions (default %(default)s)")
     add("--only", action="append", metavar="PATTERN",
-        help=f"only what matches: {', '.join(CORRUPTIONS)}, {DRIFT}; repeatable")  # fmt: skip
+        help=f"only what matches: {', '.join(CORRUPTIONS)}, {_FLIPS}; repeatable")  # fmt: skip
     add("--out", type=Path, default=Path("runs/robustness"), metavar="DIR", help="default %(default)s")
     data = p.add_argument_group("faces").add_argument
     data("--dataset", default="synthetic", metavar="NAME", help="name or call string (default %(default)s)")
@@ -64,24 +65,23 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Do what the arguments say."""
-    chosen = [name for name in (*CORRUPTIONS, DRIFT) if _wanted(name, options.only)]
+    """Run the benchmark and write its report."""
+    chosen = [name for name in (*CORRUPTIONS, _FLIPS) if _wanted(name, options.only)]
     if not chosen:
-        raise UserError(f"Nothing matches {', '.join(options.only)}. Available: {', '.join(CORRUPTIONS)}, {DRIFT}.")
+        raise UserError(f"Nothing matches {', '.join(options.only)}. Available: {', '.join(CORRUPTIONS)}, {_FLIPS}.")
     if options.seed < 0:
         raise UserError(f"--seed {options.seed} is negative. Expected 0 or more.")
     table = _faces(options)
-    # Keras takes seconds to load: what is wrong with the faces is said before.
-    from fer_tf.robustness import audit, report
+    # Keras takes seconds to load: mistakes in the arguments are reported before.
+    from fer_tf.robustness import benchmark, report
 
-    corruptions = tuple(name for name in chosen if name != DRIFT)
-    wanted = audit.Plan(
-        options.model, corruptions, DRIFT in chosen, options.reference, options.view, options.seed,
-        options.landmarks == CANONICAL, f"{options.dataset}, {options.split}",
+    plan = benchmark.BenchmarkPlan(
+        options.model, tuple(name for name in chosen if name != _FLIPS), _FLIPS in chosen, options.reference,
+        options.view, options.seed, options.landmarks == _CANONICAL, f"{options.dataset}, {options.split}",
     )  # fmt: skip
-    outcome = audit.measure(table, wanted)
-    written = report.write(outcome, options.out)
-    for line in (*outcome.skipped, *report.lines(outcome), *(f"wrote {path}" for path in written)):
+    result = benchmark.run_benchmark(table, plan)
+    written = report.write_report(result, options.out)
+    for line in (*result.skipped, *report.summary_lines(result), *(f"wrote {path}" for path in written)):
         print(line)
 
 
@@ -89,18 +89,13 @@ def _wanted(name: str, patterns: Sequence[str] | None) -> bool:
     return not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
-def _faces(options: argparse.Namespace) -> "FaceTable":
-    import numpy as np
-
-    from fer_tf import datasets
-    from fer_tf.datasets.landmarks import with_landmarks
-
+def _faces(options: argparse.Namespace) -> FaceTable:
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit {options.limit} leaves nothing. Expected at least 1.")
     table = datasets.get(options.dataset, options.data, options.skip_bad).select(options.split)
     if table.images is None:
         raise UserError("This dataset leaves its pictures on disk. Give it a size=, so that they are read.")
-    if options.landmarks and options.landmarks != CANONICAL:
+    if options.landmarks and options.landmarks != _CANONICAL:
         table = with_landmarks(table, options.landmarks)
     if options.limit and options.limit < len(table):
         table = table.take(np.linspace(0, len(table), options.limit, endpoint=False).astype(int))

@@ -137,7 +137,13 @@ def n95(rng: np.random.Generator, ink: Ink = None, valve: bool | None = None) ->
 
 
 def drawn_kind(seed: Sequence[int]) -> str:
-    """Draw one of the names of `MASKS`, each as likely as the others, for a face's seed."""
+    """Draw one of the names of `MASKS`, each as likely as the others, for a face's seed.
+
+    Example:
+
+    >>> drawn_kind((0, 1, 2)) in MASKS
+    True
+    """
     names = sorted(MASKS)
     return names[np.random.default_rng((*seed, 1)).integers(len(names))]
 

@@ -31,6 +31,12 @@ class MaskedFace(NamedTuple):
     Attributes:
         image: uint8, the shape of the picture that was given.
         alpha: float32 (H, W), the share of each pixel that mask and bands cover.
+
+    Example:
+
+    >>> image, alpha = MaskedFace(np.zeros((2, 2, 1), np.uint8), np.zeros((2, 2), np.float32))
+    >>> alpha.shape
+    (2, 2)
     """
 
     image: np.ndarray
@@ -109,6 +115,11 @@ def face_seed(seed: int, name: str, face: int = 0) -> tuple[int, int, int]:
         seed: of the job.
         name: of the picture, relative to its tree, with `/`, or of the sample.
         face: its number in the picture.
+
+    Example:
+
+    >>> face_seed(7, "a/b.jpg", face=1)
+    (7, 7488755259790052526, 1)
     """
     digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return seed, int.from_bytes(digest, "big"), face

@@ -6,42 +6,42 @@ import math
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.robustness import CORRUPTIONS, reference, scores
-from fer_tf.robustness.reference import Errors
+from fer_tf.robustness import CORRUPTIONS, corruption_error, corruption_errors, relative_corruption_error
+from fer_tf.robustness.corruption_errors import NetworkErrors, mean_of_known, read_errors
 
 SETTINGS = {"faces": "abc", "scored": 10, "face_size": 48, "seed": 0}
 
 
 def test_ce_is_the_ratio_of_sums():
     # 0.1 + 0.2 + 0.3 + 0.4 + 0.5 = 1.5 against 5 · 0.6 = 3.
-    assert scores.corruption_error([0.1, 0.2, 0.3, 0.4, 0.5], [0.6] * 5) == pytest.approx(0.5)
-    assert scores.corruption_error([0.3] * 5, [0.3] * 5) == 1
-    assert math.isnan(scores.corruption_error([0.3] * 5, [0.0] * 5))
+    assert corruption_error([0.1, 0.2, 0.3, 0.4, 0.5], [0.6] * 5) == pytest.approx(0.5)
+    assert corruption_error([0.3] * 5, [0.3] * 5) == 1
+    assert math.isnan(corruption_error([0.3] * 5, [0.0] * 5))
 
 
 def test_relative_ce_is_the_ratio_of_what_corruption_adds():
     # (1.5 − 5 · 0.1) / (3 − 5 · 0.2) = 1 / 2; a worse clean error makes the degradation smaller.
-    found = scores.relative_corruption_error([0.1, 0.2, 0.3, 0.4, 0.5], 0.1, [0.6] * 5, 0.2)
+    found = relative_corruption_error([0.1, 0.2, 0.3, 0.4, 0.5], 0.1, [0.6] * 5, 0.2)
     assert found == pytest.approx(0.5)
-    assert math.isnan(scores.relative_corruption_error([0.3] * 5, 0.1, [0.2] * 5, 0.2))
+    assert math.isnan(relative_corruption_error([0.3] * 5, 0.1, [0.2] * 5, 0.2))
 
 
 def test_means_are_over_numbers():
-    assert scores.mean([1.0, math.nan, 2.0]) == 1.5 and math.isnan(scores.mean([]))
+    assert mean_of_known([1.0, math.nan, 2.0]) == 1.5 and math.isnan(mean_of_known([]))
 
 
 @pytest.fixture
 def stored(tmp_path):
-    errors = Errors("old", {"eyes": 0.2, "mask": 0.3}, {"eyes": (0.1, 0.2, 0.3, 0.4, 0.5), "mask": (0.5,) * 5})
+    errors = NetworkErrors("old", {"eyes": 0.2, "mask": 0.3}, {"eyes": (0.1, 0.2, 0.3, 0.4, 0.5), "mask": (0.5,) * 5})
     path = tmp_path / "robustness.json"
-    path.write_text(json.dumps(reference.to_json(errors, SETTINGS, "points")))
+    path.write_text(json.dumps(errors.to_json(SETTINGS, "points")))
     return path
 
 
 def test_stored_errors_come_back(stored):
-    found = reference.read(stored, SETTINGS, ["eyes"], None)
-    assert found == Errors("old", {"eyes": 0.2}, {"eyes": (0.1, 0.2, 0.3, 0.4, 0.5)})
-    assert reference.read(stored, SETTINGS, ["mask"], "points").clean == {"mask": 0.3}
+    found = read_errors(stored, SETTINGS, ["eyes"], None)
+    assert found == NetworkErrors("old", {"eyes": 0.2}, {"eyes": (0.1, 0.2, 0.3, 0.4, 0.5)})
+    assert read_errors(stored, SETTINGS, ["mask"], "points").clean == {"mask": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_stored_errors_come_back(stored):
 )
 def test_errors_of_something_else_are_refused(stored, settings, corruptions, landmarks, message):
     with pytest.raises(UserError, match=message):
-        reference.read(stored, settings, corruptions, landmarks)
+        read_errors(stored, settings, corruptions, landmarks)
 
 
 def test_errors_at_other_severities_are_refused(stored):
@@ -63,7 +63,7 @@ def test_errors_at_other_severities_are_refused(stored):
     record["corruptions"]["eyes"]["amounts"][0] = 0.1
     stored.write_text(json.dumps(record))
     with pytest.raises(UserError, match="no errors of 'eyes'"):
-        reference.read(stored, SETTINGS, ["eyes"], None)
+        read_errors(stored, SETTINGS, ["eyes"], None)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"settings": 3, "corruptions": {}, "network": ""}'])
@@ -72,14 +72,14 @@ def test_other_files_are_refused(tmp_path, text):
     path.write_text(text)
     for given in (path, tmp_path / "missing.json"):
         with pytest.raises(UserError, match=r"no robustness\.json of an earlier run"):
-            reference.read(given, SETTINGS, ["eyes"], None)
+            read_errors(given, SETTINGS, ["eyes"], None)
 
 
 def test_a_stored_reference_is_of_this_versions_severities():
     """The table that ships must be measured anew whenever a severity changes."""
-    if not reference.STORED.exists():
+    if not corruption_errors.STORED.exists():
         pytest.skip("no reference is stored: make it as README says")
-    record = json.loads(reference.STORED.read_text(encoding="utf-8"))
+    record = json.loads(corruption_errors.STORED.read_text(encoding="utf-8"))
     assert set(record["corruptions"]) == set(CORRUPTIONS)
     for name, row in record["corruptions"].items():
         assert row["amounts"] == list(CORRUPTIONS[name].facts["amounts"])

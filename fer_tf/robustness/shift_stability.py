@@ -1,15 +1,15 @@
-"""Write a steadier copy of a trained network: it changes its mind less often when a face moves by a pixel.
+"""Write a copy of a trained network whose predictions change less often when a face moves by a pixel.
 
-The copy says the mean of a grid of crops, every other one mirrored. With --filter its convolutions of stride 2 get a
-low-pass filter inside their kernels (arXiv 1904.11486) and batch-norm statistics of training faces. The temperature is
-that of validation. Nothing is trained. The copy is a file like any other: python -m fer_tf.robustness measures it,
-predict and export take it; heat maps do not, for it has no single one. Crops multiply the time of a face, filters
-hardly change it.
+The copy averages the predictions of a grid of crops, every other one mirrored. With --filter its convolutions of
+stride 2 get a low-pass filter inside their kernels (arXiv 1904.11486) and batch-norm statistics of training faces. The
+temperature is fitted on validation faces. Nothing is trained. The copy is an ordinary file: python -m fer_tf.robustness
+measures it, predict and export read it. Heat maps do not, since they explain a single crop. Crops multiply the time of
+a face, filters hardly change it.
 
 examples:
-  python -m fer_tf.robustness.steady default steady.keras --dataset ferplus --data DIR
-  python -m fer_tf.robustness.steady default steadier.keras --dataset ferplus --data DIR --grid 3
-  python -m fer_tf.robustness.steady default filtered.keras --dataset ferplus --data DIR --grid 1 --filter
+  python -m fer_tf.robustness.shift_stability default stable.keras --dataset ferplus --data DIR
+  python -m fer_tf.robustness.shift_stability default stable3.keras --dataset ferplus --data DIR --grid 3
+  python -m fer_tf.robustness.shift_stability default filtered.keras --dataset ferplus --data DIR --grid 1 --filter
 
 exit codes: 0 done, 2 a mistake in the command"""
 
@@ -22,56 +22,69 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fer_tf import datasets, evaluation, models
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.facetable import FaceTable
 from fer_tf.io.pictures import resized
+from fer_tf.metrics import calibration
+from fer_tf.models import antialias, tta
+from fer_tf.training.averaging import estimate_batch_norm
 
 if TYPE_CHECKING:
     import keras
 
 # Enough: statistics of 2,048 faces differ from those of all by less than a hundredth of a deviation.
-FACES, BATCH = 4096, 256
-GRID = 2
+_FACES, _BATCH = 4096, 256
+_GRID = 2
 
 
-def steadied(
+def stabilize(
     network: "keras.Model",
     train: FaceTable,
     validation: FaceTable,
-    side: int = GRID,
+    side: int = _GRID,
     filters: bool = False,
     seed: int = 0,
 ) -> "keras.Model":
     """Copy a network so that it averages crops, with filters in its strided convolutions.
 
     Args:
-        network: with facts.
-        train: faces for the batch-norm statistics, of which up to ``FACES`` are drawn.
-        validation: faces for the temperature.
-        side: of the grid of crops; 1 keeps the centre alone.
-        filters: put low-pass filters into convolutions of stride 2.
-        seed: draws faces, crops and mirrors for the statistics.
+        network: A network with metadata.
+        train: Faces for the batch-norm statistics; up to 4,096 of them are drawn.
+        validation: Faces for the temperature.
+        side: Crops a side of the grid; 1 keeps the center alone.
+        filters: Put low-pass filters into convolutions of stride 2.
+        seed: Seed of faces, crops and mirrors for the statistics.
+
+    Returns:
+        The copy, with metadata.
 
     Raises:
-        UserError: a network that has nothing to filter or sees the whole face, or faces of other channels or classes.
-    """
-    from fer_tf import evaluation
-    from fer_tf.metrics import calibration
-    from fer_tf.models import antialias, metadata_of, tta
-    from fer_tf.training.averaging import estimate_batch_norm
+        UserError: The network has nothing to filter or sees the whole face, or the faces have other channels or
+            classes.
 
+    Example:
+        >>> from fer_tf import datasets, models
+        >>> faces = datasets.get("synthetic_ferplus(faces=60)")
+        >>> network = models.load_model("default")
+        >>> stable = stabilize(network, faces.select("train"), faces.select("validation"))
+        >>> network.input_shape, stable.input_shape  # the copy takes its crops out of the whole face
+        ((None, 44, 44, 1), (None, 48, 48, 1))
+    """
     _check(side, filters)
-    facts = metadata_of(network)
-    if facts.label_set.classes != validation.label_set.classes:
-        names = ", ".join(facts.label_set.classes)
-        raise UserError(f"The network tells {names}, the faces are of {', '.join(validation.label_set.classes)}.")
+    metadata = models.metadata_of(network)
+    if metadata.label_set.classes != validation.label_set.classes:
+        names = ", ".join(metadata.label_set.classes)
+        raise UserError(
+            f"The network predicts {names}; the labels of the faces are {', '.join(validation.label_set.classes)}."
+        )
     copy = network
     if filters:
         copy = antialias.antialiased(network)
-        estimate_batch_norm(copy, _crops(train, network.input_shape[1:], facts.face_size, seed))
+        estimate_batch_norm(copy, _crops(train, network.input_shape[1:], metadata.face_size, seed))
     if side > 1:
         copy = tta.average_crops(copy, tta.crop_grid(side))
-    found = evaluation.logits(copy, resized(validation.images, facts.face_size))
+    found = evaluation.logits(copy, resized(validation.images, metadata.face_size))
     temperature = calibration.fit_temperature(found, validation.targets)
     copy.metadata = dataclasses.replace(copy.metadata, temperature=temperature)
     return copy
@@ -85,27 +98,27 @@ def _check(side: int, filters: bool) -> None:
 def _crops(table: FaceTable, shape: tuple[int, int, int], face_size: int, seed: int) -> Iterator[np.ndarray]:
     """Yield batches of random crops of faces, half of them mirrored, float32 (B, \\*shape)."""
     rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(table))[:FACES]
+    chosen = rng.permutation(len(table))[:_FACES]
     if table.image_shape[2] != shape[2]:
         raise UserError(f"Faces have {table.image_shape[2]} channels, the network takes {shape[2]}.")
 
-    for start in range(0, len(chosen), BATCH):
-        faces = resized(table.images[chosen[start : start + BATCH]], face_size)
+    for start in range(0, len(chosen), _BATCH):
+        faces = resized(table.images[chosen[start : start + _BATCH]], face_size)
         places = rng.integers(0, (face_size - shape[0] + 1, face_size - shape[1] + 1), (len(faces), 2))
         cut = [f[y : y + shape[0], x : x + shape[1]] for f, (y, x) in zip(faces, places, strict=True)]
         yield np.stack([c[:, ::-1] if rng.random() < 0.5 else c for c in cut]).astype(np.float32)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Do what the command line says and end the process."""
-    p = argparse.ArgumentParser(prog="python -m fer_tf.robustness.steady", description=__doc__,
+    """Run the command line and end the process."""
+    p = argparse.ArgumentParser(prog="python -m fer_tf.robustness.shift_stability", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     p.add_argument("model", metavar="MODEL", help="a shipped network or the path of a .keras file")
     p.add_argument("out", metavar="OUT.keras", type=Path, help="the copy")
     p.add_argument("--dataset", default="synthetic", metavar="NAME", help="what MODEL was trained on, with its splits")
     p.add_argument("--data", metavar="DIR", help="folder or file of the dataset; synthetic needs none")
     p.add_argument(
-        "--grid", type=int, default=GRID, metavar="N", help="average N × N crops; 1: none (default %(default)s)"
+        "--grid", type=int, default=_GRID, metavar="N", help="average N × N crops; 1: none (default %(default)s)"
     )
     p.add_argument("--filter", action="store_true", help="put filters into strided convolutions")
     p.add_argument("--seed", type=int, default=0, help="draws faces, crops and mirrors (default %(default)s)")
@@ -115,15 +128,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from fer_tf import datasets, models
-
     if options.out.suffix != ".keras":
-        raise UserError(f"{options.out} is no name for a network. Expected a name that ends in .keras.")
+        raise UserError(f"{options.out} is not the name of a network. Expected a name that ends in .keras.")
     _check(options.grid, options.filter)
     source = models.weights_path(options.model)
     table = datasets.get(options.dataset, options.data)
     network = models.load_model(source)
-    copy = steadied(
+    copy = stabilize(
         network, table.select("train"), table.select("validation"), options.grid, options.filter, options.seed
     )
     models.save_model(copy, options.out, copy.metadata)

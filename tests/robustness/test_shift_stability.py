@@ -1,4 +1,4 @@
-"""The steadier copy: statistics of training faces, temperature of validation faces."""
+"""The copy with stable predictions: statistics of training faces, temperature of validation faces."""
 
 import keras
 import numpy as np
@@ -8,7 +8,8 @@ from fer_tf import datasets, models
 from fer_tf.errors import UserError
 from fer_tf.labels import FERPLUS
 from fer_tf.models import ModelMetadata
-from fer_tf.robustness.steady import _crops, main, steadied
+from fer_tf.robustness import stabilize
+from fer_tf.robustness.shift_stability import _crops, main
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def test_crops_are_windows_of_faces_some_mirrored(table):
 def test_statistics_are_those_of_the_copys_own_maps(table):
     network = models.get("resnet10(width=0.0625)", num_classes=7, input_shape=(44, 44, 1))
     network.metadata = ModelMetadata(table.label_set, 48, temperature=3.0)
-    copy = steadied(network, table.select("train"), table.select("validation"), side=1, filters=True)
+    copy = stabilize(network, table.select("train"), table.select("validation"), side=1, filters=True)
     stem = keras.Model(copy.inputs, copy.get_layer("stem_conv").output)
     batches = list(_crops(table.select("train"), (44, 44, 1), 48, seed=0))
     maps = stem.predict_on_batch(np.concatenate(batches))
@@ -41,19 +42,19 @@ def test_statistics_are_those_of_the_copys_own_maps(table):
 def test_other_faces_are_refused(table):
     network = models.get("resnet10(width=0.0625)", num_classes=8, input_shape=(44, 44, 1))
     network.metadata = ModelMetadata(FERPLUS, 48)
-    with pytest.raises(UserError, match="The network tells neutral, happiness"):
-        steadied(network, table, table.select("validation"))
-    colour = models.get("resnet10(width=0.0625)", num_classes=7, input_shape=(44, 44, 3))
-    colour.metadata = ModelMetadata(table.label_set, 48)
+    with pytest.raises(UserError, match="The network predicts neutral, happiness"):
+        stabilize(network, table, table.select("validation"))
+    color = models.get("resnet10(width=0.0625)", num_classes=7, input_shape=(44, 44, 3))
+    color.metadata = ModelMetadata(table.label_set, 48)
     with pytest.raises(UserError, match="have 1 channels, the network takes 3"):
-        steadied(colour, table, table.select("validation"))
+        stabilize(color, table, table.select("validation"))
 
 
 def test_views_come_before_the_same_weights(table):
     network = models.get("resnet10(width=0.0625)", num_classes=7, input_shape=(44, 44, 1))
     network.metadata = ModelMetadata(table.label_set, 48)
     validation = table.select("validation")
-    copy = steadied(network, table.select("train"), validation)
+    copy = stabilize(network, table.select("train"), validation)
     images = validation.images.astype(np.float32)
     crops = [images[:, :44, :44], images[:, :44, 4:, :][:, :, ::-1], images[:, 4:, :44][:, :, ::-1], images[:, 4:, 4:]]
     wanted = np.mean([network.predict_on_batch(c) for c in crops], axis=0)

@@ -1,4 +1,4 @@
-"""Random numbers of single faces that are the same on every machine.
+"""Draw random numbers for single faces, the same on every machine.
 
 Each face has a stream of its own, named by seed, corruption and the face's id, so that neither batches nor order
 matter. Only the raw words of NumPy's Philox generator are used, which NumPy promises never to change; its
