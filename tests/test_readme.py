@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import matplotlib
 import numpy as np
 import pytest
@@ -19,11 +18,17 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 COMMANDS = [line for kind, body in BLOCKS if kind == "sh" for line in body.splitlines()]
 EXPERIMENTS = [line for line in COMMANDS if line.startswith(".venv/bin/python experiments/")]
-FACES = [line for line in COMMANDS if line.startswith(".venv/bin/python -m fer_tf.faces ")]
-USES = [line for line in COMMANDS if re.match(r"\.venv/bin/python -m fer_tf\.(predict|gradcam|export) ", line)]
+FACES = [line for line in COMMANDS if re.match(r"\.venv/bin/fer-tf (crop|landmarks|mask) ", line)]
+USES = [line for line in COMMANDS if re.match(r"\.venv/bin/fer-tf (predict|gradcam|export) ", line)]
 # They start servers or need one: tests/demo, tests/test_client.py and tests/serving run what they run.
-SERVERS = [line for line in COMMANDS if line.startswith("docker ") or re.search(r"-m fer_tf\.(client|demo)", line)]
-EXAMPLES = [body for kind, body in BLOCKS if kind == "python"]
+SERVERS = [line for line in COMMANDS if line.startswith("docker ") or re.search(r"fer-tf (client|demo)", line)]
+ANALYZE, TRAIN, EXTRACT = [body for kind, body in BLOCKS if kind == "python"]
+
+
+def arguments_of(line):
+    """Return a README command as arguments of this Python."""
+    program, *arguments = shlex.split(line.replace("experiments/", f"{ROOT}/experiments/"))
+    return [sys.executable, *(["-m", "fer_tf"] if program.endswith("fer-tf") else []), *arguments]
 
 
 def test_ci_runs_the_two_boxes_and_the_rest_is_run_here():
@@ -79,13 +84,12 @@ def photographs(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_from_photographs_to_a_trained_network(photographs):
-    block = next(b for kind, b in BLOCKS if kind == "sh" and "fer_tf.faces crop" in b)
+    block = next(b for kind, b in BLOCKS if kind == "sh" and "fer-tf crop" in b)
     training = [line for line in block.splitlines() if line in EXPERIMENTS]
     assert len(training) == 1 and len(FACES) == 4
     for line in block.splitlines():
-        arguments = shlex.split(line.replace("experiments/", f"{ROOT}/experiments/"))[1:]
         quick = ["--quick", "--batch-size", "4"] if line in training else []
-        ended = subprocess.run([sys.executable, *arguments, *quick], capture_output=True, text=True, check=False)
+        ended = subprocess.run([*arguments_of(line), *quick], capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr[-2000:]
     assert len(list(Path("faces").rglob("*.png"))) == len(list(Path("masked").rglob("*.jpg"))) == 20
     assert len(list(Path("shards").glob("*.tfrecord"))) == 1 and Path("landmarks.csv").is_file()
@@ -93,14 +97,14 @@ def test_from_photographs_to_a_trained_network(photographs):
 
 
 def test_the_extraction_example_runs(photographs, capsys):
-    exec(EXAMPLES[0], {})
+    exec(EXTRACT, {})
     assert capsys.readouterr().out == "(8, 112, 112, 3)\n"
 
 
 @pytest.mark.slow
 def test_what_is_done_with_a_trained_network(photographs):
     for line in USES:
-        ended = subprocess.run([sys.executable, *shlex.split(line)[1:]], capture_output=True, text=True, check=False)
+        ended = subprocess.run(arguments_of(line), capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr[-2000:]
     assert len(Path("faces.csv").read_text().splitlines()) == 21 and len(list(Path("drawn").rglob("*.jpg"))) == 20
     assert Path("photographs/happy/0_gradcam.png").is_file() and list(Path("figures").glob("*.png"))
@@ -108,7 +112,7 @@ def test_what_is_done_with_a_trained_network(photographs):
 
 
 def test_the_analysis_example_runs(photographs, capsys):
-    exec(EXAMPLES[1], {})
+    exec(ANALYZE, {})
     assert "'happiness': " in capsys.readouterr().out
 
 
@@ -134,11 +138,6 @@ def test_the_commands_on_official_files_run(command, tmp_path):
     assert (tmp_path / f"runs/{study}_quick/report.html").is_file()
 
 
-def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    folder = Path("runs/vgg_optim_sweep")
-    folder.mkdir(parents=True)
-    keras.utils.set_random_seed(0)
-    models.get("vgg(width=0.03)", num_classes=7, input_shape=(40, 40, 1)).save(folder / "winner.keras")
-    exec(EXAMPLES[2], {})
-    assert 0 <= float(capsys.readouterr().out) <= 1
+def test_a_network_trains_with_bare_keras(capsys):
+    exec(TRAIN, {})
+    assert capsys.readouterr().out == "(2, 48, 48)\n"
