@@ -21,6 +21,7 @@ COMMANDS = {
     "export": "export a network for TensorFlow Serving, LiteRT or ONNX",
     "client": "send images to a TensorFlow Serving server",
     "demo": "serve a web page for photographs and videos",
+    "privacy": "audit a network: do its predictions reveal its training faces?",
 }
 
 
@@ -32,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Exit codes: 0 done, 1 something failed (the command's help says what), 2 a mistake of the user, 130 interrupted.
     """
-    prepare_environment()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    prepare_environment(trains=arguments[:1] == ["privacy"])
     parser = make_parser(arguments[:1])
     if not arguments:
         parser.error("a command is missing. Run fer-tf --help for the list.")
@@ -46,10 +47,16 @@ def shim(command: str, arguments: Sequence[str] | None = None) -> None:
     main([command, *(sys.argv[1:] if arguments is None else arguments)])
 
 
-def prepare_environment() -> None:
-    """Set what must be set before TensorFlow is imported, and make any file name printable."""
-    # On some processors oneDNN is off by default, and detection then takes twice as long.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+def prepare_environment(trains: bool = False) -> None:
+    """Set what must be set before TensorFlow is imported, and make any file name printable.
+
+    Args:
+        trains: Whether the command trains networks: TensorFlow then decides whether oneDNN is used, since some
+            trainings crash in it on processors on which it is off by default.
+    """
+    if not trains:
+        # On some processors oneDNN is off by default, and detection then takes twice as long.
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # No log lines about a missing graphics card.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if hasattr(sys.stdout, "reconfigure"):

@@ -1,5 +1,6 @@
-"""Run attacks on a network's answers, and measure them as a whole, by class, and on faces it gets right or wrong."""
+"""Run attacks on predictions, and measure them on all faces, by class, and on right and wrong predictions."""
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,25 +8,35 @@ from typing import Any
 import numpy as np
 
 from fer_tf.errors import UserError
-from fer_tf.privacy import ATTACKS, SHADOW_ATTACKS, USUAL, roc
-from fer_tf.privacy.intervals import measured
+from fer_tf.privacy import ATTACKS, SHADOW_ATTACKS, USUAL
+from fer_tf.privacy.measures import held_out_decisions, measure_attack
 from fer_tf.privacy.predictions import Predictions
 from fer_tf.progress import bar
 
-RESAMPLES = 1000
+_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Attack:
-    """How one attack went.
+class AttackResult:
+    """The result of one attack.
 
     Attributes:
-        name: call string.
-        title: what people call it.
+        name: call string of the attack.
+        title: its name for tables and figures.
         scores: float64 (N,), higher for members.
-        decided: bool (N,), called a member by a threshold chosen on the other half of the faces.
-        overall: measures of all faces, see ``intervals.measured``.
-        slices: the same of parts of them: each class by its name, ``rightly classified``, ``wrongly classified``.
+        decided: bool (N,), faces that are called members, by a threshold chosen on the other half of the faces.
+        overall: measures of all faces, see ``measure_attack``.
+        slices: the same measures of some of the faces: of each class by its name, of ``rightly classified`` and of
+            ``wrongly classified`` ones.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import privacy
+        >>> logits, member = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) < 10
+        >>> predictions = privacy.Predictions(privacy.from_logits(logits), np.arange(20) % 3, member, ("a", "b", "c"))
+        >>> [result] = privacy.audit_predictions(predictions, ["loss"], resamples=0)
+        >>> result.title, result.scores.shape
+        ('loss threshold', (20,))
     """
 
     name: str
@@ -36,8 +47,12 @@ class Attack:
     slices: Mapping[str, Mapping[str, Any]]
 
 
-def chosen_attacks(texts: Sequence[str] | None, shadows: bool) -> list[str]:
-    """Return the attacks to run: those named, or the usual ones.
+def choose_attacks(texts: Sequence[str] | None, shadows: bool) -> list[str]:
+    """Check the call strings of attacks, or return the usual attacks.
+
+    Args:
+        texts: call strings of ``ATTACKS``; ``None`` for the usual ones.
+        shadows: whether there are shadow models.
 
     Raises:
         UserError: an unknown attack, one named twice, or one that needs shadow models where there are none.
@@ -45,29 +60,48 @@ def chosen_attacks(texts: Sequence[str] | None, shadows: bool) -> list[str]:
     if texts is None:
         return [*USUAL, *(SHADOW_ATTACKS if shadows else ())]
     for text in texts:
-        row, _ = ATTACKS.resolve(text)
-        if row.facts["needs"] == "shadows" and not shadows:
-            raise UserError(f"Attack {row.name!r} needs shadow models: --shadows 8, or shadow_logits in the file.")
+        if needs(text, "shadow_member") and not shadows:
+            name = ATTACKS.resolve(text)[0].name
+            raise UserError(f"Attack {name!r} needs shadow models: --shadows 8, or shadow_logits in the file.")
         if texts.count(text) > 1:
             raise UserError(f"Attack {text!r} is named twice.")
     return list(texts)
 
 
-def audit(
-    predictions: Predictions, attacks: Sequence[str] | None = None, seed: int = 0, resamples: int = RESAMPLES
-) -> list[Attack]:
-    """Run attacks and measure each.
+def needs(attack: str, argument: str) -> bool:
+    """Tell whether the function of an attack takes an argument, such as ``shadow_member``."""
+    return argument in inspect.signature(ATTACKS.resolve(attack)[0].load()).parameters
+
+
+def audit_predictions(
+    predictions: Predictions, attacks: Sequence[str] | None = None, seed: int = 0, resamples: int = _RESAMPLES
+) -> list[AttackResult]:
+    """Run membership inference attacks on predictions, and measure each.
 
     Args:
-        predictions: answers for members and non-members, balanced by class (``draws.balanced``).
+        predictions: of members and non-members, as many of each in every class (``balanced_rows``).
         attacks: call strings of ``ATTACKS``; ``None`` for the usual ones.
         seed: of halves, learned attackers and the bootstrap.
         resamples: of the bootstrap; 0 for no intervals.
 
+    Returns:
+        An ``AttackResult`` for each attack, in order.
+
     Raises:
-        UserError: as ``chosen_attacks``; or one side has fewer than two faces.
+        UserError: an unknown attack, one named twice, one that needs shadow models where there are none; or fewer than
+            two members or non-members.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import privacy
+        >>> labels, member = np.arange(20) % 2, np.arange(20) < 10
+        >>> logits = np.eye(2)[labels] * np.where(member, 5, 1)[:, None]  # more confident on the members
+        >>> predictions = privacy.Predictions(privacy.from_logits(logits), labels, member, ("sad", "happy"))
+        >>> [result] = privacy.audit_predictions(predictions, ["loss"], resamples=0)
+        >>> result.overall["auc"]["value"]
+        1.0
     """
-    names = chosen_attacks(attacks, predictions.shadows is not None)
+    names = choose_attacks(attacks, predictions.shadows is not None)
     for side, faces in (("members", predictions.member), ("non-members", ~predictions.member)):
         if faces.sum() < 2:
             raise UserError(f"There are {faces.sum()} {side}. An audit needs two of each side at least.")
@@ -75,32 +109,52 @@ def audit(
     with bar(len(names), "attacks", "attack") as ticks:
         for name in names:
             ticks.set_postfix_str(name)
-            found.append(_attack(name, predictions, seed, resamples))
+            found.append(_run_attack(name, predictions, seed, resamples))
             ticks.update()
     return found
 
 
 def attack_scores(name: str, predictions: Predictions, seed: int = 0) -> np.ndarray:
-    """Return one attack's scores, float64 (N,), higher for members."""
-    row, _ = ATTACKS.resolve(name)
-    given = [predictions.log_probabilities, predictions.labels]
-    if row.facts["needs"] == "members":
-        given.append(predictions.member)
-    elif row.facts["needs"] == "shadows":
-        given += [predictions.shadows.log_probabilities, predictions.shadows.member]
-    return ATTACKS.make(name, *given, **({"seed": seed} if row.facts.get("seeded") else {}))
+    """Compute the scores of one attack.
+
+    Args:
+        name: call string of ``ATTACKS``.
+        predictions: of members and non-members.
+        seed: of the draws of learned attackers.
+
+    Returns:
+        float64 (N,), higher for members.
+
+    Raises:
+        UserError: an unknown attack, or one that cannot run on these predictions.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import privacy
+        >>> logits, labels = np.array([[2.0, 2.0], [9.0, 0.0]]), np.array([0, 1])
+        >>> member = np.array([True, False])
+        >>> predictions = privacy.Predictions(privacy.from_logits(logits), labels, member, ("sad", "happy"))
+        >>> privacy.attack_scores("correctness", predictions)
+        array([1., 0.])
+    """
+    shadows = predictions.shadows
+    known = {"member": predictions.member, "seed": seed}
+    if shadows is not None:
+        known |= {"shadow_log_probabilities": shadows.log_probabilities, "shadow_member": shadows.member}
+    given = {key: value for key, value in known.items() if needs(name, key)}
+    return ATTACKS.make(name, predictions.log_probabilities, predictions.labels, **given)
 
 
-def _attack(name: str, predictions: Predictions, seed: int, resamples: int) -> Attack:
+def _run_attack(name: str, predictions: Predictions, seed: int, resamples: int) -> AttackResult:
     scores = attack_scores(name, predictions, seed)
-    decided = roc.held_out_decisions(scores, predictions.member, predictions.labels, seed)
+    decided = held_out_decisions(scores, predictions.member, predictions.labels, seed)
 
     def measure(rows: np.ndarray) -> dict[str, Any]:
-        return measured(scores[rows], decided[rows], predictions.member[rows], seed, resamples)
+        return measure_attack(scores[rows], decided[rows], predictions.member[rows], seed, resamples)
 
     slices = {part: measure(rows) for part, rows in _parts(predictions)}
     title = ATTACKS.resolve(name)[0].facts["title"]
-    return Attack(name, title, scores, decided, measure(np.arange(len(scores))), slices)
+    return AttackResult(name, title, scores, decided, measure(np.arange(len(scores))), slices)
 
 
 def _parts(predictions: Predictions) -> Iterator[tuple[str, np.ndarray]]:
@@ -110,14 +164,32 @@ def _parts(predictions: Predictions) -> Iterator[tuple[str, np.ndarray]]:
     yield "wrongly classified", np.flatnonzero(~predictions.right)
 
 
-def generalisation(predictions: Predictions) -> dict[str, float]:
-    """Return the accuracy on members and on non-members, and the gap between them."""
+def generalization_gap(predictions: Predictions) -> dict[str, float]:
+    """Return the accuracies on members and on non-members, and the gap between them."""
     members, others = (float(predictions.right[predictions.member == side].mean()) for side in (True, False))
     return {"members": members, "non_members": others, "gap": members - others}
 
 
-def summary(predictions: Predictions, attacks: Sequence[Attack]) -> dict[str, Any]:
-    """Return all numbers of an audit as a record that JSON can hold."""
+def summarize(predictions: Predictions, attacks: Sequence[AttackResult]) -> dict[str, Any]:
+    """Return all numbers of an audit as a record that JSON can hold.
+
+    Args:
+        predictions: what the attacks ran on.
+        attacks: their results.
+
+    Returns:
+        ``faces`` and ``by_class`` on both sides, ``shadow_models``, ``accuracy`` on both sides with their gap, and the
+        measures of each attack.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import privacy
+        >>> logits, labels = np.eye(2)[[0, 1, 0, 0]], np.array([0, 1, 0, 1])
+        >>> member = np.array([True, True, False, False])
+        >>> predictions = privacy.Predictions(privacy.from_logits(logits), labels, member, ("sad", "happy"))
+        >>> privacy.summarize(predictions, [])["accuracy"]
+        {'members': 1.0, 'non_members': 0.5, 'gap': 0.5}
+    """
     sides = {"members": predictions.member, "non_members": ~predictions.member}
     names = predictions.classes
     by_class = {side: np.bincount(predictions.labels[rows], minlength=len(names)) for side, rows in sides.items()}
@@ -125,6 +197,6 @@ def summary(predictions: Predictions, attacks: Sequence[Attack]) -> dict[str, An
         "faces": {name: int(rows.sum()) for name, rows in sides.items()},
         "by_class": {side: dict(zip(names, count.tolist(), strict=True)) for side, count in by_class.items()},
         "shadow_models": 0 if predictions.shadows is None else len(predictions.shadows.member),
-        "accuracy": generalisation(predictions),
+        "accuracy": generalization_gap(predictions),
         "attacks": {a.name: {"title": a.title, **a.overall, "slices": a.slices} for a in attacks},
     }

@@ -8,11 +8,10 @@ import numpy as np
 
 from fer_tf.datasets.label_noise import flip_labels
 from fer_tf.facetable import FaceTable
-from fer_tf.privacy import draws, roc
 from fer_tf.privacy.audit import attack_scores
-from fer_tf.privacy.intervals import measured
-from fer_tf.privacy.predictions import Predictions
-from fer_tf.privacy.scores import from_logits
+from fer_tf.privacy.measures import held_out_decisions, measure_attack, roc_curve
+from fer_tf.privacy.predictions import Predictions, from_logits
+from fer_tf.privacy.sampling import balanced_rows
 
 __all__ = ["FlippedLabels", "flipped_labels", "membership", "memorization"]
 
@@ -103,14 +102,14 @@ def membership(
     labels = np.concatenate([faces.train.labels, faces.test.labels])
     wrong = np.concatenate([faces.train_wrong, faces.test_wrong])
     member = np.arange(len(labels)) < len(train)
-    rows = draws.balanced(labels, member)
+    rows = balanced_rows(labels, member)
     answers = Predictions(
         from_logits(np.concatenate([train, test])[rows]), labels[rows], member[rows], faces.train.label_set.classes
     )
     scores = {name: attack_scores(name, answers) for name in _ATTACKS}
     attacks = {
-        name: measured(
-            values, roc.held_out_decisions(values, answers.member, answers.labels), answers.member, 0, resamples
+        name: measure_attack(
+            values, held_out_decisions(values, answers.member, answers.labels), answers.member, 0, resamples
         )
         for name, values in scores.items()
     }
@@ -118,7 +117,7 @@ def membership(
     parts = {}
     for name, part in (("auc_right_labels", ~wrong[rows]), ("auc_wrong_labels", wrong[rows])):
         both = part.any() and 0 < answers.member[part].sum() < part.sum()
-        parts[name] = roc.area(*roc.roc(scores[attack][part], answers.member[part])[1:]) if both else None
+        parts[name] = roc_curve(scores[attack][part], answers.member[part]).auc if both else None
     return {
         "auc": auc["value"], "auc_error": (auc["high"] - auc["low"]) / 2, **parts,
         **{name: shown[name]["value"] for name in ("tpr_at_1_percent", "balanced_accuracy")},

@@ -1,4 +1,4 @@
-"""What an audit leaves behind: a page to read, its figures, its numbers, and the answers it was made from."""
+"""Write the results of an audit: a page with figures, the numbers, and the predictions."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -10,69 +10,71 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_tf.io import atomic
-from fer_tf.privacy import roc, scores
-from fer_tf.privacy.audit import Attack
+from fer_tf.privacy.attacks import scaled_confidence
+from fer_tf.privacy.audit import AttackResult
+from fer_tf.privacy.measures import roc_curve
 from fer_tf.privacy.predictions import Predictions
 from fer_tf.reports import figures, membership, page
 
-NUMBERS, ANSWERS, PAGE = "audit.json", "predictions.npz", "report.html"
-# How many attacks the figure by class shows; more dots cannot be told apart.
-SHOWN = 4
+_NUMBERS, _PREDICTIONS, _PAGE = "audit.json", "predictions.npz", "report.html"
+# Number of attacks in the figure by class; the dots of more cannot be distinguished.
+_SHOWN = 4
 
-HOW_TO_READ = """\
-<p>AUC: how often a member scores above a non-member; 0.5 is chance. TPR at 1 % FPR: the share of members found while
-one non-member in a hundred is accused; 1 % is chance. TP, FP, TN, FN and balanced accuracy are at a threshold chosen on
-the other half of the faces; advantage is the largest TPR − FPR of any threshold, and above 0 by chance in small groups.
-In brackets, 95 % bootstrap intervals over faces, not over trainings. Shares are in percent.</p>"""
+_HOW_TO_READ = """\
+<p>AUC: how often a member scores above a non-member; 0.5 is chance. TPR at 1 % FPR: the share of members that are found
+while 1 % of the non-members are taken for members; 1 % is chance. TP, FP, TN, FN and balanced accuracy are at a
+threshold chosen on the other half of the faces; advantage is the largest TPR − FPR of any threshold, and above 0 by
+chance in small groups. In brackets: 95 % bootstrap intervals over faces, not over trainings. Shares are in
+percent.</p>"""
 
 
-def write(
-    predictions: Predictions, attacks: Sequence[Attack], record: Mapping[str, Any], out: Path, subject: str
+def write_report(
+    predictions: Predictions, attacks: Sequence[AttackResult], record: Mapping[str, Any], out: Path, subject: str
 ) -> list[Path]:
     """Write ``report.html``, ``figures/``, ``audit.json`` and ``predictions.npz``.
 
     Args:
-        predictions: the answers.
-        attacks: how each attack went.
-        record: ``audit.summary``, and what else is worth keeping.
-        out: folder.
-        subject: what was audited, for the page.
+        predictions: what the attacks ran on.
+        attacks: their results.
+        record: from ``summarize``, with whatever else ``audit.json`` is to hold.
+        out: the folder.
+        subject: name of the audited network, for the page.
 
     Returns:
-        The files written.
+        The written files.
     """
-    pictures = charts(predictions, attacks)
+    pictures = _figures(predictions, attacks)
     written = []
     for heading, figure in pictures:
         written.append(out / "figures" / f"{heading.lower().replace(' ', '_')}.png")
         with atomic.atomic_write(written[-1]) as part:
             figure.savefig(part, dpi=120)
-    sections = [("Attacks", page.table(overall_table(attacks), ranked=True) + HOW_TO_READ)]
+    sections = [("Attacks", page.table(overall_table(attacks), ranked=True) + _HOW_TO_READ)]
     sections += [(heading, page.picture(figure, heading)) for heading, figure in pictures]
-    best = strongest_first(attacks)[0]
+    best = _strongest_first(attacks)[0]
     sections += [
-        ("AUC of every attack by part", page.table(auc_table(attacks))),
-        (f"The {best.title} by part", page.table(parts_table(best))),
-        ("Limits", limits(predictions)),
+        ("AUC of every attack by part", page.table(_auc_table(attacks))),
+        (f"The {best.title} by part", page.table(_parts_table(best))),
+        ("Limits", _limits(predictions)),
     ]
-    atomic.write_text(out / PAGE, page.page(f"Membership audit of {subject}", verdict(record), sections))
-    atomic.write_json(out / NUMBERS, record)
-    predictions.save(out / ANSWERS)
-    return [out / ANSWERS, out / NUMBERS, *written, out / PAGE]
+    atomic.write_text(out / _PAGE, page.page(f"Membership audit of {subject}", verdict(record), sections))
+    atomic.write_json(out / _NUMBERS, record)
+    predictions.save(out / _PREDICTIONS)
+    return [out / _PREDICTIONS, out / _NUMBERS, *written, out / _PAGE]
 
 
 def verdict(record: Mapping[str, Any]) -> str:
-    """Return the audit in three sentences."""
+    """Summarize the audit in three sentences."""
     faces, accuracy = record["faces"], record["accuracy"]
     best = max(record["attacks"].values(), key=lambda attack: attack["auc"]["value"])
     auc, low = best["auc"], best["tpr_at_1_percent"]
     return (
-        f"{faces['members']:,} members (training) and {faces['non_members']:,} non-members, as many of each in every "
-        f"class, scored without augmentation. The network is right on {accuracy['members']:.1%} of the members and "
-        f"{accuracy['non_members']:.1%} of the others, a gap of {100 * accuracy['gap']:.1f} points. Of "
-        f"{len(record['attacks'])} attacks the one of the highest AUC, {best['title']}, reaches "
-        f"{auc['value']:.3f}{_interval(auc)} and finds {low['value']:.1%} of the members while accusing 1 % of the "
-        "others; the choice was made on these faces, which flatters it a little."
+        f"{faces['members']:,} members (training faces) and {faces['non_members']:,} non-members, as many of each in "
+        f"every class, without augmentation. The network is right on {accuracy['members']:.1%} of the members and "
+        f"{accuracy['non_members']:.1%} of the non-members, a gap of {100 * accuracy['gap']:.1f} points. Of "
+        f"{len(record['attacks'])} attacks the one with the highest AUC, {best['title']}, reaches "
+        f"{auc['value']:.3f}{_interval(auc)} and finds {low['value']:.1%} of the members while it takes 1 % of the "
+        "non-members for members; it was chosen on these faces, so that its values are slightly too high."
     )
 
 
@@ -80,19 +82,19 @@ def _interval(measure: Mapping[str, float | None]) -> str:
     return "" if measure["low"] is None else f" ({measure['low']:.3f} to {measure['high']:.3f})"
 
 
-def overall_table(attacks: Sequence[Attack]) -> pd.DataFrame:
-    """Return a row an attack, the highest AUC first."""
-    return pd.DataFrame([{"attack": a.title, **_cells(a.overall)} for a in strongest_first(attacks)])
+def overall_table(attacks: Sequence[AttackResult]) -> pd.DataFrame:
+    """Return a row for each attack, the highest AUC first."""
+    return pd.DataFrame([{"attack": a.title, **_cells(a.overall)} for a in _strongest_first(attacks)])
 
 
-def strongest_first(attacks: Sequence[Attack]) -> list[Attack]:
-    """Return the attacks by their AUC on all faces."""
+def _strongest_first(attacks: Sequence[AttackResult]) -> list[AttackResult]:
+    """Sort the attacks by their AUC on all faces, descending."""
     return sorted(attacks, key=lambda a: -a.overall["auc"]["value"])
 
 
-def auc_table(attacks: Sequence[Attack]) -> pd.DataFrame:
-    """Return a row a part of the faces, a column an attack."""
-    ordered = strongest_first(attacks)
+def _auc_table(attacks: Sequence[AttackResult]) -> pd.DataFrame:
+    """Return AUC by part of the faces (rows) and attack (columns)."""
+    ordered = _strongest_first(attacks)
     return pd.DataFrame(
         [
             {**_sizes(part, record), **{a.title: _cell(a.slices[part]["auc"], 1, 3) for a in ordered}}
@@ -101,13 +103,13 @@ def auc_table(attacks: Sequence[Attack]) -> pd.DataFrame:
     )
 
 
-def parts_table(attack: Attack) -> pd.DataFrame:
-    """Return all measures of an attack, a row a part of the faces."""
+def _parts_table(attack: AttackResult) -> pd.DataFrame:
+    """Return all measures of an attack, a row for each part of the faces."""
     return pd.DataFrame([{**_sizes(part, record), **_cells(record)} for part, record in attack.slices.items()])
 
 
 def _sizes(part: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    return {"faces": part, "members": record["members"], "others": record["non_members"]}
+    return {"faces": part, "members": record["members"], "non-members": record["non_members"]}
 
 
 def _cells(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,23 +128,23 @@ def _cell(measure: Mapping[str, float | None], factor: float, digits: int) -> st
     return value if low is None else f"{value} ({low}–{high})"
 
 
-def charts(predictions: Predictions, attacks: Sequence[Attack]) -> list[tuple[str, Figure]]:
-    """Return headings and figures: the curves, what the attacks see, and AUC by part."""
+def _figures(predictions: Predictions, attacks: Sequence[AttackResult]) -> list[tuple[str, Figure]]:
+    """Return headings and figures: ROC curves, the log-odds of the label, and AUC by part of the faces."""
     member = predictions.member
-    curves = {a.title: roc.roc(a.scores, member)[1:] for a in attacks}
-    phi = scores.scaled_confidence(predictions.log_probabilities, predictions.labels)
+    curves = {a.title: roc_curve(a.scores, member)[1:] for a in attacks}
+    phi = scaled_confidence(predictions.log_probabilities, predictions.labels)
     sides = membership.two_sides(phi[member], phi[~member], "log-odds of the label, ln(p / (1 − p))")
-    shown = strongest_first(attacks)[:SHOWN]
+    shown = _strongest_first(attacks)[:_SHOWN]
     values, errors = (pd.DataFrame({a.title: _by_part(a, which) for a in shown}) for which in ("value", "error"))
     return [
         ("ROC curves", membership.roc_curves(curves, int((~member).sum()))),
-        ("What the attacks see", sides),
+        ("Log-odds of the label", sides),
         ("AUC by part of the faces", figures.dots(values, errors, "AUC; 0.5 is chance")),
     ]
 
 
-def _by_part(attack: Attack, which: str) -> pd.Series:
-    """Return AUC, or half the length of its interval, of each part that has both sides."""
+def _by_part(attack: AttackResult, which: str) -> pd.Series:
+    """Return AUC, or half the length of its interval, of each part with members and non-members."""
     found = {"all faces": attack.overall, **attack.slices}
     measures = {part: record["auc"] for part, record in found.items() if record["auc"]["value"] is not None}
     if which == "value":
@@ -151,20 +153,20 @@ def _by_part(attack: Attack, which: str) -> pd.Series:
     return pd.Series(lengths, dtype=float)
 
 
-def limits(predictions: Predictions) -> str:
-    """Return what the numbers do not say, as HTML."""
+def _limits(predictions: Predictions) -> str:
+    """Return the limits of the audit, as an HTML list."""
     others = int((~predictions.member).sum())
     lines = [
-        f"0.1 % of {others:,} non-members are {others / 1000:.1f} faces: read that column by its interval.",
-        "Members and non-members are told apart by the dataset's splits. A test face with a copy in training counts as "
-        "a non-member; faces of one person in both splits do, too.",
-        "An attack that fails shows nothing about better ones; there is no guarantee in these numbers.",
+        f"0.1 % of {others:,} non-members are {others / 1000:.1f} faces: look at the interval of that column.",
+        "Members are the faces of the training split, non-members those of the test split. A test face with a copy in "
+        "the training split counts as a non-member, and so does another picture of a person in both splits.",
+        "If these attacks fail, better ones may succeed: the numbers guarantee nothing.",
     ]
     if predictions.shadows is None:
-        lines.append("No shadow models were trained, so LiRA, the strongest attack at few false alarms, is not here.")
+        lines.append("No shadow models were trained: LiRA, the strongest attack at a low FPR, is missing.")
     else:
         lines.append(
-            f"{len(predictions.shadows.member)} shadow models, each trained on a part of the members and non-members; "
+            f"{len(predictions.shadows.member)} shadow models were each trained on half of these faces; "
             "the network itself was trained on other, and usually more, faces."
         )
     return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"

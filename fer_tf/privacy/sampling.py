@@ -1,26 +1,35 @@
-"""Which faces are audited, and how they are halved."""
+"""Draw the faces of an audit, and divide faces into halves."""
 
 import numpy as np
 
 from fer_tf.errors import UserError
 
 
-def balanced(labels: np.ndarray, member: np.ndarray, most: int | None = None, seed: int = 0) -> np.ndarray:
-    """Choose as many members as non-members of every class.
+def balanced_rows(labels: np.ndarray, member: np.ndarray, most: int | None = None, seed: int = 0) -> np.ndarray:
+    """Draw as many members as non-members of every class.
 
-    Otherwise an attack could live on classes that are commoner on one side.
+    Otherwise an attack could profit from classes that are more frequent on one side.
 
     Args:
         labels: int (N,).
         member: bool (N,).
-        most: about how many a side at most; every class keeps at least one. ``None`` for all there are.
+        most: about how many members at most, and as many non-members; every class keeps at least one. ``None`` draws
+            all that can be balanced.
         seed: of the draw.
 
     Returns:
         Rows, int (M,), in ascending order.
 
     Raises:
-        UserError: no class has faces on both sides.
+        UserError: no class has members and non-members.
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf import privacy
+        >>> labels, member = np.array([0, 0, 1, 0, 1]), np.array([True, True, True, False, False])
+        >>> rows = privacy.balanced_rows(labels, member)
+        >>> len(rows), int(member[rows].sum())
+        (4, 2)
     """
     rng = np.random.default_rng([seed, 0xBA1A])
     sides = [np.bincount(labels[member == side], minlength=labels.max() + 1) for side in (True, False)]
@@ -38,11 +47,11 @@ def balanced(labels: np.ndarray, member: np.ndarray, most: int | None = None, se
 
 
 def halves(strata: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Halve rows so that each stratum, and each run of neighbouring ones, differs by at most one.
+    """Divide rows into halves in which every stratum differs by at most one row.
 
     Args:
-        strata: int (N,).
-        seed: another seed, other halves.
+        strata: int (N,), a number for each group of rows.
+        seed: of the draw.
 
     Returns:
         bool (N,), true for one half.
@@ -55,15 +64,23 @@ def halves(strata: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def audit_halves(labels: np.ndarray, member: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Halve the audited faces, classes and sides alike; bool (N,)."""
+    """Divide the audited faces into halves, stratified by class and membership; bool (N,)."""
     return halves(member * (labels.max() + 1) + labels, seed)
 
 
-def halves_of(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """Return which faces each shadow model is trained on, bool (S, N).
+def shadow_halves(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """Choose the faces that each shadow model is trained on.
 
-    They come in pairs that share all faces between them, stratified by class, so that every face has half of the
-    models on either side.
+    Shadow models come in pairs that share all faces between them, stratified by class, so that half of the models have
+    seen each face.
+
+    Args:
+        labels: int (N,).
+        count: number S of shadow models.
+        seed: of the halves.
+
+    Returns:
+        bool (S, N).
 
     Raises:
         UserError: an odd number of models, or none.
