@@ -31,6 +31,7 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.privacy.audit:attack_scores",
     "fer_tf.privacy.audit:audit_predictions",
     "fer_tf.privacy.audit:summarize",
+    "fer_tf.privacy.memorization",
     "fer_tf.privacy.measures:RocCurve",
     "fer_tf.privacy.measures:measure_attack",
     "fer_tf.privacy.measures:roc_curve",
