@@ -14,14 +14,7 @@ import fer_tf
 # Packages whose names are commands or page parts, not an API.
 COMMANDS = {"fer_tf.demo"}
 # Packages whose names still wait for their examples.
-WAITING = {
-<<<<<<< HEAD
-    "fer_tf.privacy", "fer_tf.readers", "fer_tf.shards",
-=======
-    "fer_tf.readers",
-    "fer_tf.robustness", "fer_tf.shards",
->>>>>>> 05a18f7 (Privacy in seven modules with public names and examples; fer-tf privacy; AuditedModel, ROC curves with properties)
-}  # fmt: skip
+WAITING = {"fer_tf.readers", "fer_tf.shards"}
 
 
 def packages():
