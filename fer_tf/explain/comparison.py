@@ -67,6 +67,15 @@ def gains_table(faces: pd.DataFrame) -> pd.DataFrame:
         Columns ``method``, ``predictions``, ``faces``, ``hot``, and for ``deletion`` and ``insertion`` the mean area,
         ``<area>_gain`` (by how much it is better than that of the random map of the same face, in hundredths of
         probability) and its standard error ``<area>_gain_se``.
+
+    Example:
+        >>> areas = {"gradcam": [0.2, 0.3], "random": [0.3, 0.3]}
+        >>> faces = pd.concat(
+        ...     pd.DataFrame({"method": m, "right": True, "deletion": a, "insertion": a, "hot": 0.1})
+        ...     for m, a in areas.items()
+        ... )
+        >>> float(gains_table(faces)["deletion_gain"][0].round(6))
+        5.0
     """
     random = faces.loc[faces["method"] == "random", ["deletion", "insertion"]].to_numpy()
     rows = []

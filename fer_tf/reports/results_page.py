@@ -3,6 +3,7 @@
 import json
 import math
 import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -39,6 +40,16 @@ def results_page(
     Returns:
         Markdown. Runs are sorted by validation accuracy, which chose the epochs; test accuracies have the 95 % interval
         of ``wilson_interval``, and their standard deviation where a run has several seeds.
+
+    Example:
+        >>> print(results_page("A study", [], "python experiments/zoo.py"), end="")
+        # A study
+        <BLANKLINE>
+        ```sh
+        python experiments/zoo.py
+        ```
+        <BLANKLINE>
+        No run ended well.
     """
     heading = f"# {title}\n\n```sh\n{command}\n```\n\n"
     if not folders:
@@ -53,9 +64,9 @@ def results_page(
         f"{len(folders)} runs, {sum(m['seconds'] for m in metrics) / 60:.1f} minutes of training on {hardware}. "
         f"Epochs are chosen on validation; the {sum(classes):,} test faces are scored once, view {configs[0]['view']}. "
         f"Always naming the largest class would score {100 * max(classes) / sum(classes):.1f} % on test. "
-        "Percentages; intervals (95 %) are over test faces, sd is over seeds.\n\n"
-        f"The same in all runs: {_shared(configs)}.\n\n"
+        "Percentages; intervals (95 %) are over test faces, sd is over seeds."
     )
+    about = "".join(f"{_wrapped(text)}\n\n" for text in (about, f"The same in all runs: {_shared(configs)}."))
     shown = runs_table(folders, published)
     shown.insert(
         4, "95 % interval", [f"{100 * low:.1f}–{100 * high:.1f}" for low, high in shown[["low", "high"]].values]
@@ -77,6 +88,18 @@ def runs_table(folders: Sequence[Path], published: Mapping[str, str] | None = No
         Columns ``run``, ``seeds``, ``validation``, ``test``, ``low`` and ``high`` (95 % interval of ``test``), ``sd``
         (of ``test`` over seeds, NaN for one seed), ``macro-F1``, ``best epoch``, ``minutes`` (of one run),
         ``published``.
+
+    Example:
+        >>> import tempfile
+        >>> test = {"accuracy": 0.5, "macro_f1": 0.4, "confusion": [[25, 25], [25, 25]]}
+        >>> metrics = {"val_accuracy": 0.6, "best_epoch": 2, "seconds": 90, "test": test}
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     folder = Path(name)
+        ...     for file, value in ((_CONFIG, {"name": "adam", "seed": 0}), (_METRICS, metrics)):
+        ...         _ = (folder / file).write_text(json.dumps(value))
+        ...     runs_table([folder])[["run", "test", "low", "high", "minutes"]].round(3)
+            run  test    low   high  minutes
+        0  adam   0.5  0.404  0.596      1.5
     """
     rows = []
     for folder in folders:
@@ -166,6 +189,10 @@ def command_line(arguments: Sequence[str]) -> str:
     return shlex.join(["python", "/".join(Path(script).parts[-2:]), *words])
 
 
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
 def _cell(value: object) -> str:
     if value is None or pd.isna(value):
         return "–"
@@ -177,7 +204,8 @@ def _cell(value: object) -> str:
 def _hardware(environment: Mapping[str, object]) -> str:
     where = environment.get("processor") or environment["machine"]
     cores = f"{environment['cores']} cores of " if "cores" in environment else ""
-    return f"{cores}{where} with Keras {environment['keras']} ({environment['backend']})"
+    precision = f", in {environment['precision']}" if "precision" in environment else ""
+    return f"{cores}{where} with Keras {environment['keras']} ({environment['backend']}){precision}"
 
 
 def _shared(configs: Sequence[Mapping[str, object]]) -> str:

@@ -1,4 +1,4 @@
-"""Draw the uncertainty of networks: reliability, accuracy over answers, and conformal sets by disagreement."""
+"""Draw reliability, accuracy when answering less, and conformal sets."""
 
 import numpy as np
 import pandas as pd

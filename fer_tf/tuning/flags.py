@@ -1,16 +1,14 @@
-"""Add and check the flags with which a study searches, stops bad runs early, and runs on a cluster."""
+"""Add and check the flags of searches, early stopping and clusters."""
 
 import argparse
 import importlib.util
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fer_tf import tuning
 from fer_tf.errors import UserError
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning.space import space_of
-
-if TYPE_CHECKING:
-    from fer_tf.sweeps.runner import Executor, TableCache
 
 TRIALS, QUICK_TRIALS = 20, 4
 SPACE = "optimizer,rate,decay,schedule,augment"
@@ -79,25 +77,29 @@ def check(options: argparse.Namespace) -> None:
         raise UserError(f"--retries is {options.retries}. Expected 0 or more.")
 
 
-def executor(options: argparse.Namespace, load: "TableCache") -> "Executor":
+def executor(options: argparse.Namespace, load: Callable) -> Callable:
     """Return the executor that the flags ask for; ``load`` gives the tables of runs in this process."""
     from fer_tf.sweeps.at_once import AtOnce
     from fer_tf.sweeps.runner import Local
-    from fer_tf.tuning import cluster, halving
 
     stop = None
     if options.stop_early is not None:
         # The second comparison is then at a third of the epochs.
-        stop = halving.Halving(options.stop_early or max(1, options.epochs // 9))
+        stop = tuning.Halving(options.stop_early or max(1, options.epochs // 9))
     if options.executor == "local" and options.runs_at_once > 1:
         return AtOnce(options.runs_at_once, stop, options.processes)
     if options.executor == "local":
         return Local(load, stop, options.devices, options.processes)
     wanted = {"cpus": options.cpus_per_run, "gpus": options.gpus_per_run, "retries": options.retries}
     given = {name: value for name, value in wanted.items() if value is not None}
-    return cluster.Ray(options.address, **given, stop=stop)
+    return tuning.Ray(options.address, **given, stop=stop)
 
 
 def searched(options: argparse.Namespace, runs: Sequence[RunConfig]) -> dict[str, Any]:
-    """Return the space that ``--space`` names."""
+    """Return the space that ``--space`` names.
+
+    Example:
+        >>> list(searched(argparse.Namespace(space="dropout, rate"), [RunConfig(name="a")]))
+        ['rate', 'dropout']
+    """
     return space_of([name.strip() for name in options.space.split(",") if name.strip()], runs)

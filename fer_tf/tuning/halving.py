@@ -1,4 +1,4 @@
-"""Stop bad runs early by asynchronous successive halving (ASHA), as Optuna decides it."""
+"""Stop bad runs early by asynchronous successive halving (ASHA) with Optuna."""
 
 import csv
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Search among a study's runs and their settings with Optuna, and continue exactly where a search stopped."""
+"""Search among runs and settings with Optuna; continue an interrupted search."""
 
 import argparse
 import hashlib
