@@ -7,7 +7,6 @@ import numpy as np
 
 from fer_tf.errors import UserError, unknown_name
 
-
 # One spelling a class for conversions; datasets name the same expression by noun or adjective.
 SYNONYMS: Mapping[str, str] = {
     "anger": "angry", "disgusted": "disgust", "fearful": "fear", "happiness": "happy",

@@ -58,8 +58,8 @@ def load_csv(
     case) is relative to the CSV. The label is in the column ``label`` (class name, or index into ``label_set``), or in
     ``distribution`` (numbers in the order of ``label_set``, separated by spaces or semicolons), or in one column for
     each class; the numbers need not sum to 1. Two columns of one class (``Happy``, ``happiness``) are added. Optional
-    columns are ``split`` and ``subject``; the nameless index column of a data frame is ignored. Missing validation and test splits are taken from the training rows, stratified by class, or by whole subjects if
-    there is that column.
+    columns are ``split`` and ``subject``; the nameless index column of a data frame is ignored. Missing validation
+    and test splits are taken from the training rows, stratified by class, or by whole subjects if there is that column.
 
     Args:
         data: The file, or a folder with exactly one CSV in it.

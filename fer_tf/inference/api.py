@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fer_tf.errors import DataError, UserError
-from fer_tf.inference import sources
+from fer_tf.inference import inputs, sources
+from fer_tf.inference.inputs import Input
 from fer_tf.inference.records import Face, ImageResult, Prediction
 from fer_tf.inference.tracking import GAP, tracked
-from fer_tf.io import pictures, read_ahead, video
+from fer_tf.io import read_ahead, video
 from fer_tf.io.read_ahead import InputImage
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 # Number of networks that stay in memory; whoever alternates between more of them loads them again and again.
 KEPT = 4
-Input = Path | str | np.ndarray
 
 
 def analyze(
@@ -46,8 +44,9 @@ def analyze(
     """Find the faces of photographs and videos and recognize their expressions.
 
     Args:
-        images: One image or a list of images. An image is the path of a photograph, of a video (extra ``video``) or of
-            a folder of both, or an array of pixels: uint8, RGB of shape (H, W, 3) or gray of shape (H, W).
+        images: One image, or a list or generator of images. An image is the path of a photograph, of a video (extra
+            ``video``) or of a folder of both; an array or tensor of pixels from 0 to 255, RGB of shape (H, W, 3) or
+            gray of shape (H, W); a Pillow image; or the bytes of a photograph or an open file of them.
         model: Name of a shipped model, path of a ``.keras`` file, or a Keras model with metadata.
         detector: Call string of a face detector, such as ``"retinaface(size=1024)"``, which finds smaller faces in
             large photographs. ``None`` means ``"retinaface"``.
@@ -63,7 +62,8 @@ def analyze(
 
     Returns:
         A list of ``Face``, in the order of the images and, within an image, by falling detection score. The
-        ``source`` of a face is the path, or, for arrays, the index in the list. An image without a face adds nothing.
+        ``source`` of a face is the path, or, for images in memory, the index in the list. An image without a face adds
+        nothing; one that is given twice gives its faces twice.
         A file that cannot be read is logged as a warning and left out, unless it is the only input.
 
     Raises:
@@ -76,9 +76,8 @@ def analyze(
         >>> fer_tf.analyze(np.full((120, 160, 3), 128, np.uint8))  # a plain gray image has no face
         []
     """
-    if not isinstance(every, int) or every < 1:
-        raise UserError(f"every={every!r} is out of range. Expected 1 or more.")
-    given = [images] if isinstance(images, Input) else list(images)
+    every = inputs.whole_number("every", every)
+    given = inputs.as_list(images)
     using = _pipeline(_key(model), detector, faces, flip, follow, fast)
     readings = list(_read_now(given)) if len(given) == 1 and _is_one_picture(given[0]) else None
     if readings is not None:
@@ -90,7 +89,7 @@ def analyze(
         found += result.faces
         if result.reason:
             reasons.append(f"{result.source}: {result.reason}")
-    if reasons and not found and len(given) == 1 and (readings or video.is_video(os.fspath(given[0]))):
+    if reasons and not found and len(given) == 1 and (readings or video.is_video(inputs.name_of(given[0], 0))):
         raise DataError(reasons[0])
     for reason in reasons:
         logging.getLogger(__name__).warning("%s", reason)
@@ -98,7 +97,7 @@ def analyze(
 
 
 def predict(
-    images: np.ndarray | Sequence[Input],
+    images: Input | Iterable[Input],
     *,
     model: "keras.Model | Path | str" = "default",
     flip: bool = False,
@@ -107,8 +106,9 @@ def predict(
     """Recognize the expressions of faces that are already cropped as in FER2013.
 
     Args:
-        images: An array of pixels from 0 to 255, of shape (N, h, w), (N, h, w, 1) or (N, h, w, 3); or a list of faces,
-            each an array without the N or the path of an image file. The faces of a list may differ in size.
+        images: An array or tensor of pixels from 0 to 255, of shape (N, h, w), (N, h, w, 1) or (N, h, w, 3); or a face
+            or a list or generator of faces, each an array without the N, or a path, a Pillow image, bytes or an open
+            file as in ``analyze``. The faces of a list may differ in size.
         model: As in ``analyze``.
         flip: As in ``analyze``.
         fast: As in ``analyze``.
@@ -117,7 +117,7 @@ def predict(
         A ``Prediction`` with ``probabilities`` of shape (N, C), ``labels`` (N names) and ``label_set``.
 
     Raises:
-        UserError: An array has another shape, or values outside 0 to 255.
+        UserError: An array has another shape, values outside 0 to 255, or fractions from 0 to 1.
         DataError: A file cannot be read.
 
     Example:
@@ -128,53 +128,31 @@ def predict(
         (2, 8)
     """
     using = _classifier(_key(model), flip, fast)
-    if isinstance(images, str | Path):
-        raise UserError(f"predict takes several faces, got {str(images)!r}. Give a list: [{str(images)!r}].")
-    if not isinstance(images, np.ndarray):
-        images = [_pixels(image) for image in images]
-    return Prediction(using.predict(images), using.label_set)
-
-
-def _pixels(image: Input) -> np.ndarray:
-    if not isinstance(image, str | Path):
-        return np.asarray(image)
-    try:
-        return pictures.read_photograph(image)
-    except DataError as error:
-        raise DataError(f"{image}: {error}") from None
+    faces = [inputs.read_face(image) for image in inputs.as_list(images)]
+    return Prediction(using.predict(faces[0] if inputs.is_one(images) else faces), using.label_set)
 
 
 def _is_one_picture(image: Input) -> bool:
-    return isinstance(image, np.ndarray) or (not video.is_video(os.fspath(image)) and os.path.isfile(image))  # noqa: PTH113
+    return not inputs.is_path(image) or (not video.is_video(os.fspath(image)) and os.path.isfile(image))  # noqa: PTH113
 
 
 def _read_now(images: Iterable[Input], start: int = 0) -> Iterator[InputImage]:
     """Read images in this thread: for a single image, threads cost more than they gain."""
     for number, image in enumerate(images, start=start):
-        if isinstance(image, np.ndarray):
-            yield InputImage(str(number), None, _colour(image))
-            continue
+        name = inputs.name_of(image, number)
         try:
-            yield InputImage(os.fspath(image), None, pictures.read_photograph(image))
+            yield InputImage(name, None, inputs.pixels(image))
         except DataError as error:
-            yield InputImage(os.fspath(image), None, None, str(error))
+            yield InputImage(name, None, None, str(error))
 
 
 def _batches(given: Sequence[Input], every: int) -> Iterator[list[InputImage]]:
-    if any(isinstance(image, np.ndarray) for image in given):
-        if not all(isinstance(image, np.ndarray) for image in given):
-            raise UserError("Arrays and files are mixed. Give the ones or the others.")
+    if not all(map(inputs.is_path, given)):
+        if any(map(inputs.is_path, given)):
+            raise UserError("Paths and images in memory are mixed. Give the ones or the others.")
         return read_ahead.batched(_read_now(given))
     found = sources.find(given, _warn)
     return read_ahead.read_batches([(f.path, f.source) for f in found], every)
-
-
-def _colour(image: np.ndarray) -> np.ndarray:
-    """Return uint8 (H, W, 3) of RGB or gray pixels."""
-    gray = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1)
-    if image.dtype != np.uint8 or not image.size or not (gray or (image.ndim == 3 and image.shape[2] == 3)):
-        raise UserError(f"A photograph is uint8 (H, W, 3) or (H, W), got {image.dtype} {image.shape}.")
-    return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2) if gray else image
 
 
 def _key(model: "keras.Model | Path | str") -> "tuple[keras.Model | str, int]":

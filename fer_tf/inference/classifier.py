@@ -18,6 +18,7 @@ import tensorflow as tf
 from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.faces.frames import library
+from fer_tf.inference import inputs
 from fer_tf.io import cache
 from fer_tf.models import litert, logits_of, metadata_of
 
@@ -127,18 +128,23 @@ class ExpressionClassifier(tf.Module):
 
         Args:
             faces: Array of pixels from 0 to 255, of shape (N, h, w), (N, h, w, 1) or (N, h, w, 3); or a list of arrays
-                of shape (h, w), (h, w, 1) or (h, w, 3), which may differ in size.
+                of shape (h, w), (h, w, 1) or (h, w, 3), which may differ in size; or one such array, which is one face.
 
         Returns:
             float32 array of shape (N, C) over the classes of ``label_set``; each row sums to 1.
 
         Raises:
-            UserError: An array has another shape, or values outside 0 to 255.
+            UserError: An array has another shape, values outside 0 to 255, or fractions from 0 to 1.
         """
-        if isinstance(faces, np.ndarray):
-            return self._in_batches(_checked(faces[..., None] if faces.ndim == 3 else faces))
+        if hasattr(faces, "__array__"):
+            faces = np.asarray(faces)
+            if not inputs.one_face(faces):
+                return self._in_batches(_checked(faces[..., None] if faces.ndim == 3 else faces))
+            faces = [faces]
         groups: dict[tuple[int, ...], list[int]] = {}
         arrays = [_with_channels(np.asarray(face)) for face in faces]
+        for face in arrays:
+            inputs.check_range(_numbers(face))
         for i, face in enumerate(arrays):
             groups.setdefault(face.shape, []).append(i)
         results = np.empty((len(arrays), len(self.label_set)), np.float32)
@@ -224,10 +230,11 @@ def _checked(faces: np.ndarray) -> np.ndarray:
     """Return faces (N, h, w, 1 or 3) with values from 0 to 255, or raise a ``UserError``."""
     if faces.ndim != 4 or faces.shape[3] not in (1, 3) or 0 in faces.shape[1:3]:
         raise UserError(f"Faces are pixels (N, h, w), (N, h, w, 1) or (N, h, w, 3), got {faces.shape}.")
-    if faces.dtype == np.uint8:
-        return faces
+    inputs.check_range(_numbers(faces))
+    return faces
+
+
+def _numbers(faces: np.ndarray) -> np.ndarray:
     if faces.dtype.kind not in "uif":
         raise UserError(f"Faces are numbers from 0 to 255, got {faces.dtype}.")
-    if faces.size and not (np.isfinite(faces).all() and faces.min() >= 0 and faces.max() <= 255):
-        raise UserError(f"Faces are pixels from 0 to 255, got values from {faces.min()} to {faces.max()}.")
     return faces

@@ -52,8 +52,11 @@ def read_picture(path: Path | str | bytes, size: int, channels: int) -> np.ndarr
         return np.asarray(plain, dtype=np.uint8).reshape(size, size, channels)
 
 
-def read_photograph(path: Path | str) -> np.ndarray:
+def read_photograph(path: Path | str | bytes | Image.Image) -> np.ndarray:
     """Read one picture in its own size and shape, upright and in color, otherwise as ``read_picture`` does.
+
+    Args:
+        path: a file in one of ``FORMATS``, the bytes of one, or a Pillow image in any mode.
 
     Returns:
         RGB, uint8 (H, W, 3).
@@ -69,7 +72,7 @@ def read_photograph(path: Path | str) -> np.ndarray:
         (48, 64, 3)
     """
     with _upright(path) as upright:
-        return np.asarray(upright.convert("RGB"))
+        return np.asarray(upright.convert("RGB"), dtype=np.uint8)
 
 
 def count_pixels(path: Path | str) -> int:
@@ -134,13 +137,17 @@ def check_shape(size: int, channels: int) -> None:
 
 
 @contextlib.contextmanager
-def _upright(path: Path | str | bytes) -> Iterator[Image.Image]:
+def _upright(path: Path | str | bytes | Image.Image) -> Iterator[Image.Image]:
     """Decode a picture, turned by its EXIF orientation; whatever is wrong inside the block is a damaged picture."""
-    with _opened(path) as picture:
+    given = isinstance(path, Image.Image)
+    with _checked(path) if given else _opened(path) as picture:
         try:
             plain = _eight_bit(picture)
-            # In place, since the other way copies every picture, turned or not.
-            ImageOps.exif_transpose(plain, in_place=True)
+            # In place, since the other way copies every picture, turned or not; but not the caller's.
+            if given:
+                plain = ImageOps.exif_transpose(plain)
+            else:
+                ImageOps.exif_transpose(plain, in_place=True)
             yield plain
         except DataError:
             raise
@@ -151,12 +158,18 @@ def _upright(path: Path | str | bytes) -> Iterator[Image.Image]:
 @contextlib.contextmanager
 def _opened(path: Path | str | bytes) -> Iterator[Image.Image]:
     """Open a picture, its header checked."""
-    with _quiet, _open(path) as picture:
-        if not picture.width * picture.height:
-            raise DataError("damaged picture (no pixels).")
-        if picture.width * picture.height > MAX_PIXELS:
-            raise DataError(f"{picture.width}×{picture.height} pixels. Expected at most {MAX_PIXELS:,} in all.")
+    with _quiet, _open(path) as picture, _checked(picture):
         yield picture
+
+
+@contextlib.contextmanager
+def _checked(picture: Image.Image) -> Iterator[Image.Image]:
+    """Check the size of an open picture, which stays open."""
+    if not picture.width * picture.height:
+        raise DataError("damaged picture (no pixels).")
+    if picture.width * picture.height > MAX_PIXELS:
+        raise DataError(f"{picture.width}×{picture.height} pixels. Expected at most {MAX_PIXELS:,} in all.")
+    yield picture
 
 
 class _Quiet(contextlib.AbstractContextManager):

@@ -1,5 +1,6 @@
 """``fer_tf.analyze`` and ``fer_tf.predict``: what they take, what they keep, and that nothing grows."""
 
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+import tensorflow as tf
 from PIL import Image
 
 import fer_tf
@@ -52,15 +54,91 @@ def test_gray_pixels_are_taken_and_pictures_without_a_face_give_none(astronaut):
     ("given", "message"),
     [
         (np.zeros((4, 4, 4), np.uint8), r"got uint8 \(4, 4, 4\)"),
-        (np.zeros((4, 4, 3)), r"got float64 \(4, 4, 3\)"),
+        (np.full((4, 4, 3), 0.5), "got fractions up to 0.5. Multiply them by 255"),
+        (np.full((4, 4, 3), np.nan), "NaN is no pixel"),
+        (np.full((4, 4, 3), "x"), r"got <U1 \(4, 4, 3\)"),
         (np.zeros((0, 4, 3), np.uint8), r"got uint8 \(0, 4, 3\)"),
         ("nowhere.jpg", "nowhere.jpg: no such file or folder"),
-        ([np.zeros((4, 4, 3), np.uint8), "x.jpg"], "Arrays and files are mixed"),
+        ([np.zeros((4, 4, 3), np.uint8), "x.jpg"], "Paths and images in memory are mixed"),
+        (None, "None is no picture"),
+        ([np.zeros((4, 4, 3), np.uint8), None], "None at place 1 of the list is no picture"),
+        ("", "An empty path names nothing"),
+        (["a.jpg", ""], "An empty path at place 1 of the list names nothing"),
+        (7, "int is no picture"),
+        ({"a": 1}, "dict is no picture"),
+        (b"", "no bytes"),
+        (b"nothing", "no picture. Expected one of PNG"),
+        (io.StringIO("text"), "Open it in binary mode"),
     ],
 )
 def test_what_cannot_be_analysed_is_refused(given, message):
     with pytest.raises(UserError, match=message):
         fer_tf.analyze(given)
+
+
+@pytest.mark.parametrize(
+    "given", [None, [None], "", ["x.png", ""], 7, {"a": 1}, b"", [b"nothing"], io.StringIO("text")]
+)
+def test_what_holds_no_face_is_refused_in_one_line(given):
+    with pytest.raises(UserError) as error:
+        fer_tf.predict(given)
+    assert "\n" not in str(error.value)
+
+
+def kinds(picture):
+    """The same picture in each way in which a picture can be given."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    data = file.getvalue()
+    return {
+        "array": picture, "integers": picture.astype(np.int32), "floats": picture.astype(np.float32),
+        "tensor": tf.constant(picture), "Pillow": Image.fromarray(picture), "bytes": data,
+        "bytearray": bytearray(data), "file": io.BytesIO(data), "written file": file,
+    }  # fmt: skip
+
+
+def test_all_kinds_of_input_give_the_same(astronaut):
+    [expected] = fer_tf.analyze(astronaut)
+    face = np.ascontiguousarray(astronaut[60:180, 110:230])
+    of_face = fer_tf.predict(face[None]).probabilities
+    for kind, given in kinds(astronaut).items():
+        [found] = fer_tf.analyze(given, every=np.int64(1))
+        assert (found.box, found.distribution) == (expected.box, expected.distribution), kind
+    for one, other in zip(kinds(face).values(), kinds(face).values(), strict=True):
+        np.testing.assert_allclose(fer_tf.predict(one).probabilities, of_face, atol=1e-6)
+        np.testing.assert_allclose(fer_tf.predict(x for x in [other]).probabilities, of_face, atol=1e-6)
+    assert [f.source for f in fer_tf.analyze(x for x in kinds(astronaut).values())] == list("012345678")
+
+
+@pytest.mark.parametrize("shape", [(150, 150, 3), (48, 48, 1), (48, 48)])
+def test_one_face_is_one_face(shape):
+    face = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    np.testing.assert_array_equal(fer_tf.predict(face).probabilities, fer_tf.predict([face]).probabilities)
+    assert len(fer_tf.predict(tf.constant(face))) == 1
+
+
+@pytest.mark.parametrize("mode", ["P", "HSV", "YCbCr", "CMYK", "RGBA", "PA", "I;16", "I", "1", "LA"])
+def test_pillow_images_are_read_as_their_colors_are(astronaut, mode):
+    face = Image.fromarray(astronaut[60:180, 110:230])
+    if mode in ("I;16", "I"):
+        gray = np.asarray(face.convert("L")).astype(np.int32) * 257
+        given = Image.fromarray(gray if mode == "I" else gray.astype(np.uint16))
+    else:
+        given = face.convert("RGBA" if mode == "PA" else mode).convert(mode)
+    expected = face.convert("L") if mode in ("I;16", "I") else given.convert("RGB")
+    np.testing.assert_allclose(
+        fer_tf.predict(given).probabilities, fer_tf.predict(np.asarray(expected)).probabilities, atol=1e-5
+    )
+
+
+def test_a_pillow_image_is_turned_as_its_file_is(astronaut, tmp_path):
+    turned, path = Image.fromarray(astronaut).transpose(Image.Transpose.ROTATE_90), tmp_path / "t.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(path, exif=exif)
+    with Image.open(path) as image:
+        assert fer_tf.analyze(image)[0].box == fer_tf.analyze(path)[0].box
+        assert image.getexif()[0x0112] == 6
 
 
 def test_options_are_checked(astronaut):
@@ -89,8 +167,9 @@ def test_predict_takes_arrays_and_files(astronaut, tmp_path):
     np.testing.assert_allclose(
         fer_tf.predict([tmp_path / "f.png", faces[0]]).probabilities, found.probabilities, atol=1e-6
     )
-    with pytest.raises(UserError, match="Give a list"):
-        fer_tf.predict(str(tmp_path / "f.png"))
+    np.testing.assert_allclose(
+        fer_tf.predict(str(tmp_path / "f.png")).probabilities, found.probabilities[:1], atol=1e-6
+    )
     with pytest.raises(DataError, match=r"gone\.png: no such picture"):
         fer_tf.predict([tmp_path / "gone.png"])
 

@@ -124,7 +124,11 @@ def test_one_trace_serves_all_numbers_and_sizes():
 @pytest.mark.parametrize(
     ("faces", "message"),
     [
-        (np.zeros((2, 2), np.uint8), r"got \(2, 2\)"),
+        (np.zeros(2, np.uint8), r"got \(2,\)"),
+        (np.zeros((8, 8, 4), np.uint8), r"got \(8, 8, 4\): leave the transparency out"),
+        (np.full((2, 4, 4, 1), 0.7), "got fractions up to 0.7. Multiply them by 255"),
+        ([np.full((4, 4), 9.0), np.full((4, 4, 3), 1.0)], "got fractions up to 1. Multiply them by 255"),
+        ([np.full((4, 4), 9.0), np.full((4, 4, 3), np.nan)], "NaN is no pixel"),
         (np.zeros((1, 4, 4, 4), np.uint8), r"got \(1, 4, 4, 4\)"),
         (np.zeros((1, 0, 4, 1), np.uint8), r"got \(1, 0, 4, 1\)"),
         (np.full((1, 4, 4, 1), 256.0), "from 256.0 to 256.0"),
