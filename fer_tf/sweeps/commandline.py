@@ -52,8 +52,14 @@ class Study:
 
 
 def parser(study: Study) -> argparse.ArgumentParser:
-    """Make the argument parser of a study: the shared flags, then its own."""
+    """Create the argument parser of a study's script."""
     p = argparse.ArgumentParser(description=study.description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(p, study)
+    return p
+
+
+def add_arguments(p: argparse.ArgumentParser, study: Study) -> None:
+    """Add the flags that all studies share, then the study's own."""
 
     def group(title: str) -> Callable[..., None]:
         add = p.add_argument_group(title).add_argument
@@ -92,7 +98,6 @@ def parser(study: Study) -> argparse.ArgumentParser:
     flags.add_arguments(group, _positive(int), _positive(float))
     study.add_arguments(p)
     p.set_defaults(**study.defaults)
-    return p
 
 
 def main(study: Study, arguments: Sequence[str] | None = None) -> None:
@@ -108,7 +113,7 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
     # TensorFlow's notes on the graphics card that is not there, and on a new network being a new function.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    exit_on_user_error(_run, study, options)
+    exit_on_user_error(run, study, options)
 
 
 def _parse(study: Study, arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -120,7 +125,8 @@ def _parse(study: Study, arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _run(study: Study, options: argparse.Namespace) -> int:
+def run(study: Study, options: argparse.Namespace) -> int:
+    """Do all runs of a study, write its report, and return the exit code."""
     flags.check(options)
     everything = study.configs(options)
     configs = [c for c in everything if _wanted(c.name, options.only)]

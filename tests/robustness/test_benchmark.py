@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_tf import datasets
+from fer_tf import cli, datasets
 from fer_tf.errors import UserError
 from fer_tf.labels import FER2013, FERPLUS
 from fer_tf.models import ModelMetadata
 from fer_tf.robustness import SEVERITIES, BenchmarkPlan, benchmark, corrupt, report, run_benchmark
-from fer_tf.robustness.__main__ import main
 from fer_tf.robustness.benchmark import BenchmarkedNetwork
 
 
@@ -134,7 +133,7 @@ def test_mistakes_cost_one_line(capsys, tmp_path):
         (["default", "--dataset", "fer2013"], "needs data"),
     ):
         with pytest.raises(SystemExit) as ended:
-            main([*arguments, "--out", str(tmp_path)])
+            cli.main(["robustness", *arguments, "--out", str(tmp_path)])
         assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
