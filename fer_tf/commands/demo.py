@@ -4,6 +4,8 @@ import argparse
 import signal
 import sys
 
+from fer_tf.demo.server import Settings, serve
+from fer_tf.demo.uploads import Limits
 from fer_tf.errors import UserError
 
 DESCRIPTION = """Serve a web page that shows faces, expressions and heat maps of photographs, and timelines of videos.
@@ -20,7 +22,7 @@ EXAMPLES = """examples:
 Without --host, only this computer can open the page. Browsers allow a webcam only for pages of this computer and for
 https, which needs a reverse proxy in front of this server."""
 
-RANGES = {"port": (0, 65_535), "max_mb": (0.1, 1000), "max_pixels": (1, 64_000_000), "rate": (2, 1e6)}
+_RANGES = {"port": (0, 65_535), "max_mb": (0.1, 1000), "max_pixels": (1, 64_000_000), "rate": (2, 1e6)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,18 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    for name, low, high in (
-        ("port", 0, 65_535),
-        ("max_mb", 0.1, 1000),
-        ("max_pixels", 1, 64_000_000),
-        ("rate", 2, 1e6),
-    ):
+    for name, (low, high) in _RANGES.items():
         if not low <= getattr(options, name) <= high:
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag} {getattr(options, name)} is out of range. Expected {low:g} to {high:,.0f}.")
-    from fer_tf.demo.guard import Limits
-    from fer_tf.demo.server import Settings, serve
-
     # End as after Ctrl-C, so that the uploads are deleted too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     limits = Limits(options.max_mb, options.rate)

@@ -1,1 +1,11 @@
-"""A web page that shows what a trained network sees in people's photographs and videos."""
+"""The web page for photographs and videos, served by this computer.
+
+``analysis`` and ``results`` import TensorFlow, and ``guard`` needs the extra ``demo``: they are imported when they are
+first used.
+"""
+
+from fer_tf._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__, "fer_tf.demo.analysis", "fer_tf.demo.guard", "fer_tf.demo.results", "fer_tf.demo.server:serve"
+)

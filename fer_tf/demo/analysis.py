@@ -1,4 +1,4 @@
-"""What the page does with an upload: networks that are kept ready for all users, and their results."""
+"""Analyze an uploaded photograph or video with networks that are loaded once for all users."""
 
 import threading
 import time
@@ -19,26 +19,26 @@ from fer_tf.inference.tracking import tracked
 from fer_tf.io import pictures, video
 from fer_tf.io.pictures import count_pixels
 
-# Of a photograph, the best-detected; Score-CAM takes a second for so many.
+# Most faces of a photograph, those with the highest detection score; Score-CAM takes a second for so many.
 MOST_FACES = 32
-DETECTOR = f"retinaface(max_faces={MOST_FACES})"
-# Side of a blank face or photograph that compiles the networks before the first user comes.
-BLANK = 192
+_DETECTOR = f"retinaface(max_faces={MOST_FACES})"
+# Side in pixels of the blank image that compiles the networks before the first user comes.
+_BLANK = 192
 
-# How the formats of videos begin. By a text in place of a video, such as a playlist, FFmpeg would open other files.
-BOX_KINDS = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
-STARTS = (b"\x1aE\xdf\xa3", b"FLV", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"\x30\x26\xb2\x75")
+# First bytes of video formats. A text in place of a video, such as a playlist, would make FFmpeg open other files.
+_BOX_KINDS = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+_STARTS = (b"\x1aE\xdf\xa3", b"FLV", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"\x30\x26\xb2\x75")
 
 
 @dataclass(frozen=True, eq=False)
-class Photograph:
-    """What was found in one photograph.
+class PhotographResult:
+    """The faces of a photograph, with their heat maps.
 
     Attributes:
         picture: uint8 (H, W, 3).
-        faces: the best-detected first, at most ``MOST_FACES``.
-        views: of each its heat map and what the network saw.
-        method: title of the heat maps' method.
+        faces: at most ``MOST_FACES``, the highest detection score first.
+        views: heat map and input of the network for each face.
+        method: title of the method of the heat maps.
     """
 
     picture: np.ndarray
@@ -48,16 +48,16 @@ class Photograph:
 
 
 @dataclass(frozen=True, eq=False)
-class Film:
-    """What was found in one video.
+class VideoResult:
+    """The faces of a video over time.
 
     Attributes:
         timeline: distributions by person and time.
-        frames: how many were looked at.
-        seconds: time of the last of them.
+        frames: number of analyzed frames.
+        seconds: time of the last of them in the video.
         picture: the frame with the most faces, the first of these; uint8 (H, W, 3).
         faces: of ``picture``.
-        note: why the rest of the video was not looked at; "" where all of it was.
+        note: why the rest of the video was not analyzed; "" where all of it was.
     """
 
     timeline: Timeline
@@ -68,17 +68,17 @@ class Film:
     note: str = ""
 
 
-class Workshop:
-    """Detector and networks, loaded once and used by all users at once."""
+class Analyzer:
+    """The detector and the networks of the page, loaded once and shared by all users."""
 
     def __init__(self, models: dict[str, Path | str], max_pixels: int, max_frames: int = 600, seconds: float = 60.0):
-        """Load the first network; the others follow when they are asked for.
+        """Load the first network; the others are loaded at their first use.
 
         Args:
-            models: name on the page → shipped name or path.
-            max_pixels: of a photograph and of a video's frame.
-            max_frames: of a video, that are looked at.
-            seconds: how long one video is worked on.
+            models: shipped name or path of each network, by its name on the page.
+            max_pixels: most pixels of a photograph and of a frame of a video.
+            max_frames: most frames of a video that are analyzed.
+            seconds: most seconds of work on one video.
 
         Raises:
             UserError: a model that cannot be used.
@@ -88,11 +88,11 @@ class Workshop:
         self._pipelines: dict[str, FacePipeline] = {}
         self._loading = threading.Lock()
         first = next(iter(models))
-        self._detector = PictureExplainer(models[first], detector=DETECTOR).detector
+        self._detector = PictureExplainer(models[first], detector=_DETECTOR).detector
         self.explainer(first, next(iter(METHODS)))
 
     def explainer(self, model: str, method: str) -> PictureExplainer:
-        """Return what explains photographs by a model and a method, made at the first call."""
+        """Return the explainer of a model and a method, made at the first call."""
         with self._loading:
             if (model, method) not in self._explainers:
                 known = next((e for (name, _), e in self._explainers.items() if name == model), None)
@@ -102,7 +102,7 @@ class Workshop:
             return self._explainers[model, method]
 
     def pipeline(self, model: str) -> FacePipeline:
-        """Return what reads videos, made at the first call."""
+        """Return the pipeline for videos, made at the first call."""
         network = self.explainer(model, next(iter(METHODS))).classifier.network
         with self._loading:
             if model not in self._pipelines:
@@ -110,18 +110,18 @@ class Workshop:
             return self._pipelines[model]
 
     def warm_up(self) -> None:
-        """Compile what the first photograph needs."""
+        """Compile the networks, so that the first user does not wait for it."""
         explainer = next(iter(self._explainers.values()))
-        self._detector.detect([np.zeros((BLANK, BLANK, 3), np.uint8)])
-        explainer.explainer.explain(np.zeros((1, BLANK, BLANK, 3), np.uint8))
+        self._detector.detect([np.zeros((_BLANK, _BLANK, 3), np.uint8)])
+        explainer.explainer.explain(np.zeros((1, _BLANK, _BLANK, 3), np.uint8))
 
     @cached_property
     def methods(self) -> dict[str, str]:
-        """Methods of heat maps by their titles."""
+        """Methods for heat maps by their titles."""
         return {METHODS[name].load().title: name for name in METHODS}
 
-    def photograph(self, path: Path | str, model: str, method: str) -> Photograph:
-        """Find, recognise and explain the faces of a photograph.
+    def photograph(self, path: Path | str, model: str, method: str) -> PhotographResult:
+        """Find the faces of a photograph, recognize their expressions and draw heat maps.
 
         Args:
             path: the file.
@@ -129,35 +129,35 @@ class Workshop:
             method: a title of ``methods``.
 
         Raises:
-            DataError: no picture, or too large; without the path in it.
+            DataError: not an image, or too large; the message does not show the path.
         """
         self._check_pixels(count_pixels(path))
         picture = pictures.read_photograph(path)
         explainer = self.explainer(model, self.methods[method])
         views = explainer.explain(picture)
         faces = [_face(i, view, explainer.classes) for i, view in enumerate(views)]
-        return Photograph(picture, faces, views, method)
+        return PhotographResult(picture, faces, views, method)
 
     def video(
         self, path: Path | str, model: str, every: int, smooth: float, tell: Callable[[int], None] = lambda count: None
-    ) -> Film:
-        """Follow the faces of a video, as far as frames and time allow.
+    ) -> VideoResult:
+        """Follow the faces of a video, up to the limits of frames and time.
 
         Args:
             path: the file.
             model: a name of ``models``.
-            every: take every n-th frame.
+            every: analyze every n-th frame.
             smooth: time constant in seconds of the smoothing; 0 for none.
-            tell: called with how many frames have been looked at.
+            tell: called with the number of analyzed frames.
 
         Raises:
-            DataError: no video, or too large; without the path in it.
+            DataError: not a video, or too large; the message does not show the path.
         """
         _check_video(path)
         pipeline = self.pipeline(model)
         timeline, best, frames, seconds, note = Timeline(pipeline.label_set), None, 0, 0.0, ""
         end = time.monotonic() + self.seconds
-        # Whatever its name is: videos are told by their suffix.
+        # The pipeline recognizes videos by their suffix, and an upload may have any name.
         found = tracked(pipeline.analyze([(Path(path), "upload.mp4")], every), smooth)
         for result in found:
             if result.picture is None:
@@ -170,12 +170,12 @@ class Workshop:
                 best = result
             tell(frames)
             if frames == self.max_frames or time.monotonic() > end:
-                note = f"Only the first {seconds:.1f} s were looked at; every fewer frames reach further."
+                note = f"Only the first {seconds:.1f} s were analyzed. Choose fewer frames to reach further."
                 break
         found.close()
         if best is None:
             raise DataError(note or "no frames in it.")
-        return Film(timeline, frames, seconds, best.picture, best.faces, note)
+        return VideoResult(timeline, frames, seconds, best.picture, best.faces, note)
 
     def _check_pixels(self, count: int) -> None:
         if count > self.max_pixels:
@@ -188,12 +188,12 @@ def _face(number: int, view: FaceView, classes: Sequence[str]) -> Face:
 
 
 def _check_video(path: Path | str) -> None:
-    """Raise a ``DataError`` unless the file begins as a video does."""
+    """Raise a ``DataError`` unless the file begins like a video."""
     try:
         with Path(path).open("rb") as file:
             start = file.read(12)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}.") from None
     avi = start[:4] == b"RIFF" and start[8:12] == b"AVI "
-    if not (avi or start[4:8] in BOX_KINDS or start.startswith(STARTS)):
+    if not (avi or start[4:8] in _BOX_KINDS or start.startswith(_STARTS)):
         raise DataError(f"no video. Expected one of {', '.join(video.SUFFIXES)}.")

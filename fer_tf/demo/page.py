@@ -1,4 +1,4 @@
-"""The page itself, in Gradio; nothing else of the package imports Gradio."""
+"""Build the page with Gradio. No other module of the package imports Gradio."""
 
 import importlib
 import os
@@ -7,31 +7,32 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fer_tf.demo.guard import Limits
-from fer_tf.demo.temporary import Uploads
+from fer_tf import demo
+from fer_tf.demo.uploads import Limits, Uploads
 from fer_tf.errors import UserError
 
-STYLE = Path(__file__).with_name("page.css")
-TITLE = "Facial expressions"
-WAITING = 64
-WORKERS = 2
-SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Arial", "sans-serif"]
-MONO = ["ui-monospace", "Menlo", "Consolas", "monospace"]
-ABOUT = (
-    "# Facial expressions\nFaces are found, turned upright and recognised on the server that sent this page. What you "
-    "send, up to {megabytes:g} MB a file, is deleted there after {minutes:.0f} minutes, and goes nowhere else."
+_STYLE = Path(__file__).with_name("page.css")
+_TITLE = "Facial expressions"
+# Most calls that wait, and photographs that are analyzed at a time.
+_WAITING = 64
+_WORKERS = 2
+_SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Arial", "sans-serif"]
+_MONO = ["ui-monospace", "Menlo", "Consolas", "monospace"]
+_ABOUT = (
+    "# Facial expressions\nThe server of this page finds faces, turns them upright and recognizes their expressions. "
+    "Your files, up to {megabytes:g} MB each, stay on that server and are deleted after {minutes:.0f} minutes."
 )
-HERE = "<p>Results appear here.</p>"
-Result = tuple[str, dict[str, Any]]
+_HERE = "<p>Results appear here.</p>"
+_Result = tuple[str, dict[str, Any]]
 
 
 def import_gradio(uploads: Uploads) -> ModuleType:
-    """Import Gradio, told where uploads go and to call nobody.
+    """Import Gradio, set to keep uploads in our folder and to make no connections.
 
     Raises:
         UserError: the extra ``demo`` is not installed.
     """
-    # Read by Gradio when it is imported and when the page is made.
+    # Gradio reads these when it is imported and when the page is built.
     os.environ.update(
         GRADIO_TEMP_DIR=str(uploads.path), GRADIO_ANALYTICS_ENABLED="False", GRADIO_RUN_HISTORY="False",
         GRADIO_SSR_MODE="False", GRADIO_MCP_SERVER="False", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1",
@@ -42,13 +43,13 @@ def import_gradio(uploads: Uploads) -> ModuleType:
         raise UserError("The web page needs Gradio: pip install 'fer-tf[demo]'.") from None
 
 
-def build(workshop: Any, uploads: Uploads, limits: Limits) -> Any:
-    """Make the page as an ASGI application, without its guard.
+def build(analyzer: Any, uploads: Uploads, limits: Limits) -> Any:
+    """Build the page as an ASGI application, without the guard in front of it.
 
     Args:
-        workshop: ``fer_tf.demo.analysis.Workshop``.
-        uploads: the folder for uploads.
-        limits: what the page says of files' size.
+        analyzer: ``fer_tf.demo.analysis.Analyzer``.
+        uploads: the folder of uploads.
+        limits: the size of files that the page states and accepts.
 
     Raises:
         UserError: the extra ``demo`` is not installed.
@@ -56,65 +57,62 @@ def build(workshop: Any, uploads: Uploads, limits: Limits) -> Any:
     gradio = import_gradio(uploads)
     from fastapi import FastAPI
 
-    with gradio.Blocks(title=TITLE, analytics_enabled=False) as blocks:
-        gradio.Markdown(ABOUT.format(minutes=uploads.seconds / 60, megabytes=limits.megabytes))
-        names = list(workshop.models)
+    with gradio.Blocks(title=_TITLE, analytics_enabled=False) as blocks:
+        gradio.Markdown(_ABOUT.format(minutes=uploads.seconds / 60, megabytes=limits.megabytes))
+        names = list(analyzer.models)
         model = gradio.Dropdown(
             names, value=names[0], label="Network", filterable=False, visible=len(names) > 1, elem_id="model"
         )
         with gradio.Tab("Photograph"):
-            _photograph_tab(gradio, workshop, model)
+            _photograph_tab(gradio, analyzer, model)
         with gradio.Tab("Video"):
-            _video_tab(gradio, workshop, model)
-    blocks.queue(max_size=WAITING, api_open=False)
-    theme = gradio.themes.Base(font=SANS, font_mono=MONO)
+            _video_tab(gradio, analyzer, model)
+    blocks.queue(max_size=_WAITING, api_open=False)
+    theme = gradio.themes.Base(font=_SANS, font_mono=_MONO)
     return gradio.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None), blocks, "/",
         max_file_size=f"{limits.megabytes * 1e6:.0f}b", footer_links=[], run_history=False, show_error=False,
-        enable_monitoring=False, ssr_mode=False, mcp_server=False, pwa=False, theme=theme, css_paths=[STYLE],
+        enable_monitoring=False, ssr_mode=False, mcp_server=False, pwa=False, theme=theme, css_paths=[_STYLE],
     )  # fmt: skip
 
 
-def _photograph_tab(gradio: ModuleType, workshop: Any, model: Any) -> None:
-    from fer_tf.demo import results
-
-    def look(path: str | None, model: str, method: str) -> Result:
-        return _told(lambda: workshop.photograph(path, model, method), results.photograph_html,
-                     results.photograph_json) if path else (HERE, {})  # fmt: skip
+def _photograph_tab(gradio: ModuleType, analyzer: Any, model: Any) -> None:
+    def analyze(path: str | None, model: str, method: str) -> _Result:
+        return _result(lambda: analyzer.photograph(path, model, method), demo.results.photograph_html,
+                     demo.results.photograph_json) if path else (_HERE, {})  # fmt: skip
 
     with gradio.Row():
         with gradio.Column(scale=1, min_width=300):
-            picture = _as_it_came(gradio.Image(
+            picture = _unopened(gradio.Image(
                 label="Photograph: choose, drop, paste, or take one", sources=["upload", "webcam", "clipboard"],
                 type="filepath", image_mode=None, height=320, elem_id="photograph",
                 webcam_options=gradio.WebcamOptions(mirror=False),
             ))  # fmt: skip
-            method = gradio.Dropdown(list(workshop.methods), label="Heat map", filterable=False, elem_id="method")
+            method = gradio.Dropdown(list(analyzer.methods), label="Heat map", filterable=False, elem_id="method")
         with gradio.Column(scale=2, min_width=300):
-            shown = gradio.HTML(HERE, elem_id="photograph-result")
+            shown = gradio.HTML(_HERE, elem_id="photograph-result")
             with gradio.Accordion("As JSON", open=False):
                 values = gradio.JSON(show_label=False)
     gradio.on(
-        [picture.change, method.change, model.change], look, [picture, model, method], [shown, values],
-        api_name="photograph", concurrency_limit=WORKERS, concurrency_id="photograph", trigger_mode="always_last",
+        [picture.change, method.change, model.change], analyze, [picture, model, method], [shown, values],
+        api_name="photograph", concurrency_limit=_WORKERS, concurrency_id="photograph", trigger_mode="always_last",
     )  # fmt: skip
 
 
-def _video_tab(gradio: ModuleType, workshop: Any, model: Any) -> None:
-    from fer_tf.demo import results
-
-    def follow(path: str | None, model: str, every: float, smooth: float, progress=gradio.Progress()) -> Result:  # noqa: B008
+def _video_tab(gradio: ModuleType, analyzer: Any, model: Any) -> None:
+    def follow(path: str | None, model: str, every: float, smooth: float, progress=gradio.Progress()) -> _Result:  # noqa: B008
         def tell(count: int) -> None:
             progress((count, None), unit="frames")
 
         if not path:
-            return results.message("Choose a video first."), {}
+            return demo.results.message("Choose a video first."), {}
         every, smooth = min(max(int(every), 1), 100), min(max(float(smooth), 0.0), 10.0)
-        return _told(lambda: workshop.video(path, model, every, smooth, tell), results.film_html, results.film_json)
+        return _result(lambda: analyzer.video(path, model, every, smooth, tell), demo.results.video_html,
+                     demo.results.video_json)  # fmt: skip
 
     with gradio.Row():
         with gradio.Column(scale=1, min_width=300):
-            video = _as_it_came(gradio.Video(
+            video = _unopened(gradio.Video(
                 label="Video: choose, drop, or record one", sources=["upload", "webcam"], include_audio=False,
                 height=320, elem_id="video", webcam_options=gradio.WebcamOptions(mirror=False),
             ))  # fmt: skip
@@ -122,32 +120,30 @@ def _video_tab(gradio: ModuleType, workshop: Any, model: Any) -> None:
             smooth = gradio.Slider(0, 3, 0.5, step=0.1, label="Smoothing over seconds")
             start = gradio.Button("Follow the faces", variant="primary", elem_id="follow")
         with gradio.Column(scale=2, min_width=300):
-            shown = gradio.HTML(HERE, elem_id="video-result")
+            shown = gradio.HTML(_HERE, elem_id="video-result")
             with gradio.Accordion("As JSON", open=False):
                 values = gradio.JSON(show_label=False)
-    # One at a time, and beside the photographs: a long video keeps nobody from those.
+    # One video at a time, in a queue of its own: photographs need not wait for a long video.
     start.click(
         follow, [video, model, every, smooth], [shown, values], api_name="video", concurrency_limit=1,
         concurrency_id="video",
     )  # fmt: skip
 
 
-def _as_it_came(component: Any) -> Any:
-    """Let a component hand the uploaded file over unopened; ours is the reader that trusts nothing.
+def _unopened(component: Any) -> Any:
+    """Make a component pass on the path of the uploaded file without opening it.
 
-    Its own would open pictures of any size and format, and call FFmpeg for videos. A subclass would do as well, but
-    Gradio writes a file beside the source of each.
+    Gradio would open images of any size and format, and call FFmpeg for videos; our readers check first. A subclass
+    would do as well, but Gradio writes a file beside the source of each subclass.
     """
     component.preprocess = lambda payload: payload.path if payload else None
     return component
 
 
-def _told(work: Callable[[], Any], html: Callable[[Any], str], values: Callable[[Any], dict]) -> Result:
-    """Return a result in both its forms, or the line that says why there is none."""
-    from fer_tf.demo.results import message
-
+def _result(work: Callable[[], Any], html: Callable[[Any], str], values: Callable[[Any], dict]) -> _Result:
+    """Return a result as HTML and as values, or the reason why there is none."""
     try:
         found = work()
     except UserError as error:
-        return message(f"This file cannot be used: {error}", bad=True), {"error": str(error)}
+        return demo.results.message(f"This file cannot be used: {error}", bad=True), {"error": str(error)}
     return html(found), values(found)

@@ -1,4 +1,4 @@
-"""Results as pieces of HTML that need nothing from elsewhere, and as plain values for the API."""
+"""Show results as self-contained HTML, and as plain values for the API."""
 
 import base64
 import dataclasses
@@ -10,48 +10,48 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fer_tf.demo.analysis import MOST_FACES, Film, Photograph
+from fer_tf.demo.analysis import MOST_FACES, PhotographResult, VideoResult
 from fer_tf.explain.pictures import FaceView
 from fer_tf.inference import annotation
 from fer_tf.inference.drawing import annotate, colors
 from fer_tf.inference.records import SHARE_DIGITS, Face
 from fer_tf.reports.explanations import overlay
 
-# Longer side in pixels of the pictures that are shown.
-SHOWN = 1280
-QUALITY = 88
-DPI = 110
+# Longer side in pixels of the images that are shown.
+_SIDE = 1280
+_QUALITY = 88
+_DPI = 110
 
 
 def message(text: str, bad: bool = False) -> str:
-    """Return a line that screen readers read out by themselves."""
+    """Return a line of text that screen readers announce."""
     return f'<p class="fer-line{" fer-bad" if bad else ""}" role="{"alert" if bad else "status"}">{escape(text)}</p>'
 
 
-def photograph_html(found: Photograph) -> str:
+def photograph_html(found: PhotographResult) -> str:
     """Return the photograph with its boxes, and for each face the heat map and the distribution."""
     if not found.faces:
         return message("No face found in this picture.") + _picture(found.picture, (), "the picture, no face found")
-    # A track's number stands in its box, as that of its card does here.
+    # The drawing shows a track's number in its box; here it is the number of the face's card.
     numbered = [dataclasses.replace(f, track=f.index) for f in found.faces] if len(found.faces) > 1 else found.faces
     parts = [message(_summary(found.faces)), _picture(found.picture, numbered, "the picture, faces in boxes")]
     cards = [_card(i, f, v, found.method) for i, (f, v) in enumerate(zip(found.faces, found.views, strict=True), 1)]
     return "".join([*parts, '<div class="fer-cards">', *cards, "</div>"])
 
 
-def photograph_json(found: Photograph) -> dict[str, Any]:
+def photograph_json(found: PhotographResult) -> dict[str, Any]:
     """Return the faces as plain values."""
     height, width = found.picture.shape[:2]
     return {"width": width, "height": height, "faces": [_values(face) for face in found.faces]}
 
 
-def film_html(found: Film) -> str:
-    """Return a video's timeline, each person's mean distribution, and the frame with the most faces."""
-    looked = f"{found.frames} frames of {found.seconds:.1f} s looked at."
+def video_html(found: VideoResult) -> str:
+    """Return the timeline of a video, the mean distribution of each person, and the frame with the most faces."""
+    analyzed = f"{found.frames} frames of {found.seconds:.1f} s analyzed."
     if not len(found.timeline):
-        return message(f"No face found in this video. {looked} {found.note}".strip())
+        return message(f"No face found in this video. {analyzed} {found.note}".strip())
     people = _count(len(found.timeline), "face")
-    parts = [message(f"{people} followed, {looked} {found.note}".strip()), _timeline(found)]
+    parts = [message(f"{people} followed, {analyzed} {found.note}".strip()), _timeline(found)]
     parts.append('<div class="fer-cards">')
     for track, shares in _means(found).items():
         parts.append(f'<section class="fer-card"><h3>Face {track + 1}, on average</h3>{_bars(shares)}</section>')
@@ -59,8 +59,8 @@ def film_html(found: Film) -> str:
     return "".join(parts)
 
 
-def film_json(found: Film) -> dict[str, Any]:
-    """Return what the timeline shows as plain values."""
+def video_json(found: VideoResult) -> dict[str, Any]:
+    """Return the distributions of the timeline as plain values."""
     people = [
         {"face": track + 1, "times": [round(float(t), 3) for t in times], "shares": _rounded(shares).tolist()}
         for track, times, shares in found.timeline.people()
@@ -69,7 +69,7 @@ def film_json(found: Film) -> dict[str, Any]:
     return {"frames": found.frames, "seconds": found.seconds, "note": found.note, "classes": classes, "people": people}
 
 
-def _means(found: Film) -> dict[int, dict[str, float]]:
+def _means(found: VideoResult) -> dict[int, dict[str, float]]:
     classes = found.timeline.label_set.classes
     return {
         track: dict(zip(classes, map(float, shares.mean(axis=0)), strict=True))
@@ -81,7 +81,7 @@ def _summary(faces: Sequence[Face]) -> str:
     counts: dict[str, int] = {}
     for face in faces:
         counts[face.label] = counts.get(face.label, 0) + 1
-    most = " (no more are looked at)" if len(faces) == MOST_FACES else ""
+    most = " (more are not analyzed)" if len(faces) == MOST_FACES else ""
     return f"{_count(len(faces), 'face')}{most}: " + ", ".join(f"{n} {name}" for name, n in counts.items())
 
 
@@ -100,7 +100,7 @@ def _card(number: int, face: Face, view: FaceView, method: str) -> str:
 
 
 def _bars(distribution: Mapping[str, float]) -> str:
-    """Return a table, whose numbers are read where the bars are not seen."""
+    """Return a table of bars and numbers; screen readers read the numbers."""
     best, color = max(distribution, key=distribution.get), colors(list(distribution))
     rows = [
         f'<tr{" class=fer-best" if name == best else ""}><th scope="row">{escape(name)}</th>'
@@ -116,9 +116,9 @@ def _picture(picture: np.ndarray, faces: Sequence[Face], alt: str) -> str:
 
 
 def _shown(picture: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
-    """Bring a picture and its boxes to the size that is shown, so that letters are drawn for it."""
+    """Resize an image and its boxes to the shown size, so that text is drawn in its final size."""
     height, width = picture.shape[:2]
-    scale = min(1.0, SHOWN / max(height, width))
+    scale = min(1.0, _SIDE / max(height, width))
     if scale == 1:
         return picture, list(faces)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -126,16 +126,16 @@ def _shown(picture: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list
     return small, [dataclasses.replace(face, box=tuple(v * scale for v in face.box)) for face in faces]
 
 
-def _timeline(found: Film) -> str:
+def _timeline(found: VideoResult) -> str:
     figure, file = annotation.draw_timeline(found.timeline), io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI)
+    figure.savefig(file, format="png", dpi=_DPI)
     alt = "distributions over time, one row a face; the means are in the tables below"
     return f'<div class="fer-wide" tabindex="0" role="group" aria-label="timeline">{_tag(file, "png", alt, "")}</div>'
 
 
 def _image(pixels: np.ndarray, alt: str, name: str) -> str:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=QUALITY)
+    Image.fromarray(pixels).save(file, "JPEG", quality=_QUALITY)
     return _tag(file, "jpeg", alt, name)
 
 

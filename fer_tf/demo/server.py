@@ -1,4 +1,4 @@
-"""From options to a running server that leaves nothing behind."""
+"""Serve the page, and delete all uploads at the end."""
 
 import contextlib
 import socket
@@ -6,25 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fer_tf import demo
 from fer_tf.demo import page
-from fer_tf.demo.guard import Guard, Limits
-from fer_tf.demo.temporary import uploads
+from fer_tf.demo.uploads import Limits, temporary_uploads
 from fer_tf.errors import UserError
 from fer_tf.models import shipped_names, weights_path
 
-# Open pages keep a connection each; more than this get 503.
-CONNECTIONS = 1000
+# Every open page keeps a connection; more than these are answered with status 503.
+_CONNECTIONS = 1000
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the page is served.
+    """Settings of the server.
 
     Attributes:
-        host, port: where it listens; port 0 takes a free one.
-        models: shipped names or paths of ``.keras`` files; none for all shipped networks.
-        limits: of requests.
-        max_pixels: of a photograph and of a video's frame.
+        host: address to listen at.
+        port: TCP port; 0 takes a free one.
+        models: shipped names or paths of ``.keras`` files; empty for the shipped networks.
+        limits: of the requests.
+        max_pixels: most pixels of a photograph and of a frame of a video.
     """
 
     host: str = "127.0.0.1"
@@ -35,29 +36,27 @@ class Settings:
 
 
 def serve(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Serve the page until the process is asked to end (Ctrl-C or SIGTERM).
+    """Serve the page until the process ends (Ctrl-C or SIGTERM).
 
     Args:
-        settings: how.
-        tell: called with a line when the networks are loaded, and one with the page's address when it answers.
+        settings: of the server.
+        tell: called with a line of text before the networks are loaded, and with the address when the page is ready.
 
     Raises:
         UserError: the extra ``demo`` is not installed, the port is taken, or a model cannot be used.
     """
-    models = named(settings.models)
-    with contextlib.closing(_listening(settings.host, settings.port)) as listener, uploads() as folder:
-        # Before the networks, which take longer to load.
+    models = name_models(settings.models)
+    with contextlib.closing(_listen(settings.host, settings.port)) as listener, temporary_uploads() as folder:
+        # An error if Gradio is missing should come before the networks, which take longer to load.
         page.import_gradio(folder)
         import uvicorn
 
         tell("Loading the networks, which takes some seconds …")
-        from fer_tf.demo.analysis import Workshop
-
-        workshop = Workshop(models, settings.max_pixels)
-        workshop.warm_up()
-        app = Guard(page.build(workshop, folder, settings.limits), folder, settings.limits)
+        analyzer = demo.analysis.Analyzer(models, settings.max_pixels)
+        analyzer.warm_up()
+        app = demo.guard.Guard(page.build(analyzer, folder, settings.limits), folder, settings.limits)
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, limit_concurrency=CONNECTIONS, ws="none", lifespan="on",
+            app, log_level="warning", access_log=False, limit_concurrency=_CONNECTIONS, ws="none", lifespan="on",
             timeout_graceful_shutdown=3, server_header=False,
         )  # fmt: skip
         listener.listen(128)
@@ -65,11 +64,11 @@ def serve(settings: Settings, tell: Callable[[str], None]) -> None:
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def named(models: tuple[str, ...]) -> dict[str, Path | str]:
-    """Return what models are called on the page.
+def name_models(models: tuple[str, ...]) -> dict[str, Path | str]:
+    """Return the names of the models on the page, with their files.
 
     Raises:
-        UserError: there is none of this name.
+        UserError: a model that does not exist.
     """
     found: dict[Path, str] = {}
     for model in models or ("default", "fer2013"):
@@ -81,8 +80,8 @@ def named(models: tuple[str, ...]) -> dict[str, Path | str]:
     return names
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """Take the port before anything else is begun."""
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port, before the networks are loaded."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)

@@ -9,7 +9,7 @@ import pytest
 from fer_tf import cli
 from fer_tf.commands import demo as command
 from fer_tf.demo import page, server
-from fer_tf.demo.temporary import Uploads
+from fer_tf.demo.uploads import Uploads
 from fer_tf.errors import UserError
 
 
@@ -69,10 +69,10 @@ def test_gradio_is_imported_nowhere_else():
 
 
 def test_networks_are_named_once(tmp_path):
-    assert list(server.named(())) == ["default", "fer2013"]
+    assert list(server.name_models(())) == ["default", "fer2013"]
     (tmp_path / "a").mkdir()
     paths = [tmp_path / "mine.keras", tmp_path / "a" / "mine.keras"]
     for path in paths:
         path.touch()
-    names = server.named(("default", "ferplus", *map(str, paths)))
+    names = server.name_models(("default", "ferplus", *map(str, paths)))
     assert list(names) == ["default", "mine", "mine (a)"] and list(names.values())[1:] == paths

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from fer_tf.demo import guard
-from fer_tf.demo.guard import Guard, Limits
-from fer_tf.demo.temporary import Uploads
+from fer_tf.demo.guard import Guard
+from fer_tf.demo.uploads import Limits, Uploads
 
 
 class Behind:
@@ -160,9 +160,9 @@ def test_what_the_page_needs_is(front, folder, path):
     assert (status, body) == (200, b"behind") and b"content-security-policy" in headers
 
 
-def test_an_address_has_its_turns_and_another_its_own(front, monkeypatch):
+def test_an_address_has_its_turns_and_another_its_own(behind, folder):
     now = 1000.0
-    monkeypatch.setattr(guard.time, "monotonic", lambda: now)
+    front = Guard(behind, folder, Limits(rate=30), clock=lambda: now)
     answers = [ask(front, "/gradio_api/queue/join", b"{}")[0] for _ in range(31)]
     assert answers == [200] * 30 + [429]
     assert ask(front, "/gradio_api/queue/join", b"{}", client="5.6.7.8")[0] == 200
@@ -184,14 +184,13 @@ def test_room_is_made_for_an_upload(behind, folder):
     assert not (folder.path / "abc").exists()
 
 
-def test_uploads_that_are_slow_or_too_many_are_refused(behind, folder, monkeypatch):
+def test_uploads_that_are_slow_or_too_many_are_refused(behind, folder):
     async def slow(scope, receive, send):
         await asyncio.sleep(30)
 
     front = Guard(slow, folder, Limits(seconds=0.05))
     assert ask(front, guard.UPLOAD, b"x")[0] == 408
-    monkeypatch.setattr(guard, "UPLOADING", 0)
-    assert ask(front, guard.UPLOAD, b"x")[0] == 503
+    assert ask(Guard(behind, folder, Limits(uploads=0)), guard.UPLOAD, b"x")[0] == 503
     assert ask(Guard(behind, folder), "/gradio_api/queue/join", b"{}")[0] == 200
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_tf.demo import results
-from fer_tf.demo.analysis import MOST_FACES, Film, Photograph, _check_video
+from fer_tf.demo.analysis import MOST_FACES, PhotographResult, VideoResult, _check_video
 from fer_tf.errors import DataError
 from fer_tf.explain.pictures import FaceView
 from fer_tf.inference.annotation import Timeline
@@ -23,7 +23,7 @@ def face(number, happy, time=None, track=None, box=(10.0, 20.0, 40.0, 60.0)):
 
 def photograph(*faces, size=(80, 120)):
     view = FaceView(np.zeros((32, 32, 3), np.uint8), np.zeros((8, 8)), np.array([0.5, 0.5]), "happy")
-    return Photograph(np.zeros((*size, 3), np.uint8), faces, [view] * len(faces), "Grad-CAM")
+    return PhotographResult(np.zeros((*size, 3), np.uint8), faces, [view] * len(faces), "Grad-CAM")
 
 
 def test_numbers_stand_beside_bars_of_that_length():
@@ -34,9 +34,9 @@ def test_numbers_stand_beside_bars_of_that_length():
 
 
 def test_a_full_list_says_that_there_may_be_more():
-    assert "no more are looked at" not in results.photograph_html(photograph(*[face(i, 0.9) for i in range(2)]))
+    assert "more are not analyzed" not in results.photograph_html(photograph(*[face(i, 0.9) for i in range(2)]))
     many = results.photograph_html(photograph(*[face(i, 0.9) for i in range(MOST_FACES)]))
-    assert f"{MOST_FACES} faces (no more are looked at): {MOST_FACES} happy" in many
+    assert f"{MOST_FACES} faces (more are not analyzed): {MOST_FACES} happy" in many
 
 
 def test_boxes_are_drawn_where_they_are_in_a_picture_that_is_shown_smaller():
@@ -63,17 +63,17 @@ def film(*frames, note=""):
     for faces in frames:
         line.add(faces)
     best = max(frames, key=len, default=())
-    return Film(line, len(frames), 1.0, np.zeros((80, 120, 3), np.uint8), best, note)
+    return VideoResult(line, len(frames), 1.0, np.zeros((80, 120, 3), np.uint8), best, note)
 
 
 def test_a_film_has_a_mean_for_each_face():
-    html = results.film_html(film([face(0, 0.2, 0.0, 0)], [face(0, 0.6, 0.5, 0), face(1, 1.0, 0.5, 1)]))
-    assert "2 faces followed, 2 frames of 1.0 s looked at." in html
+    html = results.video_html(film([face(0, 0.2, 0.0, 0)], [face(0, 0.6, 0.5, 0), face(1, 1.0, 0.5, 1)]))
+    assert "2 faces followed, 2 frames of 1.0 s analyzed." in html
     assert re.findall(r"<td>([\d.]+) %</td>", html) == ["40.0", "60.0", "100.0", "0.0"]
 
 
 def test_a_film_without_faces_says_so():
-    html = results.film_html(film([], [], note="Only the start."))
+    html = results.video_html(film([], [], note="Only the start."))
     assert "No face found in this video." in html and "Only the start." in html and "<img" not in html
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fer_tf.demo.temporary import Uploads, uploads
+from fer_tf.demo.uploads import Uploads, temporary_uploads
 
 
 def put(folder, name, size, age=0.0):
@@ -61,7 +61,7 @@ def test_a_link_is_not_followed_when_it_is_deleted(tmp_path):
 
 
 def test_the_folder_is_swept_while_it_is_there_and_gone_at_the_end():
-    with uploads(seconds=0.05, every=0.02) as kept:
+    with temporary_uploads(seconds=0.05, every=0.02) as kept:
         path = put(kept.path, "a/x.png", 10)
         end = time.monotonic() + 10
         while path.exists() and time.monotonic() < end:
@@ -72,5 +72,5 @@ def test_the_folder_is_swept_while_it_is_there_and_gone_at_the_end():
 
 
 def test_others_on_the_computer_cannot_read_it():
-    with uploads() as kept:
+    with temporary_uploads() as kept:
         assert kept.path.stat().st_mode & 0o077 == 0
