@@ -27,8 +27,6 @@ from typing import TYPE_CHECKING
 from fer_tf.errors import UserError, exit_on_user_error, unknown_name
 
 if TYPE_CHECKING:
-    import keras
-
     from fer_tf.evaluation.uncertainty import SplitPredictions
     from fer_tf.facetable import FaceTable
 
@@ -67,44 +65,30 @@ def check(options: argparse.Namespace) -> None:
         raise UserError("--quick has faces of its own. Leave --dataset out, or give --limit instead.")
 
 
-def read(options: argparse.Namespace, network: "keras.Model") -> "dict[str, FaceTable]":
-    """Return validation and test faces over the network's classes, with votes where there are any."""
-    import numpy as np
-
-    from fer_tf import datasets
-    from fer_tf.datasets.ferplus import with_votes
-    from fer_tf.facetable import converted
-    from fer_tf.models import metadata_of
-
-    name = options.dataset or (f"synthetic(faces={QUICK_FACES})" if options.quick else "synthetic")
-    table, tables = with_votes(datasets.get(name, options.data), options.data), {}
-    for split in ("validation", "test"):
-        part = converted(table.select(split), metadata_of(network).label_set)
-        if options.limit and options.limit < len(part):
-            part = part.take(np.linspace(0, len(part), options.limit, endpoint=False).astype(int))
-        tables[split] = part
-    return tables
-
-
 def ask(options: argparse.Namespace) -> "tuple[dict[str, FaceTable], dict[str, SplitPredictions]]":
-    """Return the faces of both splits, and the answers of all networks."""
+    """Return validation and test faces, with votes where there are any, and the networks' predictions for them."""
     import numpy as np
 
-    from fer_tf import models
-    from fer_tf.evaluation.ensemble import check_classes, member_logits
+    from fer_tf import datasets, models
+    from fer_tf.datasets.ferplus import with_votes
+    from fer_tf.evaluation import member_logits
+    from fer_tf.evaluation.ensemble import check_classes
     from fer_tf.evaluation.uncertainty import SplitPredictions
+    from fer_tf.facetable import converted
     from fer_tf.progress import bar
 
     networks = [models.load_model(name) for name in options.model or ["default"]]
     check_classes(networks)
-    tables, answers = read(options, networks[0]), {}
-    with bar(2 * len(networks), "Asking", "network") as ticks:
-        for split, table in tables.items():
-            members = []
-            for network in networks:
-                members.append(member_logits([network], table.images, options.view))
-                ticks.update()
-            answers[split] = SplitPredictions(np.concatenate(members), table.targets, options.mean_of)
+    name = options.dataset or (f"synthetic(faces={QUICK_FACES})" if options.quick else "synthetic")
+    table, tables, answers = with_votes(datasets.get(name, options.data), options.data), {}, {}
+    with bar(2, "Asking", "split") as ticks:
+        for split in ("validation", "test"):
+            part = converted(table.select(split), models.metadata_of(networks[0]).label_set)
+            if options.limit and options.limit < len(part):
+                part = part.take(np.linspace(0, len(part), options.limit, endpoint=False).astype(int))
+            logits = member_logits(networks, part.images, options.view)
+            tables[split], answers[split] = part, SplitPredictions(logits, part.targets, options.mean_of)
+            ticks.update()
     return tables, answers
 
 
