@@ -1,4 +1,4 @@
-"""FER+ votes: from ten annotators' counts to label distributions over eight expressions.
+"""Turn FER+ votes of ten annotators into label distributions.
 
 The rules are those of the FER+ release (Barsoum et al. 2016, arXiv 1608.01041), in whole numbers so that every
 threshold is exact.

@@ -1,4 +1,4 @@
-"""Measure how corruptions and small shifts of faces change a network's predictions."""
+"""Measure how corruptions and shifts of faces change predictions."""
 
 from fer_tf._lazy import attach
 

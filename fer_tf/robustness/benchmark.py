@@ -1,4 +1,4 @@
-"""Run the corruption benchmark: a network and its reference, corruptions, and prediction flips."""
+"""Run the corruption benchmark on a network and its reference."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Compute corruption errors: errors on corrupted faces, divided by those of a reference network.
+"""Divide errors on corrupted faces by those of a reference network.
 
 References:
     Hendrycks and Dietterich, arXiv 1903.12261, section 4.2.
@@ -16,7 +16,7 @@ from fer_tf.robustness.corruptions import CORRUPTIONS, SEVERITIES
 
 # The network that plays the part of ImageNet-C's AlexNet: it stays when a better one becomes the default.
 NETWORK = "fer2013"
-# Its errors on FER2013's test faces: robustness.json of ``python -m fer_tf.robustness fer2013 --dataset fer2013``.
+# Its errors on FER2013's test faces: robustness.json of ``fer-tf robustness fer2013 --dataset fer2013``.
 STORED = Path(__file__).parent / "reference.json"
 
 

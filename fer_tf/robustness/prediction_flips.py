@@ -1,4 +1,4 @@
-"""Count prediction flips: does the predicted class change when a face moves by a pixel or is saved again?
+"""Count predictions that change when a face moves by a pixel or is saved again.
 
 A flip is a face whose most probable class differs from that of the unchanged face. Shifts are of 1 and 2 pixels in
 eight directions, as they come from a detector's box or a hand-held camera. A network that sees the central square of

@@ -1,4 +1,4 @@
-"""Write the report of a benchmark run: a page, figures, tables, and one JSON file."""
+"""Write the report of a benchmark run."""
 
 import html
 import math

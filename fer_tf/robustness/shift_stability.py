@@ -1,29 +1,17 @@
-"""Write a copy of a trained network whose predictions change less often when a face moves by a pixel.
+"""Copy a network so that its predictions change less when a face moves by a pixel.
 
-The copy averages the predictions of a grid of crops, every other one mirrored. With --filter its convolutions of
-stride 2 get a low-pass filter inside their kernels (arXiv 1904.11486) and batch-norm statistics of training faces. The
-temperature is fitted on validation faces. Nothing is trained. The copy is an ordinary file: python -m fer_tf.robustness
-measures it, predict and export read it. Heat maps do not, since they explain a single crop. Crops multiply the time of
-a face, filters hardly change it.
+The copy averages the predictions of a grid of crops, every other one mirrored; its convolutions of stride 2 may get a
+low-pass filter inside their kernels (arXiv 1904.11486). Nothing is trained.
+"""
 
-examples:
-  python -m fer_tf.robustness.shift_stability default stable.keras --dataset ferplus --data DIR
-  python -m fer_tf.robustness.shift_stability default stable3.keras --dataset ferplus --data DIR --grid 3
-  python -m fer_tf.robustness.shift_stability default filtered.keras --dataset ferplus --data DIR --grid 1 --filter
-
-exit codes: 0 done, 2 a mistake in the command"""
-
-import argparse
 import dataclasses
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_tf import datasets, evaluation, models
-from fer_tf.errors import UserError, exit_on_user_error
+from fer_tf import evaluation, models
+from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.io.pictures import resized
 from fer_tf.metrics import calibration
@@ -35,14 +23,14 @@ if TYPE_CHECKING:
 
 # Enough: statistics of 2,048 faces differ from those of all by less than a hundredth of a deviation.
 _FACES, _BATCH = 4096, 256
-_GRID = 2
+GRID = 2
 
 
 def stabilize(
     network: "keras.Model",
     train: FaceTable,
     validation: FaceTable,
-    side: int = _GRID,
+    side: int = GRID,
     filters: bool = False,
     seed: int = 0,
 ) -> "keras.Model":
@@ -71,7 +59,7 @@ def stabilize(
         >>> network.input_shape, stable.input_shape  # the copy takes its crops out of the whole face
         ((None, 44, 44, 1), (None, 48, 48, 1))
     """
-    _check(side, filters)
+    check_options(side, filters)
     metadata = models.metadata_of(network)
     if metadata.label_set.classes != validation.label_set.classes:
         names = ", ".join(metadata.label_set.classes)
@@ -90,7 +78,8 @@ def stabilize(
     return copy
 
 
-def _check(side: int, filters: bool) -> None:
+def check_options(side: int, filters: bool) -> None:
+    """Raise a ``UserError`` if a grid of ``side`` crops a side, with or without filters, changes nothing."""
     if side < 1 or (side == 1 and not filters):
         raise UserError(f"A grid of {side} without a filter changes nothing. Expected 2 or more, or a filter.")
 
@@ -107,39 +96,3 @@ def _crops(table: FaceTable, shape: tuple[int, int, int], face_size: int, seed: 
         places = rng.integers(0, (face_size - shape[0] + 1, face_size - shape[1] + 1), (len(faces), 2))
         cut = [f[y : y + shape[0], x : x + shape[1]] for f, (y, x) in zip(faces, places, strict=True)]
         yield np.stack([c[:, ::-1] if rng.random() < 0.5 else c for c in cut]).astype(np.float32)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and end the process."""
-    p = argparse.ArgumentParser(prog="python -m fer_tf.robustness.shift_stability", description=__doc__,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    p.add_argument("model", metavar="MODEL", help="a shipped network or the path of a .keras file")
-    p.add_argument("out", metavar="OUT.keras", type=Path, help="the copy")
-    p.add_argument("--dataset", default="synthetic", metavar="NAME", help="what MODEL was trained on, with its splits")
-    p.add_argument("--data", metavar="DIR", help="folder or file of the dataset; synthetic needs none")
-    p.add_argument(
-        "--grid", type=int, default=_GRID, metavar="N", help="average N × N crops; 1: none (default %(default)s)"
-    )
-    p.add_argument("--filter", action="store_true", help="put filters into strided convolutions")
-    p.add_argument("--seed", type=int, default=0, help="draws faces, crops and mirrors (default %(default)s)")
-    options = p.parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    exit_on_user_error(_run, options)
-
-
-def _run(options: argparse.Namespace) -> None:
-    if options.out.suffix != ".keras":
-        raise UserError(f"{options.out} is not the name of a network. Expected a name that ends in .keras.")
-    _check(options.grid, options.filter)
-    source = models.weights_path(options.model)
-    table = datasets.get(options.dataset, options.data)
-    network = models.load_model(source)
-    copy = stabilize(
-        network, table.select("train"), table.select("validation"), options.grid, options.filter, options.seed
-    )
-    models.save_model(copy, options.out, copy.metadata)
-    print(f"wrote {options.out}")
-
-
-if __name__ == "__main__":
-    main()

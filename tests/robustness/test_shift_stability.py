@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from fer_tf import datasets, models
+from fer_tf import cli, datasets, models
 from fer_tf.errors import UserError
 from fer_tf.labels import FERPLUS
 from fer_tf.models import ModelMetadata
 from fer_tf.robustness import stabilize
-from fer_tf.robustness.shift_stability import _crops, main
+from fer_tf.robustness.shift_stability import _crops
 
 
 @pytest.fixture(scope="module")
@@ -69,5 +69,5 @@ def test_a_command_that_would_change_nothing(capsys, tmp_path):
         (["nothing", str(tmp_path / "x.keras")], "No model 'nothing'"),
     ):
         with pytest.raises(SystemExit) as ended:
-            main(arguments)
+            cli.main(["stabilize", *arguments])
         assert ended.value.code == 2 and message in capsys.readouterr().err

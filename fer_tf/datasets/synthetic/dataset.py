@@ -83,15 +83,8 @@ def load_synthetic(
         {"ambiguity": ambiguity, "occlusion": occlusion},
     )  # fmt: skip
     classes = LABEL_SETS[label_set].classes
-    people = draw_people(np.random.default_rng((seed, _PEOPLE)), identities)
     images = np.empty((faces, size, size, channels), np.uint8)
-    groups = []
-    for start in range(0, faces, _GROUP):
-        rows = np.arange(start, start + _GROUP) % identities
-        who = SimpleNamespace(**{name: column[rows] for name, column in vars(people).items()})
-        rngs = [np.random.default_rng((seed, stream, start)) for stream in (_FACES, _NOISE)]
-        groups.append(_draw_group(who, classes, ambiguity, occlusion, images[start : start + _GROUP], rngs))
-    labels, votes, points, boxes = (np.concatenate(column)[:faces] for column in zip(*groups, strict=True))
+    labels, votes, points, boxes = _draw_into(images, seed, identities, classes, ambiguity, occlusion)
     shares = normalise(votes[:, : len(classes)])
     subject = np.arange(faces) % identities
     return FaceTable(
@@ -137,6 +130,20 @@ def load_synthetic_ferplus(
     table = voted_table(drawn.images, drawn.ids, drawn.split, drawn.votes.astype(np.int64), policy, single)
     rows = np.flatnonzero(np.isin(drawn.ids, table.ids))
     return replace(drawn.take(rows), targets=table.targets, draw_targets=table.draw_targets)
+
+
+def _draw_into(
+    images: np.ndarray, seed: int, identities: int, classes: tuple[str, ...], ambiguity: float, occlusion: float
+) -> list[np.ndarray]:
+    """Draw all faces, group by group, and paint them into `images`; return what `_draw_group` returns."""
+    people = draw_people(np.random.default_rng((seed, _PEOPLE)), identities)
+    groups = []
+    for start in range(0, len(images), _GROUP):
+        rows = np.arange(start, start + _GROUP) % identities
+        who = SimpleNamespace(**{name: column[rows] for name, column in vars(people).items()})
+        rngs = [np.random.default_rng((seed, stream, start)) for stream in (_FACES, _NOISE)]
+        groups.append(_draw_group(who, classes, ambiguity, occlusion, images[start : start + _GROUP], rngs))
+    return [np.concatenate(column)[: len(images)] for column in zip(*groups, strict=True)]
 
 
 def _draw_group(

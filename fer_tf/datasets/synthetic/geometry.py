@@ -1,4 +1,4 @@
-"""Shapes of drawn faces: how they move and turn, and the 68 landmarks that follow.
+"""Compute the shapes of drawn faces, their poses, and 68 landmarks.
 
 Everything is computed for N faces at once: numbers of a face are columns (N, 1), its shapes are points (N, k, 2).
 Face coordinates: x to the picture's right, y down, origin between the eyes' line and the nose tip. The head is about

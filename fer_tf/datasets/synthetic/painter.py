@@ -1,4 +1,4 @@
-"""Paint faces with Pillow: polygons and lines on a fine canvas, then light, lens blur and camera noise."""
+"""Paint faces with Pillow: shapes, then light, lens blur and camera noise."""
 
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Wrinkles and soft shadows of drawn faces: strokes on the skin that deepen with the actions behind them."""
+"""Draw wrinkles and soft shadows that deepen with the actions behind them."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Fit the pose of a head to 5 or 68 landmarks, and place points of the head in the photograph.
+"""Fit the pose of a head to 5 or 68 landmarks.
 
 The head's own units are distances between the eyes: x to the picture's right, y down and z towards the camera, from the
 point between the eyes. In the photograph, (0, 0) is the corner of the first pixel.

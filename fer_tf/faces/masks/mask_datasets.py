@@ -1,4 +1,4 @@
-"""Tables of masked or half-occluded faces, made from a table of faces with landmarks."""
+"""Mask or occlude the faces of a table with landmarks."""
 
 import hashlib
 import logging
@@ -101,8 +101,8 @@ class MaskSettings:
 def _with_points(table: FaceTable) -> FaceTable:
     if table.landmarks is None:
         raise UserError(
-            "Masks are drawn by landmarks, which these faces lack. Write a table of them by python -m fer_tf.faces "
-            "landmarks, and give it as landmarks."
+            "Masks are drawn by landmarks, which these faces lack. Write a table of them by fer-tf landmarks, and give "
+            "it as landmarks."
         )
     if table.images is None:
         raise UserError("Masks are drawn on pictures in memory. Leave in_memory=False out.")

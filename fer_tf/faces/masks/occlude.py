@@ -1,4 +1,8 @@
-"""Keep the visible upper face alone, as in M-LFW-FER's face-cut variant (10.1109/ICIP42928.2021.9506047)."""
+"""Occlude the lower face, as M-LFW-FER's face-cut variant does.
+
+References:
+    M-LFW-FER, 10.1109/ICIP42928.2021.9506047.
+"""
 
 import numpy as np
 

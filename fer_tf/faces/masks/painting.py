@@ -1,6 +1,7 @@
-"""Draw masks on faces without a photograph of a mask (after MaskTheFace, arXiv 2008.11104, which pastes photographs).
+"""Draw masks on faces, without photographs of masks.
 
-A mask is painted finer than the picture, lit as the face is, averaged down, and laid over the face with its shadow.
+After MaskTheFace (arXiv 2008.11104), which pastes photographs. A mask is painted finer than the
+picture, lit as the face is, averaged down, and laid over the face with its shadow.
 """
 
 import hashlib

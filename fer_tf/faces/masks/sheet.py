@@ -1,4 +1,4 @@
-"""The sheet of a mask, bent around a head: its shape, its light, and the pixels that show it."""
+"""Bend the sheet of a mask around a head, and find the pixels that show it."""
 
 from typing import NamedTuple
 
