@@ -1,5 +1,7 @@
 """Define the errors that users can correct, and collect errors of single rows."""
 
+import os
+import select
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
@@ -24,20 +26,37 @@ def exit_on_user_error(main: Callable[..., int | None], *args) -> None:
     """Run ``main`` and end the process with an exit code.
 
     The code is what ``main`` returns (0 for ``None``), 2 after a ``UserError``, 1 after an ``OSError`` such as a full
-    disk (both with one line on stderr and no traceback), and 130 after Ctrl-C.
+    disk (both with one line on stderr and no traceback), 130 after Ctrl-C, and 141 without a line if nobody reads
+    stdout any more, as in ``fer-tf predict . | head``.
     """
     try:
         code = main(*args) or 0
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 1
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            # Python writes at its end what is left for stdout, and would complain then.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 141
+        else:
+            print(f"error: {error}", file=sys.stderr)
+            code = 1
     except KeyboardInterrupt:
         print("interrupted; start the same command again to continue", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _nobody_reads() -> bool:
+    """Return whether stdout is a pipe whose reader is gone; a broken pipe may be another one."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), select.POLLOUT)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 class RowErrors:

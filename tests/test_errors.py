@@ -1,5 +1,11 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+import fer_tf
 from fer_tf.errors import UserError, exit_on_user_error
 
 
@@ -25,3 +31,15 @@ def test_exit_codes_and_one_line(main, code, line, capsys):
 def test_a_bug_keeps_its_traceback():
     with pytest.raises(KeyError):
         exit_on_user_error(lambda: {}["x"])
+
+
+def test_a_reader_that_leaves_is_no_error():
+    code = "from fer_tf.errors import exit_on_user_error as run; run(lambda: [print(i) for i in range(10**5)] and 0)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(fer_tf.__file__).parents[1])}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        assert process.wait(30) == 141
+        assert process.stderr.read() == b""

@@ -19,6 +19,7 @@ from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.faces.frames import library
 from fer_tf.inference import inputs
+from fer_tf.inference.forked import check_process
 from fer_tf.io import cache
 from fer_tf.models import litert, logits_of, metadata_of
 
@@ -52,6 +53,7 @@ class ExpressionClassifier(tf.Module):
         Raises:
             UserError: The model does not exist or has no metadata, or ``fast`` is set for a model in memory.
         """
+        check_process()
         super().__init__(name="classifier")
         self._shared = isinstance(model, keras.Model)
         if fast and self._shared:
@@ -136,6 +138,7 @@ class ExpressionClassifier(tf.Module):
         Raises:
             UserError: An array has another shape, values outside 0 to 255, or fractions from 0 to 1.
         """
+        check_process()
         if hasattr(faces, "__array__"):
             faces = np.asarray(faces)
             if not inputs.one_face(faces):

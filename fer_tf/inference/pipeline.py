@@ -14,6 +14,7 @@ from fer_tf.faces import frames as geometry
 from fer_tf.faces.crop import crop_faces
 from fer_tf.faces.detectors import WHICH, Detections, Detector, choose
 from fer_tf.inference.classifier import BATCH, ExpressionClassifier
+from fer_tf.inference.forked import check_process
 from fer_tf.inference.records import Face, ImageResult
 from fer_tf.inference.tracking import GAP, check_gap, detect_key_frames
 from fer_tf.io import read_ahead
@@ -98,6 +99,7 @@ class FacePipeline:
             batch: Images of any sizes, or reasons why they were not read. An entry with neither, which marks the end
                 of a video, gives no result.
         """
+        check_process()
         read = [r for r in batch if r.picture is not None]
         rows = self._rows(read) if read else []
         faces = {id(r): self._records(r, *row) for r, row in zip(read, rows, strict=True)}

@@ -45,21 +45,24 @@ def read_frames(path: Path | str, every: int = 1) -> Iterator[tuple[int, float, 
     """
     av = import_av()
     try:
-        with av.open(os.fspath(path), metadata_errors="replace") as container:
+        # Absolute, since FFmpeg takes "http:a.mp4" and the like for addresses; a playlist's entries are not followed.
+        place = os.path.abspath(path)  # noqa: PTH100 - links must stay links
+        with av.open(place, metadata_errors="replace", options={"protocol_whitelist": "file"}) as container:
             if not container.streams.video:
                 raise DataError("no video in it.")
             stream = container.streams.video[0]
-            if stream.width * stream.height > MAX_PIXELS:
-                raise DataError(f"{stream.width}×{stream.height} pixels. Expected at most {MAX_PIXELS:,} in all.")
+            _check_size(stream.width, stream.height)
             stream.thread_type = "AUTO"
+            # The size may change within a video; what is larger is not decoded.
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             yield from _decoded(av, container, stream, every)
     except av.error.FFmpegError as error:
         raise DataError(f"damaged video ({error.strerror}).") from None
 
 
 def _decoded(av, container, stream, every: int) -> Iterator[tuple[int, float, np.ndarray]]:
-    count, packets, bad = 0, 0, 0
-    promised = _promised(container, stream)
+    count, packets, bad, concealed = 0, 0, 0, 0
+    promised, whole = _promised(container, stream), False
     for packet in container.demux(stream):
         packets += packet.size > 0
         try:
@@ -68,14 +71,23 @@ def _decoded(av, container, stream, every: int) -> Iterator[tuple[int, float, np
             bad += 1
             continue
         for frame in decoded:
+            # Leading frames lack what they are built on where a video was cut out of another; that is no damage.
+            concealed += bool(frame.is_corrupt) and whole
+            whole = whole or not frame.is_corrupt
             if count % every == 0:
                 time = frame.time if frame.time is not None else count / float(stream.average_rate or 25)
                 yield count, time, _picture(frame, stream)
             count += 1
     # Packets, since a decoder may keep frames to itself that an edit list leaves out.
-    if bad or packets < promised or not count:
+    if bad or concealed or packets < promised or not count:
         of = f" of {promised}" if promised else ""
-        raise DataError(f"damaged video ({count}{of} frames could be read).")
+        pieced = f", {concealed} with damage" if concealed else ""
+        raise DataError(f"damaged video ({count}{of} frames could be read{pieced}).")
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise DataError(f"{width}×{height} pixels. Expected at most {MAX_PIXELS:,} in all.")
 
 
 def _promised(container, stream) -> int:
@@ -93,6 +105,7 @@ def _picture(frame, stream) -> np.ndarray:
     """Convert a decoded frame: RGB, stretched to square pixels, turned as its display matrix says."""
     aspect = float(stream.sample_aspect_ratio or 1)
     width = max(1, round(frame.width * aspect)) if 0.1 < aspect < 10 else frame.width
+    _check_size(width, frame.height)
     pixels = frame.reformat(width=width, height=frame.height, format="rgb24").to_ndarray()
     # The matrix's angle is counter-clockwise, as np.rot90 turns.
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))

@@ -217,6 +217,37 @@ def test_predict_is_a_function_and_a_module_whatever_was_imported(imports):
     in_a_new_process(code)
 
 
+@pytest.mark.parametrize("call", ["predict", "analyze", "new"])
+def test_a_process_forked_after_use_is_told_so_and_does_not_hang(call):
+    code = f"""
+    import multiprocessing, sys, warnings
+    import numpy as np, fer_tf
+    from fer_tf.errors import UserError
+    from fer_tf.inference import ExpressionClassifier
+    warnings.simplefilter("ignore")
+    picture = np.zeros((48, 48, 3), np.uint8)
+    calls = {{
+        "predict": lambda: fer_tf.predict(picture), "analyze": lambda: fer_tf.analyze(picture),
+        "new": lambda: ExpressionClassifier("default", flip=True),
+    }}
+    def child():
+        try:
+            calls[{call!r}]()
+        except UserError as error:
+            sys.exit(7 if "spawn" in str(error) else 8)
+    fer_tf.predict(picture)
+    if {call!r} == "analyze":
+        fer_tf.analyze(picture)
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(60)
+    ended = process.exitcode
+    process.kill()
+    assert ended == 7, ended
+    """
+    in_a_new_process(code)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("call", ["fer_tf.analyze(path)", "fer_tf.analyze([small, small])", "fer_tf.predict(faces)"])
 def test_two_thousand_calls_leave_memory_flat(call, tmp_path):

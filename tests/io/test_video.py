@@ -1,5 +1,7 @@
+import io
 import os
 import struct
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -181,3 +183,57 @@ def test_without_the_extra_its_name_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with pytest.raises(UserError, match=r"pip install 'fer-tf\[video\]'"):
         next(video.read_frames(tmp_path / "x.mp4"))
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("mpg", "mpeg1video"), ("mpeg", "mpeg2video"), ("avi", "mpeg4")])
+def test_damage_in_the_middle_is_told(tmp_path, suffix, codec):
+    av = pytest.importorskip("av")
+    path = tmp_path / f"film.{suffix}"
+    picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for i in range(25):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(picture, 3 * i, 1), format="rgb24")))
+        container.mux(stream.encode())
+    assert len(list(video.read_frames(path))) == 25
+    data = bytearray(path.read_bytes())
+    start, end = 2 * len(data) // 5, 3 * len(data) // 5
+    data[start:end] = bytes(end - start)
+    path.write_bytes(data)
+    read = []
+    with pytest.raises(DataError, match=r"damaged video \(\d+( of 25)? frames could be read"):
+        read.extend(i for i, _, _ in video.read_frames(path))
+    assert len(read) > 5
+
+
+def write_pictures(path, *sizes):
+    """Write a video of Motion JPEG whose frames have these sizes, (width, height)."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *sizes[0], "yuvj420p"
+        for i, size in enumerate(sizes):
+            file = io.BytesIO()
+            Image.new("RGB", size, "gray").save(file, "JPEG")
+            packet = av.Packet(file.getvalue())
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, i, i, stream.time_base or Fraction(1, 25)
+            container.mux(packet)
+    return path
+
+
+def test_a_frame_that_is_suddenly_huge_is_not_decoded(tmp_path):
+    path = write_pictures(tmp_path / "film.avi", (64, 48), (64, 48), (32, 24), (9000, 8000), (64, 48))
+    read = []
+    with pytest.raises(DataError, match=r"damaged video|9000×8000 pixels"):
+        read.extend(picture.shape for _, _, picture in video.read_frames(path))
+    assert read[:3] == [(48, 64, 3), (48, 64, 3), (24, 32, 3)]
+    assert max(read) == (48, 64, 3)
+
+
+def test_a_name_like_an_address_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "http:film.mp4", 2)
+    write_video(tmp_path / "concat:a.mp4", 2)
+    for name in ("http:film.mp4", "concat:a.mp4"):
+        assert len(list(video.read_frames(name))) == 2
