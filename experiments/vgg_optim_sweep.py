@@ -20,6 +20,9 @@ from dataclasses import replace
 from fer_tf.sweeps import commandline, optimizer_study
 from fer_tf.training.config import RunConfig
 
+# How many of the leading runs have a second seed, which tells luck from quality.
+FINALISTS = 5
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("study")
@@ -30,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dropout", type=float, default=0.2, help="default 0.2")
     group.add_argument("--augment", default="light", metavar="PRESET|OPS",
                        help="none, light, study, strong, or call strings separated by ';' (default light)")  # fmt: skip
+    group.add_argument("--finalists", type=int, metavar="N",
+                       help="after all runs of one seed, how many of the best on validation are trained with a second "
+                       f"one (default {FINALISTS}; --quick and --search: none)")  # fmt: skip
 
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
@@ -46,7 +52,21 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
                 schedule=schedule, name=f"{optimizer}-{schedule.partition('(')[0]}")
         for optimizer, schedule in pairs
     ]  # fmt: skip
-    return commandline.over_seeds(runs, options.seeds)
+    first = commandline.over_seeds(runs, options.seeds)
+    return [*first, *_finalists(first, options)]
+
+
+def _finalists(runs: list[RunConfig], options: argparse.Namespace) -> list[RunConfig]:
+    """Return the leading runs with a second seed, once the first pass has ended."""
+    count = options.finalists
+    if count is None:
+        count = 0 if options.quick else FINALISTS
+    if not count or options.search or len(options.seeds) > 1:
+        return []
+    from fer_tf.sweeps import results, runner
+
+    folders = [runner.run_folder(config, options.out) for config in runs]
+    return results.leading(runs, folders, count, options.seeds[0] + 1)
 
 
 STUDY = commandline.Study(

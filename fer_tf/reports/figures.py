@@ -21,7 +21,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], marked: int = len(COL
         histories: run name → table with ``epoch``, ``val_accuracy`` and ``loss``, best run first.
         marked: how many of the first runs have a colour and a name; the others are pale.
     """
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     names = list(histories)
     for i, name in reversed(list(enumerate(names))):
@@ -34,7 +34,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], marked: int = len(COL
     left.set(xlabel="epoch", ylabel="validation accuracy (%)")
     right.set(xlabel="epoch", ylabel="training loss")
     handles, labels = left.get_legend_handles_labels()
-    left.legend(handles[::-1], labels[::-1], frameon=False, fontsize=8, loc="lower right")
+    figure.legend(handles[::-1], labels[::-1], frameon=False, fontsize=8, loc="outside right upper")
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
         quiet(axes)
@@ -68,28 +68,31 @@ def accuracy_grid(accuracy: pd.DataFrame, title: str = "") -> Figure:
     return figure
 
 
-def differences(names: Sequence[str], accuracy: Sequence[float], baseline: float, title: str = "") -> Figure:
-    """Draw accuracies as bars of points above or below a baseline, the best on top.
+def differences(points: pd.DataFrame, x_name: str, title: str = "") -> Figure:
+    """Draw differences from a baseline as bars with intervals, the best on top.
 
     Args:
-        names: one a bar.
-        accuracy: values in 0..1, in the order of ``names``.
-        baseline: value in 0..1 of the bars' zero.
-        title: what the values are.
+        points: a row a bar; columns ``difference`` and ``half``, half of the interval's length, NaN for none.
+        x_name: label of the axis.
+        title: what is shown.
     """
-    order = np.argsort(accuracy, kind="stable")
-    points = 100 * (np.asarray(accuracy)[order] - baseline)
-    figure = Figure(figsize=(8, 1.0 + 0.3 * len(names)), layout="constrained")
+    points = points.sort_values("difference", kind="stable")
+    values, halves = points["difference"].to_numpy(), points["half"].fillna(0).to_numpy()
+    figure = Figure(figsize=(8, 1.0 + 0.3 * len(points)), layout="constrained")
     axes = figure.subplots()
-    axes.barh(range(len(points)), points, color=[COLOURS[0] if p >= 0 else COLOURS[1] for p in points], height=0.7)
-    reach = max(np.abs(points).max(initial=0.1), 0.1)
-    for i, p in enumerate(points):
-        axes.text(p + (0.02 if p >= 0 else -0.02) * reach, i, f"{p:+.1f}", va="center", fontsize=8, color=INK,
-                  ha="left" if p >= 0 else "right")  # fmt: skip
-    axes.set_yticks(range(len(points)), np.asarray(names, dtype=object)[order])
-    axes.set_xlim(min(points.min(initial=0), 0) - 0.2 * reach, max(points.max(initial=0), 0) + 0.2 * reach)
+    colors = [COLOURS[0] if v >= 0 else COLOURS[1] for v in values]
+    axes.barh(range(len(values)), values, xerr=halves, color=colors, height=0.7,
+              error_kw={"ecolor": INK, "lw": 0.9, "capsize": 2})  # fmt: skip
+    reach = max(np.abs(values).max(initial=0.1), 0.1)
+    for i, (v, half) in enumerate(zip(values, halves, strict=True)):
+        place = v + half if v >= 0 else v - half
+        axes.annotate(f"{v:+.1f}", (place, i), xytext=(3 if v >= 0 else -3, 0), textcoords="offset points",
+                      va="center", ha="left" if v >= 0 else "right", fontsize=8, color=INK)  # fmt: skip
+    axes.set_yticks(range(len(values)), points.index)
+    low, high = (values - halves).min(initial=0), (values + halves).max(initial=0)
+    axes.set_xlim(min(low, 0) - 0.2 * reach, max(high, 0) + 0.2 * reach)
     axes.axvline(0, color=INK, lw=0.8)
-    axes.set_xlabel(f"points against the baseline's {100 * baseline:.1f} %")
+    axes.set_xlabel(x_name)
     axes.set_title(title, fontsize=10, loc="left")
     quiet(axes)
     return figure
@@ -236,21 +239,52 @@ def dots(
     if marked:
         axes.scatter(list(marked.values()), [rows.index(row) for row in marked], marker="D", s=42, facecolor="white",
                      edgecolor=INK, lw=1.2, label=mark_name, zorder=3)  # fmt: skip
-    for i, column in enumerate(values):
-        shift, colour = 0.22 * (i - (values.shape[1] - 1) / 2), COLOURS[i % len(COLOURS)]
-        if baseline in rows:
+    if baseline in rows:
+        for column, colour in zip(values, COLOURS, strict=False):
             axes.axvline(values.loc[baseline, column], color=colour, lw=0.9, ls=(0, (4, 3)), alpha=0.7, zorder=1)
-        axes.errorbar(values[column], np.arange(len(rows)) + shift, xerr=errors[column].fillna(0), fmt="o", ms=6.5,
-                      capsize=3, lw=1.6, color=colour, label=str(column), zorder=4)  # fmt: skip
-    axes.set_yticks(range(len(rows)), [f"{row} (dashed)" if row == baseline else row for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    _draw_dots(axes, values, errors, [f"{row} (dashed)" if row == baseline else row for row in rows])
     axes.set_xlabel(x_name)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False, fontsize=8)
+    return figure
+
+
+def dot_panels(
+    values: Mapping[str, pd.DataFrame], errors: Mapping[str, pd.DataFrame], x_name: str, reference: float | None = None
+) -> Figure:
+    """Draw dots with error bars in panels that stand above each other on one scale.
+
+    Args:
+        values: title of a panel → numbers as ``dots`` takes them; a panel of several columns has a legend beside it.
+        errors: half lengths of the error bars, same keys and shapes; NaN for none.
+        x_name: label of the axis that the panels share.
+        reference: where a dashed line goes through all panels, such as the winner.
+    """
+    heights = [len(frame) + 1 for frame in values.values()]
+    figure = Figure(figsize=(8.5, 0.8 + 0.29 * sum(heights)), layout="constrained")
+    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (title, frame) in zip(panels, values.items(), strict=True):
+        if reference is not None:
+            axes.axvline(reference, color=INK, lw=0.9, ls=(0, (4, 3)), alpha=0.7, zorder=1)
+        _draw_dots(axes, frame, errors[title], frame.index)
+        axes.set_title(title, fontsize=10, loc="left")
+        if frame.shape[1] > 1:
+            axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    panels[-1].set_xlabel(x_name)
+    return figure
+
+
+def _draw_dots(axes, values: pd.DataFrame, errors: pd.DataFrame, labels: Sequence[str]) -> None:
+    """Draw a row's dots below each other, a colour a column, and name the rows."""
+    for i, column in enumerate(values):
+        shift, colour = 0.22 * (i - (values.shape[1] - 1) / 2), COLOURS[i % len(COLOURS)]
+        axes.errorbar(values[column], np.arange(len(values)) + shift, xerr=errors[column].fillna(0), fmt="o", ms=6.5,
+                      capsize=3, lw=1.6, color=colour, label=str(column), zorder=4)  # fmt: skip
+    axes.set_yticks(range(len(values)), labels)
+    axes.set_ylim(len(values) - 0.5, -0.5)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="both", color="#e8eaed", lw=0.7)
     axes.set_axisbelow(True)
-    return figure
 
 
 def quiet(axes) -> None:

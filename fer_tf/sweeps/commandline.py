@@ -157,7 +157,7 @@ def run(study: Study, options: argparse.Namespace) -> int:
             if isinstance(title, str)
             else study.report(results, options.out, options)
         )
-    print(study_page.ranking(results).to_string(index=False))
+    print(study_page.Ranking.of(results).text())
     for path in written:
         print(f"wrote {path}")
     failed = [r for r in results if r.status == "failed"]

@@ -1,4 +1,4 @@
-"""The optimiser study: which pairs run, at which rates, and what its page shows (arXiv 2105.03588)."""
+"""The optimizer study: which pairs run, at which rates, and what its page shows (arXiv 2105.03588)."""
 
 import argparse
 import math
@@ -87,21 +87,46 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     """Write the study's page, figures and winner."""
     from fer_tf.sweeps import study_page
 
-    return study_page.write(results, out, "VGG optimisation study", _charts)
+    return study_page.write(results, out, "VGG optimizer study", charts)
 
 
-def _charts(results: "Sequence[Result]") -> "list[tuple[str, Figure]]":
+def charts(results: "Sequence[Result]") -> "list[tuple[str, Figure]]":
+    """Return the figure of test accuracies: optimizers at the schedules that several have, then each one's schedules.
+
+    Only pairs that ran have a place: the grid of all optimizers and schedules would be mostly empty.
+
+    Args:
+        results: finished runs.
+    """
     import pandas as pd
 
     from fer_tf.reports import figures
+    from fer_tf.sweeps import study_page
 
-    rows = [
-        (r.config.optimizer, callstring.parse(r.config.schedule)[0], r.metrics["val_accuracy"])
-        for r in results
-        if r.metrics
-    ]
-    table = pd.DataFrame(rows, columns=["optimizer", "schedule", "accuracy"])
-    means = table.pivot_table("accuracy", "optimizer", "schedule", aggfunc="mean", sort=False)
-    means = means.loc[means.max(axis=1).sort_values(ascending=False, kind="stable").index]
-    figure = figures.accuracy_grid(means, "validation accuracy (%), mean over seeds")
-    return [("Accuracy by optimiser and schedule", figure)]
+    ranking = study_page.Ranking.of(results)
+    pairs = pd.DataFrame(
+        [(s.runs[0].config.optimizer, callstring.parse(s.runs[0].config.schedule)[0]) for s in ranking.settings],
+        columns=["optimizer", "schedule"],
+    )
+    pairs["accuracy"] = [100 * s.table["test_accuracy"].mean() for s in ranking.settings]
+    pairs["half"] = math.nan if ranking.compared is None else 100 * ranking.compared["half"].to_numpy()
+    shared = [name for name, count in pairs["schedule"].value_counts(sort=False).items() if count > 1]
+    panels = {}
+    if shared:
+        what = "at a constant rate" if shared == ["constant"] else "by schedule"
+        panels[f"Optimizers {what}"] = pairs[pairs["schedule"].isin(shared)].pivot(
+            index="optimizer", columns="schedule"
+        )
+    for optimizer, rows in pairs.groupby("optimizer", sort=False):
+        if not rows["schedule"].isin(shared).all():
+            panels[f"Schedules of {optimizer}"] = rows.pivot(index="schedule", columns="optimizer")
+    if not panels:
+        return []
+    sort = {title: frame["accuracy"].max(axis=1).sort_values(ascending=False).index for title, frame in panels.items()}
+    values, halves = ({t: f[column].loc[sort[t]] for t, f in panels.items()} for column in ("accuracy", "half"))
+    faces = results[0].metrics["test"]["faces"]
+    figure = figures.dot_panels(
+        values, halves, f"test accuracy (%), {faces:,} faces, 95 % intervals; dashed: the winner on validation",
+        pairs["accuracy"].iloc[0],
+    )  # fmt: skip
+    return [("Accuracy by optimizer and schedule", figure)]

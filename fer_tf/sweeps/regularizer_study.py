@@ -2,8 +2,6 @@
 
 import argparse
 import inspect
-import statistics
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -65,27 +63,27 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     """Write the study's page, figures and winner."""
     from fer_tf.sweeps import study_page
 
-    return study_page.write(results, out, "VGG regularizer study", _charts)
+    return study_page.write(results, out, "VGG regularizer study", charts)
 
 
-def _charts(results: "Sequence[Result]") -> "list[tuple[str, Figure]]":
+def charts(results: "Sequence[Result]") -> "list[tuple[str, Figure]]":
+    """Return the figure of test accuracies against the baseline's; none without the baseline or another run.
+
+    Args:
+        results: finished runs.
+    """
     from fer_tf.reports import figures
+    from fer_tf.sweeps import study_page
 
-    by_variant = defaultdict(list)
-    for result in results:
-        by_variant[variant(result.config)].append(result.metrics["val_accuracy"])
-    means = {name: statistics.fmean(values) for name, values in by_variant.items()}
-    if BASELINE not in means or len(means) < 2:
+    compared = study_page.Ranking.of(results, BASELINE).compared
+    if compared is None or BASELINE not in compared.index or len(compared) < 2:
         return []
-    others = {name: value for name, value in means.items() if name != BASELINE}
-    title = "validation accuracy against the baseline, mean over seeds"
-    figure = figures.differences(list(others), list(others.values()), means[BASELINE], title)
+    points = 100 * compared.drop(index=BASELINE)[["difference", "difference_half"]]
+    label = f"points of test accuracy against the baseline's {100 * compared.loc[BASELINE, 'accuracy']:.1f} %"
+    figure = figures.differences(
+        points.set_axis(["difference", "half"], axis=1), label, "mean over seeds, 95 % intervals"
+    )
     return [("What each regularizer changes", figure)]
-
-
-def variant(config: RunConfig) -> str:
-    """Return a run's variant: its name without the seed that a study of several seeds adds."""
-    return config.name.removesuffix(f"-seed{config.seed}")
 
 
 def _with(model: str, **keywords: object) -> str:

@@ -1,22 +1,28 @@
-"""Results of runs, the table of a study, and scores kept beside networks."""
+"""Results of runs, the tables of a study with settings ranked over seeds, and scores kept beside networks."""
 
+import functools
 import hashlib
+import statistics
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from fer_tf import models
 from fer_tf.io import atomic
 from fer_tf.training.config import RunConfig
-from fer_tf.training.run import MODEL, read_json
+from fer_tf.training.run import FAILURE, METRICS, MODEL, PREDICTIONS, STOPPED, read_json
 
 if TYPE_CHECKING:
     import keras
 
 FILE = "results.csv"
+# Each of these says how a run ended; the last is of what was not foreseen, and the next start tries again.
+ENDED = (METRICS, FAILURE, STOPPED, "traceback.txt")
 COLUMNS = (
     "run", "model", "optimizer", "schedule", "seed", "epochs", "best_epoch", "val_accuracy", "test_accuracy",
     "test_macro_f1", "seconds", "images_per_second", "status", "reason", "folder",
@@ -103,7 +109,81 @@ def scored_once(result: Result, file: str, faces: str, score: "Callable[[keras.M
     return known
 
 
-def ranked(results: Sequence[Result]) -> list[Result]:
-    """Return the finished runs, best validation accuracy first (the order given on ties)."""
-    finished = [r for r in results if r.metrics]
-    return sorted(finished, key=lambda r: -r.metrics["val_accuracy"])
+def setting(config: RunConfig) -> str:
+    """Return the name of a run without the seed that a study of several seeds adds.
+
+    Example:
+        >>> setting(RunConfig(name="adam-constant-seed1", seed=1))
+        'adam-constant'
+    """
+    return config.name.removesuffix(f"-seed{config.seed}")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The finished runs of one setting, which differ in their seed.
+
+    Attributes:
+        name: what the runs are called, without a seed.
+        runs: one a seed, the best on validation first.
+    """
+
+    name: str
+    runs: tuple[Result, ...]
+
+    @functools.cached_property
+    def table(self) -> pd.DataFrame:
+        """The runs' rows of ``results.csv``."""
+        return frame(self.runs)
+
+    @property
+    def val_accuracy(self) -> float:
+        """Mean over the seeds, in 0..1."""
+        return statistics.fmean(r.metrics["val_accuracy"] for r in self.runs)
+
+    def right(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Read the runs' predictions of the test faces.
+
+        Returns:
+            The ids (N,) of the faces, and bool (S, N), whether each run's most probable class is that of the target.
+            ``None`` for runs of an older version, whose files have no targets.
+        """
+        rows = []
+        for run in self.runs:
+            with np.load(run.folder / PREDICTIONS) as file:
+                if "targets" not in file:
+                    return None
+                ids = file["ids"]
+                rows.append(file["logits"].argmax(axis=1) == file["targets"].argmax(axis=1))
+        return ids, np.array(rows)
+
+
+def ranked(results: Sequence[Result]) -> list[Setting]:
+    """Return the settings that have finished runs, best mean validation accuracy first (the order given on ties)."""
+    by_name = defaultdict(list)
+    for result in results:
+        if result.metrics:
+            by_name[setting(result.config)].append(result)
+    settings = [
+        Setting(name, tuple(sorted(runs, key=lambda r: -r.metrics["val_accuracy"]))) for name, runs in by_name.items()
+    ]
+    return sorted(settings, key=lambda s: -s.val_accuracy)
+
+
+def leading(runs: Sequence[RunConfig], folders: Sequence[Path], count: int, seed: int) -> list[RunConfig]:
+    """Return the runs that lead on validation once more, with another seed, as soon as every run has ended.
+
+    Args:
+        runs: a run a setting.
+        folders: where each run is, or will be.
+        count: how many lead.
+        seed: what the repeated runs have; it joins their names.
+
+    Returns:
+        At most ``count`` configurations, the best first; none while a run has not ended.
+    """
+    if not all(any((folder / name).is_file() for name in ENDED) for folder in folders):
+        return []
+    scores = [(config, read_json(folder / METRICS)) for config, folder in zip(runs, folders, strict=True)]
+    finished = sorted((pair for pair in scores if pair[1]), key=lambda pair: -pair[1]["val_accuracy"])
+    return [replace(config, seed=seed, name=f"{config.name}-seed{seed}") for config, _ in finished[:count]]

@@ -1,26 +1,98 @@
 """What every study leaves behind: a ranking on screen, a page and figures to look at, the winner's network."""
 
+import html
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_tf.io import atomic
-from fer_tf.reports import figures, page, results_page
+from fer_tf.reports import figures, page, results_page, significance
 from fer_tf.sweeps import results as tables
+from fer_tf.sweeps.results import Setting
 from fer_tf.sweeps.runner import Result
 from fer_tf.training.callbacks import HISTORY
 from fer_tf.training.run import MODEL, environment
 
-# What people read first stands first.
-RANKING = (
-    "run", "val_accuracy", "test_accuracy", "test_macro_f1", "best_epoch", "seconds", "images_per_second", "schedule",
-)  # fmt: skip
-# From the finished runs, best first, to headings and figures.
+# From the finished runs, best on validation first, to headings and figures.
 Charts = Callable[[Sequence[Result]], list[tuple[str, Figure]]]
+# Names that are longer are cut on screen, so that the ranking fits 100 columns.
+LONGEST_NAME = 30
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The settings of a study, best mean validation accuracy first, and how they differ from a reference on test.
+
+    Attributes:
+        settings: each with its runs.
+        compared: what ``significance.compare`` says of them, a row a setting; ``None`` when their test faces differ
+            or are not known.
+    """
+
+    settings: Sequence[Setting]
+    compared: pd.DataFrame | None
+
+    @classmethod
+    def of(cls, results: Sequence[Result], reference: str | None = None) -> "Ranking":
+        """Rank the finished runs.
+
+        Args:
+            results: all runs, failed ones included.
+            reference: name of the setting that the others are compared with; the winner when left out or not there.
+        """
+        settings = tables.ranked(results)
+        right = {s.name: s.right() for s in settings}
+        faces = [None if found is None else found[0] for found in right.values()]
+        if not faces or any(ids is None or not np.array_equal(ids, faces[0]) for ids in faces):
+            return cls(settings, None)
+        scores = {name: found[1] for name, found in right.items()}
+        return cls(settings, significance.compare(scores, reference if reference in scores else settings[0].name))
+
+    def table(self) -> pd.DataFrame:
+        """Return the ranking for people; accuracies, means over seeds, in percent."""
+        rows = []
+        for rank, setting in enumerate(self.settings, start=1):
+            runs = setting.table
+            rows.append(
+                {
+                    "rank": rank, "run": setting.name, "seeds": len(runs),
+                    "val": 100 * setting.val_accuracy, "test": 100 * runs["test_accuracy"].mean(),
+                    "macro-F1": 100 * runs["test_macro_f1"].mean(),
+                    "epoch": runs["best_epoch"].iloc[0], "seconds": runs["seconds"].mean(),
+                    "faces/s": round(runs["images_per_second"].mean()),
+                }
+            )  # fmt: skip
+        table = pd.DataFrame(rows).round(2)
+        if self.compared is not None:
+            table.insert(5, "±", (100 * self.compared["half"].to_numpy()).round(2))
+            table.insert(6, "vs. 1st", significance.verdicts(self.compared))
+        return table
+
+    def sentence(self) -> str:
+        """Say which differences from the winner are real; ``""`` when nothing can be said."""
+        if self.compared is None or len(self.settings) < 2:
+            return ""
+        first = self.settings[0]
+        return significance.sentence(
+            significance.verdicts(self.compared),
+            first.name,
+            first.runs[0].metrics["test"]["faces"],
+            any(len(s.runs) > 1 for s in self.settings),
+        )
+
+    def text(self) -> str:
+        """Return the ranking and its sentence as they are printed."""
+        if not self.settings:
+            return "No run ended well."
+        table = self.table()
+        cut = table.assign(run=[n if len(n) <= LONGEST_NAME else n[: LONGEST_NAME - 1] + "…" for n in table["run"]])
+        return "\n\n".join(filter(None, [cut.to_string(index=False), self.sentence()]))
 
 
 def write(
@@ -37,6 +109,8 @@ def write(
     These are ``report.html``, the page of results ``results.md`` (``fer_tf.reports.results_page``), figures as PNG,
     and ``winner.keras``.
 
+    The winner is the setting with the best mean validation accuracy, and of its seeds the best on validation.
+
     Args:
         results: all runs, failed ones included.
         out: the study's folder.
@@ -51,15 +125,17 @@ def write(
     """
     out = Path(out)
     written = [out / tables.FILE]
-    best = tables.ranked(results)
+    ranking = Ranking.of(results)
+    best = [run for setting in ranking.settings for run in setting.runs]
     sections, pictures, own = [], [], []
     if best:
         with atomic.atomic_write(out / "winner.keras") as part:
             shutil.copyfile(best[0].folder / MODEL, part)
         written.append(out / "winner.keras")
-        sections = [("Ranking", page.table(ranking(results), ranked=True))]
+        said = f"<p>{html.escape(ranking.sentence())}</p>"
+        sections = [("Ranking", said + page.table(ranking.table(), ranked=True))]
         own = charts(best)
-        pictures = [*own, *_common_figures(best)]
+        pictures = [*own, *_common_figures(ranking.settings)]
     for number, (heading, figure) in enumerate(pictures):
         if number == len(own):
             sections += [(name, page.table(frame)) for name, frame in more_tables]
@@ -80,21 +156,18 @@ def write(
     return [*written, out / "report.html", out / "results.md", *(out / name for name in files or {})]
 
 
-def ranking(results: Sequence[Result]) -> pd.DataFrame:
-    """Return the finished runs as a table for people, best validation accuracy first; accuracies in percent."""
-    table = tables.frame(tables.ranked(results))[list(RANKING)]
-    for column in ("val_accuracy", "test_accuracy", "test_macro_f1"):
-        table[column] = (100 * table[column].astype(float)).round(2)
-    table.insert(0, "rank", range(1, len(table) + 1))
-    return table
-
-
-def _common_figures(best: Sequence[Result]) -> list[tuple[str, Figure]]:
-    winner = best[0]
+def _common_figures(settings: Sequence[Setting]) -> list[tuple[str, Figure]]:
+    winner = settings[0].runs[0]
     test = winner.metrics["test"]
-    histories = {r.config.name: pd.read_csv(r.folder / HISTORY) for r in best}
+    histories = {s.name: _mean_history(s) for s in settings}
     matrix = figures.confusion(test["confusion"], test["classes"], f"{winner.config.name}, test split")
     return [("Learning curves", figures.learning_curves(histories)), ("Confusion matrix of the winner", matrix)]
+
+
+def _mean_history(setting: Setting) -> pd.DataFrame:
+    """Return the mean of the seeds' histories by epoch."""
+    histories = [pd.read_csv(run.folder / HISTORY) for run in setting.runs]
+    return pd.concat(histories).groupby("epoch", as_index=False).mean()
 
 
 def _note(results: Sequence[Result]) -> str:
@@ -108,6 +181,7 @@ def _note(results: Sequence[Result]) -> str:
     return (
         f"{about}, {sum(m['seconds'] for m in finished) / 60:.1f} minutes of training on {machine['platform']} with "
         f"Keras {machine['keras']} ({machine['backend']}). {chosen} chosen on validation; the "
-        f"{sum(counts)} test faces are scored once, view {config.view}. Accuracies in percent; always naming the "
-        f"largest class would score {100 * max(counts) / sum(counts):.1f} on test."
+        f"{sum(counts)} test faces are scored once, view {config.view}. Accuracies in percent, means over seeds; ± is "
+        f"half of a 95 % interval; always naming the largest class would score {100 * max(counts) / sum(counts):.1f} "
+        "on test."
     )

@@ -226,7 +226,7 @@ def _score(config: RunConfig, folder: Path, tables: Tables, progress: checkpoint
     test = tables["test"]
     logits = evaluation.logits(network, test.images, view=config.view, crop=config.crop)
     with atomic.atomic_write(folder / PREDICTIONS) as part, part.open("wb") as file:
-        np.savez(file, ids=test.ids.astype(str), logits=logits)
+        np.savez(file, ids=test.ids.astype(str), logits=logits, targets=test.targets)
     history = progress.history
     return {
         "parameters": int(sum(math.prod(v.shape) for v in network.trainable_variables)),
