@@ -27,6 +27,7 @@ def results_page(
     command: str,
     published: Mapping[str, str] | None = None,
     tables: Sequence[tuple[str, pd.DataFrame]] = (),
+    remark: str = "",
 ) -> str:
     """Return the page of a study: command, data, settings, seeds, hardware, minutes, and the table of its runs.
 
@@ -36,6 +37,7 @@ def results_page(
         command: what made them, as a user types it.
         published: text by run name (without a seed), such as ``"73.28 (arXiv 2105.03588)"``, for a column beside ours.
         tables: headings and further tables of the study.
+        remark: a paragraph below the table of the runs, such as which differences are real.
 
     Returns:
         Markdown. Runs are sorted by validation accuracy, which chose the epochs; test accuracies have the 95 % interval
@@ -72,7 +74,7 @@ def results_page(
         4, "95 % interval", [f"{100 * low:.1f}–{100 * high:.1f}" for low, high in shown[["low", "high"]].values]
     )
     shown = shown.assign(**{c: 100 * shown[c] for c in _PERCENT}).drop(columns=["low", "high"])
-    parts = [heading, about, markdown_table(shown.dropna(axis=1, how="all"))]
+    parts = [heading, about, markdown_table(shown.dropna(axis=1, how="all")), f"\n{remark}\n" if remark else ""]
     parts += [f"\n## {name}\n\n{markdown_table(frame)}" for name, frame in tables]
     return "".join([*parts, "\nMade by `fer_tf.reports.results_page` from the folders of the runs.\n"])
 

@@ -98,10 +98,14 @@ def sentence(found: Sequence[str], winner: str, faces: int, seeds: bool) -> str:
         seeds: whether the variance of seeds is in the tests.
 
     Example:
-        >>> sentence(["", "unclear", "worse", "worse"], "muon", 600, seeds=True).partition(" (")[0]
-        'Beside the winner, muon, on 600 test faces, ranks 3 and 4 are truly worse, and rank 2 cannot be told from it'
+        >>> sentence(["", "unclear", "worse", "worse"], "muon", 600, seeds=True).partition(": ")[2].partition(" (")[0]
+        'ranks 3 and 4 are worse by more than chance; rank 2 cannot be told from it'
     """
-    ends = {"better": "{} truly better", "worse": "{} truly worse", "unclear": "cannot be told from it"}
+    ends = {
+        "better": "{} better by more than chance",
+        "worse": "{} worse by more than chance",
+        "unclear": "cannot be told from it",
+    }
     parts = []
     for verdict, end in ends.items():
         ranks = [rank for rank, value in enumerate(found, start=1) if value == verdict]
@@ -110,7 +114,7 @@ def sentence(found: Sequence[str], winner: str, faces: int, seeds: bool) -> str:
             parts.append(f"{subject} {end.format('are' if len(ranks) > 1 else 'is')}")
     what = "over faces and seeds" if seeds else "over faces; another seed would move accuracies, too"
     method = f"paired t-tests {what}; Holm's correction, level {100 * LEVEL:g} %"
-    return f"Beside the winner, {winner}, on {faces:,} test faces, {', and '.join(parts)} ({method})."
+    return f"Beside the winner, {winner}, on {faces:,} test faces: {'; '.join(parts)} ({method})."
 
 
 def _variance_of_seeds(right: Mapping[str, np.ndarray]) -> tuple[float, int]:

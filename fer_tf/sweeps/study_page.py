@@ -3,6 +3,7 @@
 import html
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,8 @@ from fer_tf.training.run import MODEL, environment
 
 # From the finished runs, best on validation first, to headings and figures.
 Charts = Callable[[Sequence[Result]], list[tuple[str, Figure]]]
-# Names that are longer are cut on screen, so that the ranking fits 100 columns.
-LONGEST_NAME = 30
+# Columns of a terminal that the ranking takes at most; names that are longer are cut there.
+WIDTH, LONGEST_NAME = 100, 30
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Ranking:
                 {
                     "rank": rank, "run": setting.name, "seeds": len(runs),
                     "val": 100 * setting.val_accuracy, "test": 100 * runs["test_accuracy"].mean(),
-                    "macro-F1": 100 * runs["test_macro_f1"].mean(),
+                    "F1": 100 * runs["test_macro_f1"].mean(),
                     "epoch": runs["best_epoch"].iloc[0], "seconds": runs["seconds"].mean(),
                     "faces/s": round(runs["images_per_second"].mean()),
                 }
@@ -92,7 +93,8 @@ class Ranking:
             return "No run ended well."
         table = self.table()
         cut = table.assign(run=[n if len(n) <= LONGEST_NAME else n[: LONGEST_NAME - 1] + "…" for n in table["run"]])
-        return "\n\n".join(filter(None, [cut.to_string(index=False), self.sentence()]))
+        parts = [cut.to_string(index=False), textwrap.fill(self.sentence(), WIDTH)]
+        return "\n\n".join(filter(None, parts))
 
 
 def write(
@@ -149,7 +151,8 @@ def write(
     atomic.write_text(out / "report.html", page.page(title, _note(results), sections))
     command = results_page.command_line(sys.argv)
     folders = [result.folder for result in best]
-    atomic.write_text(out / "results.md", results_page.results_page(title, folders, command, published, more_tables))
+    markdown = results_page.results_page(title, folders, command, published, more_tables, ranking.sentence())
+    atomic.write_text(out / "results.md", markdown)
     for name, frame in (files or {}).items():
         with atomic.atomic_write(out / name) as part:
             frame.to_csv(part, index=False)
@@ -177,11 +180,12 @@ def _note(results: Sequence[Result]) -> str:
     if not finished:
         return f"{about}; none of them ended well."
     counts = [sum(row) for row in finished[0]["test"]["confusion"]]
+    largest = 100 * max(counts) / sum(counts)
     chosen = "Epochs and the winner are" if config.keep == "best" else "The last epoch is kept, and the winner is"
     return (
         f"{about}, {sum(m['seconds'] for m in finished) / 60:.1f} minutes of training on {machine['platform']} with "
         f"Keras {machine['keras']} ({machine['backend']}). {chosen} chosen on validation; the "
         f"{sum(counts)} test faces are scored once, view {config.view}. Accuracies in percent, means over seeds; ± is "
-        f"half of a 95 % interval; always naming the largest class would score {100 * max(counts) / sum(counts):.1f} "
+        f"half of a 95 % interval, F1 the mean over classes; always naming the largest class would score {largest:.1f} "
         "on test."
     )

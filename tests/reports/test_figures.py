@@ -13,7 +13,9 @@ def test_learning_curves_name_the_best_runs_only():
     figure = figures.learning_curves(runs, marked=3)
     left, right = figure.axes
     assert len(left.lines) == len(right.lines) == 9
-    assert [t.get_text() for t in left.get_legend().get_texts()] == ["run0", "run1", "run2"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["run0", "run1", "run2"]
+    figure.draw_without_rendering()
+    assert figure.legends[0].get_window_extent().x0 >= right.get_window_extent().x1  # beside the curves, not over them
     assert max(line.get_ydata()[-1] for line in left.lines) == 38  # percent
 
 
@@ -28,11 +30,13 @@ def test_grid_writes_percents_and_leaves_gaps():
     assert texts == ["50.0", "25.0", "75.0"]
 
 
-def test_differences_are_points_in_order():
-    axes = figures.differences(["worse", "better"], [0.4, 0.55], baseline=0.5).axes[0]
-    assert [round(bar.get_width(), 6) for bar in axes.patches] == [-10, 5]
+def test_differences_are_points_in_order_with_intervals():
+    points = pd.DataFrame({"difference": [5.0, -10.0], "half": [1.0, np.nan]}, index=["better", "worse"])
+    axes = figures.differences(points, "points against the baseline").axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [-10, 5]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["worse", "better"]
     assert [t.get_text() for t in axes.texts] == ["-10.0", "+5.0"]
+    assert axes.texts[1].xy == (6.0, 1)  # past the end of its interval
 
 
 def test_confusion_rows_are_shares_of_the_true_class():
@@ -68,3 +72,16 @@ def test_panels_share_scale_legend_and_reference():
     assert b.get_ydata().tolist() == [6, 8]
     # Beside each other by a little, around the true place.
     assert 0 < b.get_xdata()[0] - a.get_xdata()[0] < 0.5 and a.get_xdata()[0] == -b.get_xdata()[0]
+
+
+def test_panels_of_dots_share_a_scale_and_a_row_a_value():
+    optimizers = pd.DataFrame({"constant": [80.0, 70.0], "plateau": [81.0, np.nan]}, index=["muon", "adam"])
+    schedules = pd.DataFrame({"nesterov": [75.0]}, index=["step"])
+    values = {"Optimizers": optimizers, "Schedules": schedules}
+    figure = figures.dot_panels(values, {t: f * 0 + 2 for t, f in values.items()}, "test accuracy (%)", reference=81.0)
+    above, below = figure.axes
+    assert [t.get_text() for t in above.get_yticklabels()] == ["muon", "adam"] and above.yaxis_inverted()
+    assert above.get_xlim() == below.get_xlim() and below.get_xlabel() == "test accuracy (%)"
+    assert [t.get_text() for t in above.get_legend().get_texts()] == ["constant", "plateau"]
+    assert below.get_legend() is None and below.get_title(loc="left") == "Schedules"
+    assert all(axes.lines[0].get_xdata() == [81.0, 81.0] for axes in (above, below))

@@ -1,7 +1,6 @@
 """The two studies: which runs they have, under which names, with which decay."""
 
 import argparse
-from dataclasses import replace
 
 import pytest
 
@@ -74,12 +73,6 @@ def test_each_regularizer_differs_from_the_baseline_in_one_thing():
 def test_a_network_without_batch_norm_or_spatial_dropout_has_no_such_rows():
     names = {c.name for c in regularizer_study.variants(RunConfig(name="x", model="resnet10(width=0.1)"))}
     assert len(names) == 19 and "no batch-norm" not in names and "dropout 0.5" in names
-
-
-def test_a_variants_name_without_its_seed():
-    config = RunConfig(name="SAM 0.05-seed3", seed=3)
-    assert regularizer_study.variant(config) == "SAM 0.05"
-    assert regularizer_study.variant(replace(config, seed=1)) == "SAM 0.05-seed3"
 
 
 def test_report_takes_no_results_at_all(tmp_path):
