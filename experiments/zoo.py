@@ -60,7 +60,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     from fer_tf.sweeps.results import ranked
 
     rows = []
-    for result in ranked(results):
+    for result in (run for setting in ranked(results) for run in setting.runs):
         network, test = models.load_model(result.folder / "model.keras"), result.metrics["test"]
         rows.append(
             {
