@@ -13,7 +13,7 @@ from fer_tf.training.optimizers import OPTIMIZERS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fer_tf.sweeps.runner import Result
+    from fer_tf.sweeps.results import Result
 
 # The study ran 300 epochs; its schedules' arguments were for that length.
 STUDY_EPOCHS = 300

@@ -14,7 +14,7 @@ from fer_tf.training.config import RunConfig
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fer_tf.sweeps.runner import Result
+    from fer_tf.sweeps.results import Result
 
 BASELINE = "baseline"
 # Variants that only a network with this keyword has.

@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from fer_tf.io import atomic
 from fer_tf.reports import figures, page, results_page, significance
 from fer_tf.sweeps import results as tables
-from fer_tf.sweeps.results import Setting
-from fer_tf.sweeps.runner import Result
+from fer_tf.sweeps.results import Result, Setting
 from fer_tf.training.callbacks import HISTORY
 from fer_tf.training.run import MODEL, environment
 

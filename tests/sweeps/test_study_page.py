@@ -7,7 +7,7 @@ import pytest
 
 from fer_tf.io import atomic
 from fer_tf.sweeps import optimizer_study, regularizer_study, results
-from fer_tf.sweeps.runner import Result
+from fer_tf.sweeps.results import Result
 from fer_tf.sweeps.study_page import Ranking
 from fer_tf.training.config import RunConfig
 
