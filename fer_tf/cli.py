@@ -19,11 +19,10 @@ COMMANDS = {
     "shards": "write millions of photographs as TFRecord shards",
     "train": "train a network on a dataset and score it",
     "robustness": "measure errors on corrupted and shifted faces",
+    "stabilize": "copy a network so that small shifts of a face change its predictions less",
     "models": "list the networks with their parameters and MACs",
     "export": "export a network for TensorFlow Serving, LiteRT or ONNX",
     "client": "send images to a TensorFlow Serving server",
-    "robustness": "measure how corrupted and shifted faces change predictions",
-    "stabilize": "copy a network so that small shifts of a face change its predictions less",
     "demo": "serve a web page for photographs and videos",
     "privacy": "audit a network: do its predictions reveal its training faces?",
 }

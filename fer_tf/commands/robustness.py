@@ -11,10 +11,7 @@ from fer_tf import datasets
 from fer_tf.datasets.landmarks import with_landmarks
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
-<<<<<<< HEAD
-=======
 from fer_tf.robustness import benchmark, report
->>>>>>> 2f823c5 (fer-tf robustness and fer-tf stabilize; first lines of masks, synthetic faces and robustness fit in a line)
 from fer_tf.robustness.corruptions import CORRUPTIONS
 
 DESCRIPTION = """Measure how corrupted and slightly shifted faces change the predictions of a network.
@@ -66,12 +63,6 @@ def run(options: argparse.Namespace) -> None:
     if options.seed < 0:
         raise UserError(f"--seed {options.seed} is negative. Expected 0 or more.")
     table = _faces(options)
-<<<<<<< HEAD
-    # Keras takes seconds to load: mistakes in the arguments are reported before.
-    from fer_tf.robustness import benchmark, report
-
-=======
->>>>>>> 2f823c5 (fer-tf robustness and fer-tf stabilize; first lines of masks, synthetic faces and robustness fit in a line)
     plan = benchmark.BenchmarkPlan(
         options.model, tuple(name for name in chosen if name != _FLIPS), _FLIPS in chosen, options.reference,
         options.view, options.seed, options.landmarks == _CANONICAL, f"{options.dataset}, {options.split}",
