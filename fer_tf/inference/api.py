@@ -140,6 +140,8 @@ def _read_now(images: Iterable[Input], start: int = 0) -> Iterator[InputImage]:
     """Read images in this thread: for a single image, threads cost more than they gain."""
     for number, image in enumerate(images, start=start):
         name = inputs.name_of(image, number)
+        if (frames := inputs.count_frames(image)) > 1:
+            _warn(name, f"animated, or of several pages: only the first of {frames} frames is read.")
         try:
             yield InputImage(name, None, inputs.pixels(image))
         except DataError as error:

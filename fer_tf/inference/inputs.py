@@ -11,8 +11,8 @@ from fer_tf.errors import DataError, UserError
 from fer_tf.io import pictures
 
 __all__ = [
-    "Input", "as_list", "check_range", "is_one", "is_path", "name_of", "one_face", "pixels", "read_face",
-    "whole_number",
+    "Input", "as_list", "check_range", "count_frames", "is_one", "is_path", "name_of", "one_face", "pixels",
+    "read_face", "whole_number",
 ]  # fmt: skip
 
 Input = os.PathLike | str | bytes | BinaryIO | Image.Image | np.ndarray
@@ -91,6 +91,20 @@ def pixels(image: Input) -> np.ndarray:
         check_range(array)
         array = np.rint(array).astype(np.uint8)
     return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2) if gray else array
+
+
+def count_frames(image: Input) -> int:
+    """Return how many frames a path, bytes or a Pillow image has; 1 for other inputs.
+
+    Example:
+        >>> count_frames(b"")
+        1
+    """
+    if isinstance(image, Image.Image):
+        return getattr(image, "n_frames", 1)
+    if is_path(image) or isinstance(image, _BYTES):
+        return pictures.count_frames(os.fspath(image) if is_path(image) else bytes(image))
+    return 1
 
 
 def read_face(image: Input) -> np.ndarray:

@@ -33,7 +33,9 @@ class Found:
 
 
 def find(paths: Sequence[Path | str], note: Note) -> list[Found]:
-    """List the photographs and videos of paths and folder trees; a file that is named twice counts once.
+    """List the photographs and videos of paths and folder trees.
+
+    A file that is given twice is listed twice. In folders, a file that is listed already is left out and noted.
 
     Args:
         paths: Photographs, videos and folders of both.
@@ -43,19 +45,35 @@ def find(paths: Sequence[Path | str], note: Note) -> list[Found]:
         UserError: There is nothing to read; the message gives the reason for the first path.
     """
     suffixes = folders.MEDIA_SUFFIXES
-    found: dict[str, Found] = {}
+    found: list[Found] = []
+    seen: dict[str, str] = {}
+    names: set[str] = set()
     first = None
     for path in paths:
         given = os.fspath(path)
+        if not given:
+            raise UserError("An empty path names nothing. Expected a photograph, a video or a folder of them.")
         try:
-            for file, relative in folders.find_pictures(given, note, suffixes):
-                found.setdefault(os.path.realpath(file), Found(file, os.fspath(file), relative))
+            inside = os.path.isdir(given)  # noqa: PTH112
+            for file, relative in folders.find_pictures(given, _below(given, note) if inside else note, suffixes):
+                real, name = os.path.realpath(file), os.fspath(file)
+                first = seen.setdefault(real, name)
+                if inside and (first != name or name in names):
+                    note(name, f"the same file as {first}, which is read already.")
+                else:
+                    found.append(Found(file, name, relative))
+                    names.add(name)
         except UserError as error:
             first = first or error
             note(given, str(error).removeprefix(f"{given}: "))
     if first and not found:
         raise first
-    return _readable(list(found.values()), note)
+    return _readable(found, note)
+
+
+def _below(folder: str, note: Note) -> Note:
+    """Name what a folder leaves out as results name what it holds."""
+    return lambda name, reason: note(os.path.join(folder, name), reason)  # noqa: PTH118
 
 
 def _readable(found: list[Found], note: Note) -> list[Found]:

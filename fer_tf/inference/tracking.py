@@ -55,10 +55,13 @@ def tracked(pictures: Iterable[ImageResult], smooth: float = 0.0) -> Iterator[Im
 
 
 def _tracked(pictures: Iterable[ImageResult], smooth: float) -> Iterator[ImageResult]:
-    source, people = None, _People(smooth)
+    source, last, people = None, -math.inf, _People(smooth)
     for picture in pictures:
-        if picture.source != source:
+        now = -math.inf if picture.frame is None else picture.frame
+        # The same video may be given twice, so that its frames begin again.
+        if picture.source != source or now < last:
             source, people = picture.source, _People(smooth)
+        last = now
         if picture.time is not None and picture.faces:
             picture = replace(picture, faces=people.see(picture.faces, picture.time))
         yield picture

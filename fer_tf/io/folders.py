@@ -18,14 +18,16 @@ Note = Callable[[str, str], None]
 def find_pictures(
     src: Path | str, note: Note | None = None, suffixes: Sequence[str] = pictures.SUFFIXES
 ) -> list[tuple[Path, str]]:
-    """List the pictures of a folder tree by their suffixes; none is opened.
+    """List the pictures of a folder tree by their suffixes, and those without a suffix by their content.
 
-    Links are followed, but no folder is entered twice. Hidden files and folders and operating systems' litter are
-    left out.
+    What looks like a picture or video and is not listed is noted, and so are animations and files of several pages, of
+    which only the first frame is read. Links are followed, but no folder is entered twice. Hidden files and folders and
+    operating systems' litter are left out.
 
     Args:
         src: a picture, or a folder.
-        note: called with the name and the reason of each folder that is left out; ``None`` logs a warning.
+        note: called with the name and the reason of each folder, picture and video that is left out; ``None`` logs a
+            warning.
         suffixes: in lower case; ``MEDIA_SUFFIXES`` finds videos as well.
 
     Returns:
@@ -46,8 +48,9 @@ def find_pictures(
     src, note = Path(src), note or _warn
     accepted = f"Expected {', '.join(suffixes)}."
     if src.is_file():
-        if not video.has_suffix(src.name, suffixes):
+        if not _accepts(os.fspath(src), src.name, suffixes, lambda *_: None):
             raise UserError(f"{src}: no picture by its suffix. {accepted}")
+        _note_frames(src, os.fspath(src), note)
         return [(src, src.name)]
     if not src.is_dir():
         raise UserError(f"{src}: no such file or folder.")
@@ -89,9 +92,31 @@ def _walk(root: Path, note: Note, suffixes: Sequence[str]) -> Iterator[tuple[Pat
             continue
         below = f"{name}/" if name else ""
         for entry in inside:
-            if not _is_folder(entry) and video.has_suffix(entry.name, suffixes):
+            if not _is_folder(entry) and _accepts(entry.path, below + entry.name, suffixes, note):
+                _note_frames(Path(entry.path), below + entry.name, note)
                 yield Path(entry.path), below + entry.name
         waiting += [(e.path, below + e.name) for e in reversed(inside) if _is_folder(e)]
+
+
+def _accepts(path: str, name: str, suffixes: Sequence[str], note: Note) -> bool:
+    """Return whether a file is to be read; note one that looks like a picture or video and is not."""
+    if video.has_suffix(name, suffixes):
+        return True
+    suffix = os.path.splitext(name)[1]  # noqa: PTH122
+    if video.is_video(name):
+        note(name, "a video. Expected a picture here.")
+    elif suffix.lower() in pictures.OTHER_SUFFIXES:
+        note(name, f"a picture of a kind that is not read. Expected {', '.join(pictures.SUFFIXES)}.")
+    elif kind := pictures.kind_of(pictures.head_of(path)):
+        if kind == "picture" and not suffix:
+            return True
+        note(name, f"a {kind} by its content, but its suffix is {suffix!r}. Rename it.")
+    return False
+
+
+def _note_frames(path: Path, name: str, note: Note) -> None:
+    if path.suffix.lower() not in (".jpg", ".jpeg", *video.SUFFIXES) and (count := pictures.count_frames(path)) > 1:
+        note(name, f"animated, or of several pages: only the first of {count} frames is read.")
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

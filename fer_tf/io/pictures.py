@@ -1,6 +1,7 @@
 """Decode pictures of common formats; damaged or too large ones are refused."""
 
 import contextlib
+import functools
 import io
 import os
 import threading
@@ -15,9 +16,25 @@ from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import ImagesOnDisk
 
 # The formats of faces. Others stay shut: Pillow hands EPS, for one, to an external program.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF", "HEIF")
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif",
+    ".heic", ".heif",
+)  # fmt: skip
+# Suffixes of pictures that are not read.
+OTHER_SUFFIXES = (
+    ".apng", ".arw", ".cr2", ".cr3", ".dng", ".eps", ".exr", ".hdr", ".ico", ".jp2", ".jxl", ".mng", ".nef", ".orf",
+    ".psd", ".raf", ".raw", ".rw2", ".svg", ".tga", ".xcf",
+)  # fmt: skip
 MAX_PIXELS = 64_000_000
+# Progressive files have about ten scans; each takes as long as the whole picture.
+MAX_SCANS = 100
+_HEADS = {
+    b"\xff\xd8\xff": "picture", b"\x89PNG\r\n\x1a\n": "picture", b"GIF87a": "picture", b"GIF89a": "picture",
+    b"II*\0": "picture", b"MM\0*": "picture", b"\x1aE\xdf\xa3": "video", b"\0\0\1\xba": "video", b"FLV\1": "video",
+    b"0&\xb2u": "video",
+}  # fmt: skip
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 def read_picture(path: Path | str | bytes, size: int, channels: int) -> np.ndarray:
@@ -89,6 +106,58 @@ def count_pixels(path: Path | str) -> int:
         return 0
 
 
+def kind_of(head: bytes) -> str:
+    """Return whether a file is a ``"picture"`` or a ``"video"`` by its first 32 bytes; empty if neither.
+
+    Example:
+        >>> kind_of(b"GIF89a"), kind_of(b"path,label")
+        ('picture', '')
+    """
+    if head[:4] == b"RIFF":
+        return {b"WEBP": "picture", b"AVI ": "video"}.get(head[8:12], "")
+    if head[4:8] == b"ftyp":
+        return "picture" if head[8:12] in (b"avif", b"avis", *_HEIF_BRANDS) else "" if head[8:11] == b"crx" else "video"
+    if head[:2] == b"BM":
+        return "picture" if head[6:10] == bytes(4) else ""
+    return next((kind for start, kind in _HEADS.items() if head.startswith(start)), "")
+
+
+def head_of(path: Path | str | bytes) -> bytes:
+    """Return the first 32 bytes of a regular file; none if it cannot be read.
+
+    Example:
+        >>> head_of("none.jpg")
+        b''
+    """
+    if isinstance(path, bytes):
+        return path[:32]
+    try:
+        with open(path, "rb") if is_file(path) else io.BytesIO() as file:  # noqa: PTH123
+            return file.read(32)
+    except OSError:
+        return b""
+
+
+def count_frames(path: Path | str | bytes) -> int:
+    """Return how many frames or pages a picture has: 1 if it is not animated, or cannot be read.
+
+    Example:
+        >>> count_frames("none.gif")
+        1
+    """
+    head = head_of(path)
+    if head[8:12] == b"WEBP" and not (head[12:16] == b"VP8X" and head[20] & 2):
+        return 1
+    # Of JPEG and HEIC files, the further pictures are previews and depth maps.
+    if not (head.startswith((b"GIF8", b"\x89PNG", b"II*\0", b"MM\0*")) or head[8:12] in (b"WEBP", b"avis")):
+        return 1
+    try:
+        with _opened(path) as picture:
+            return int(getattr(picture, "n_frames", 1))
+    except Exception:
+        return 1
+
+
 def resized(images: np.ndarray | ImagesOnDisk, size: int) -> np.ndarray | ImagesOnDisk:
     """Bring uint8 images (N, H, W, C) to (N, size, size, C), antialiased as ``read_picture`` does it.
 
@@ -142,6 +211,8 @@ def _upright(path: Path | str | bytes | Image.Image) -> Iterator[Image.Image]:
     given = isinstance(path, Image.Image)
     with _checked(path) if given else _opened(path) as picture:
         try:
+            if not given and picture.format in ("JPEG", "MPO"):
+                _check_scans(path)
             plain = _eight_bit(picture)
             # In place, since the other way copies every picture, turned or not; but not the caller's.
             if given:
@@ -170,6 +241,36 @@ def _checked(picture: Image.Image) -> Iterator[Image.Image]:
     if picture.width * picture.height > MAX_PIXELS:
         raise DataError(f"{picture.width}×{picture.height} pixels. Expected at most {MAX_PIXELS:,} in all.")
     yield picture
+
+
+def _check_scans(path: Path | str | bytes) -> None:
+    """Refuse JPEG files of thousands of scans, each of which is decoded over the whole picture."""
+    count, last = 0, b""
+    with io.BytesIO(path) if isinstance(path, bytes) else open(path, "rb") as file:  # noqa: PTH123
+        while block := file.read(1 << 20):
+            count += (last + block).count(b"\xff\xda")
+            if count > MAX_SCANS:
+                raise DataError(f"more than {MAX_SCANS} scans. Expected a picture that was not made to take long.")
+            last = block[-1:] if block[-1:] == b"\xff" else b""
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Return the formats that this Pillow knows."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _formats_for(head: bytes) -> tuple[str, ...]:
+    """Return the formats to try for a file, with HEIF where it is one."""
+    if head[4:8] != b"ftyp" or head[8:12] not in _HEIF_BRANDS:
+        return _formats()
+    try:
+        import pillow_heif
+    except ImportError:
+        raise DataError("HEIC needs pillow-heif: pip install 'fer-tf[heic]'.") from None
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return ("HEIF",)
 
 
 class _Quiet(contextlib.AbstractContextManager):
@@ -206,10 +307,15 @@ def _open(path: Path | str | bytes) -> Image.Image:
         # A third of the time of Path.stat, and there are many.
         if not isinstance(path, bytes) and not os.path.getsize(path):  # noqa: PTH202
             raise DataError("empty file.")
-        return Image.open(io.BytesIO(path) if isinstance(path, bytes) else path, formats=FORMATS)
+        head = head_of(path)
+        return Image.open(io.BytesIO(path) if isinstance(path, bytes) else path, formats=_formats_for(head))
     except DataError:
         raise
     except Image.UnidentifiedImageError:
+        if head.startswith((b"II*\0", b"MM\0*")):
+            raise DataError("a TIFF of a kind that cannot be read. Expected 8 or 16 bits a channel.") from None
+        if kind_of(head) == "picture":
+            raise DataError("damaged picture, or of a kind that cannot be read.") from None
         raise DataError(f"no picture. Expected one of {', '.join(FORMATS)}.") from None
     except Image.DecompressionBombError:
         raise DataError(f"too many pixels. Expected at most {MAX_PIXELS:,} in all.") from None

@@ -169,3 +169,20 @@ def test_opencv_is_asked_where_av_cannot(monkeypatch):
     assert readings[0].picture[0, 0].tolist() == [3, 2, 1] and Capture.released
     with pytest.raises(UserError, match=r"No webcam 0: PyAV opens webcams on Linux and macOS only\.; OpenCV finds no"):
         sources.watch(0)
+
+
+def test_one_result_an_input_and_folders_note_what_they_leave_out(tmp_path):
+    touch(tmp_path, "p/b.jpg")
+    (tmp_path / "p" / "a.jpg").symlink_to("b.jpg")
+    notes = {}
+    path = tmp_path / "p" / "b.jpg"
+    assert [f.source for f in sources.find([path, path], notes.__setitem__)] == [str(path)] * 2
+    assert [f.relative for f in sources.find([tmp_path / "p" / "a.jpg", path], notes.__setitem__)] == ["a.jpg", "b.jpg"]
+    assert not notes
+    assert [f.relative for f in sources.find([tmp_path / "p"], notes.__setitem__)] == ["a.jpg"]
+    assert notes == {str(path): f"the same file as {tmp_path / 'p' / 'a.jpg'}, which is read already."}
+
+
+def test_an_empty_path_is_refused():
+    with pytest.raises(UserError, match="An empty path"):
+        sources.find([""], lambda *_: None)

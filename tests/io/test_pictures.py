@@ -175,3 +175,52 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, picture, mo
 def test_impossible_shapes_are_refused(tmp_path, size, channels):
     with pytest.raises(UserError, match=r"size=|channels="):
         read_picture(tmp_path / "face.png", size, channels)
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path):
+    Image.effect_noise((64, 64), 50).save(tmp_path / "x.jpg", progressive=True)
+    data = (tmp_path / "x.jpg").read_bytes()
+    assert 2 < data.count(b"\xff\xda") < 20
+    assert pictures.read_photograph(data).shape == (64, 64, 3)
+    start = data.rindex(b"\xff\xda")
+    bomb = data[:start] + data[start:-2] * 3000 + data[-2:]
+    (tmp_path / "bomb.jpg").write_bytes(bomb)
+    for given in (bomb, tmp_path / "bomb.jpg"):
+        with pytest.raises(DataError, match="more than 100 scans"):
+            pictures.read_photograph(given)
+        with pytest.raises(DataError, match="more than 100 scans"):
+            pictures.read_picture(given, 48, 1)
+
+
+def test_formats_are_known_by_content(tmp_path):
+    picture = Image.new("RGB", (64, 48), "red")
+    for name, form in (("a.jfif", "JPEG"), ("b.jpe", "JPEG"), ("c.avif", "AVIF"), ("nosuffix", "PNG")):
+        picture.save(tmp_path / name, form)
+        assert pictures.read_photograph(tmp_path / name).shape == (48, 64, 3)
+        assert pictures.kind_of((tmp_path / name).read_bytes()[:32]) == "picture"
+
+
+def test_heic_names_its_extra(tmp_path):
+    head = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99)
+    (tmp_path / "x.HEIC").write_bytes(head)
+    with pytest.raises(DataError, match=r"pip install 'fer-tf\[heic\]'|damaged picture"):
+        pictures.read_photograph(tmp_path / "x.HEIC")
+
+
+def test_a_tiff_of_another_kind_is_called_one(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.tif")
+    data = bytearray((tmp_path / "x.tif").read_bytes())
+    bits = data.index(b"\x08\0\x08\0\x08\0")
+    data[bits : bits + 6] = b"\x20\0\x20\0\x20\0"
+    (tmp_path / "x.tif").write_bytes(data)
+    with pytest.raises(DataError, match="a TIFF of a kind that cannot be read"):
+        pictures.read_photograph(tmp_path / "x.tif")
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.webp", "x.png", "x.tif"])
+def test_frames_are_counted(tmp_path, name):
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "green", "blue")]
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    assert pictures.count_frames(tmp_path / name) == 3
+    frames[0].save(tmp_path / name)
+    assert pictures.count_frames(tmp_path / name) == 1

@@ -237,3 +237,22 @@ def test_a_name_like_an_address_is_a_file(tmp_path, monkeypatch):
     write_video(tmp_path / "concat:a.mp4", 2)
     for name in ("http:film.mp4", "concat:a.mp4"):
         assert len(list(video.read_frames(name))) == 2
+
+
+def test_what_looks_like_a_picture_or_video_is_read_or_noted(tmp_path):
+    touch(tmp_path, "a.heic", "b.jfif", "raw.CR2", "film.mp4", "notes.txt", "table")
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "green")]
+    frames[0].save(tmp_path / "nosuffix", "PNG")
+    frames[0].save(tmp_path / "old.bak", "JPEG")
+    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
+    (tmp_path / "clip").write_bytes(b"\0\0\0\x18ftypisom" + bytes(20))
+    os.mkfifo(tmp_path / "pipe")
+    notes = {}
+    assert names(tmp_path, note=notes.__setitem__) == ["a.heic", "b.jfif", "moves.gif", "nosuffix"]
+    assert sorted(notes) == ["clip", "film.mp4", "moves.gif", "old.bak", "raw.CR2"]
+    assert "only the first of 2 frames" in notes["moves.gif"]
+    assert notes["clip"].startswith("a video by its content")
+    assert notes["old.bak"].startswith("a picture by its content")
+    assert names(tmp_path / "nosuffix") == ["nosuffix"]
+    with pytest.raises(UserError, match="no picture by its suffix"):
+        names(tmp_path / "table")
