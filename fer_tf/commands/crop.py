@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from fer_tf.errors import UserError
+from fer_tf.faces.crops import CropOptions, crop
 
 DESCRIPTION = """Find the faces of photographs and videos, turn them upright, and cut them out.
 
@@ -60,8 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do what the arguments say; return the exit code."""
-    from fer_tf.faces.crops import CropOptions, crop
-
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit {options.limit} leaves nothing. Expected at least 1.")
     wanted = CropOptions(

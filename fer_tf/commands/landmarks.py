@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from fer_tf.faces.landmark_job import LandmarkOptions, write_landmarks
+
 DESCRIPTION = """Find 68 landmarks in each face of photographs, or of faces already cropped, and write them as a CSV.
 
 OUT.csv has a row for each face: source, face (0, 1, …), found, reason, score, width and height of the picture, the box,
@@ -37,8 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do what the arguments say; return the exit code."""
-    from fer_tf.faces.landmark_job import LandmarkOptions, write_landmarks
-
     wanted = LandmarkOptions(options.detector, options.points, options.faces, options.dataset)
     done = write_landmarks(options.src, options.out, wanted)
     print(f"wrote {options.out}")

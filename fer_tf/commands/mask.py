@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from fer_tf.errors import UserError
+from fer_tf.faces.mask_job import MaskOptions, mask_folder
 
 DESCRIPTION = """Draw a mask on every face of photographs or cropped faces, or cut faces off below the eyes.
 
@@ -46,8 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do what the arguments say; return the exit code."""
-    from fer_tf.faces.mask_job import MaskOptions, mask_folder
-
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit {options.limit} leaves nothing. Expected at least 1.")
     wanted = MaskOptions(

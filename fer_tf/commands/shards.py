@@ -5,6 +5,7 @@ import importlib.util
 from pathlib import Path
 
 from fer_tf.errors import UserError
+from fer_tf.shards import ShardOptions, prepare, verify
 
 PREPARE = (
     DESCRIPTION
@@ -73,8 +74,6 @@ def _add_faces(add) -> None:
 
 def _prepare(options: argparse.Namespace) -> None:
     """Write shards."""
-    from fer_tf.shards import ShardOptions, prepare
-
     if options.executor == "local":
         for flag in ("address", "workers", "cpus_per_worker"):
             if getattr(options, flag) is not None:
@@ -89,8 +88,6 @@ def _prepare(options: argparse.Namespace) -> None:
 
 def _verify(options: argparse.Namespace) -> None:
     """Verify shards."""
-    from fer_tf.shards import verify
-
     _tell(verify(options.dst), "read all that is in")
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fer_tf import augment as augmentation
 from fer_tf.facetable import FaceTable
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ def as_tf_dataset(
         (TensorShape([8, 48, 48, 1]), TensorShape([8, 7]))
     """
     import tensorflow as tf
-
-    from fer_tf import augment as augmentation
 
     rows = tf.data.Dataset.range(len(faces))
     if shuffle:

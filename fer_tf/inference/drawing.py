@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fer_tf.inference.records import Face
+from fer_tf.labels import SYNONYMS
 
 # A color for each class, by its canonical name (fer_tf.labels.SYNONYMS): the Okabe-Ito palette and two more.
 CLASS_COLORS = {
@@ -23,8 +24,6 @@ Box = tuple[float, float, float, float]
 
 def colors(classes: Sequence[str]) -> dict[str, str]:
     """Return a color for each class; "happy" and "happiness" get the same one."""
-    from fer_tf.labels import SYNONYMS
-
     plain = {name: SYNONYMS.get(name, name) for name in classes}
     return {
         name: CLASS_COLORS.get(plain[name], FURTHER_COLORS[i % len(FURTHER_COLORS)]) for i, name in enumerate(classes)

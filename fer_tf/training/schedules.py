@@ -16,6 +16,7 @@ import numpy as np
 
 from fer_tf.errors import UserError
 from fer_tf.registry import Registry
+from fer_tf.training.learning_rates import TableSchedule
 
 SCHEDULES = Registry("schedule")
 SCHEDULES.add("constant", "fer_tf.training.schedules:constant", follows="epoch", reference="arXiv 2105.03588")
@@ -63,8 +64,6 @@ def get(text: str, base: float, epochs: int, steps_per_epoch: int) -> Schedule:
     Raises:
         UserError: an unknown name or keyword, or a value out of range.
     """
-    from fer_tf.training.learning_rates import TableSchedule
-
     if SCHEDULES.resolve(text)[0].facts["follows"] == "score":
         return Schedule(float(base), plateau=SCHEDULES.make(text, base=float(base)))
     values = table(text, base, epochs, steps_per_epoch)

@@ -8,6 +8,7 @@ from fer_tf import datasets
 from fer_tf.datasets.label_noise import flip_labels
 from fer_tf.datasets.landmarks import with_landmarks
 from fer_tf.facetable import SPLITS, FaceTable
+from fer_tf.io.pictures import resized
 from fer_tf.training.config import RunConfig
 
 Tables = Mapping[str, FaceTable]
@@ -42,7 +43,5 @@ def _prepared(table: FaceTable, config: RunConfig, split: str) -> FaceTable:
     if config.cover:
         table = datasets.COVERS.make(config.cover).apply(table, split)
     if config.image_size:
-        from fer_tf.io.pictures import resized
-
         table = table.with_images(resized(table.images, config.image_size))
     return table
