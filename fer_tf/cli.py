@@ -18,7 +18,6 @@ COMMANDS = {
     "mask": "draw masks on faces, or cut faces off below the eyes",
     "shards": "write millions of photographs as TFRecord shards",
     "train": "train a network on a dataset and score it",
-    "robustness": "measure errors on corrupted and shifted faces",
     "stabilize": "copy a network so that small shifts of a face change its predictions less",
     "models": "list the networks with their parameters and MACs",
     "export": "export a network for TensorFlow Serving, LiteRT or ONNX",
