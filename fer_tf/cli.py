@@ -19,6 +19,7 @@ COMMANDS = {
     "shards": "write millions of photographs as TFRecord shards",
     "train": "train a network on a dataset and score it",
     "stabilize": "copy a network so that small shifts of a face change its predictions less",
+    "robustness": "measure errors on corrupted and shifted faces",
     "models": "list the networks with their parameters and MACs",
     "export": "export a network for TensorFlow Serving, LiteRT or ONNX",
     "client": "send images to a TensorFlow Serving server",
