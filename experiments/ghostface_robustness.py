@@ -87,7 +87,7 @@ def runs_table(results: "Sequence[Result]") -> "pd.DataFrame":
     import pandas as pd
 
     from fer_tf import evaluation
-    from fer_tf.models.complexity import macs
+    from fer_tf.models.complexity import count_macs
     from fer_tf.privacy.memorization import flipped_labels, membership, memorization
     from fer_tf.progress import bar
     from fer_tf.sweeps.results import scored_once
@@ -99,7 +99,7 @@ def runs_table(results: "Sequence[Result]") -> "pd.DataFrame":
     def examine(network: "keras.Model", config: RunConfig) -> dict[str, Any]:
         faces = flipped_labels(load(replace(config, label_noise=0.0)), config.label_noise, config.seed)
         both = [evaluation.logits(network, table.images, crop=config.crop) for table in (faces.train, faces.test)]
-        return {"macs": macs(network), **memorization(*both, faces), **membership(*both, faces)}
+        return {"macs": count_macs(network), **memorization(*both, faces), **membership(*both, faces)}
 
     with bar(len(results), "audits", "run") as ticks:
         for result in results:

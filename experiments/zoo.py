@@ -54,7 +54,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
 
     from fer_tf import models
     from fer_tf.evaluation import measure_latency
-    from fer_tf.models.complexity import macs
+    from fer_tf.models.complexity import count_macs
     from fer_tf.reports.pareto import pareto
     from fer_tf.sweeps import study_page
     from fer_tf.sweeps.results import ranked
@@ -67,7 +67,8 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
                 "model": result.config.name, "call": result.config.model, "objective": result.config.objective,
                 "val_accuracy": result.metrics["val_accuracy"], "test_accuracy": test["accuracy"],
                 "test_macro_f1": test["macro_f1"], "parameters": result.metrics["parameters"],
-                "macs": macs(network), "latency_ms": measure_latency(network), "seconds": result.metrics["seconds"],
+                "macs": count_macs(network), "latency_ms": measure_latency(network),
+                "seconds": result.metrics["seconds"],
             }
         )  # fmt: skip
     table = pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""Call strings such as ``"sgd(momentum=0.9, nesterov=True)"``: a name and literal keywords in one table cell."""
+"""Parse and write call strings such as ``"sgd(momentum=0.9, nesterov=True)"``."""
 
 import ast
 import inspect
@@ -19,7 +19,11 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
         The name, and a dict from keyword to value.
 
     Raises:
-        UserError: the text is no call, or has positional or non-literal arguments.
+        UserError: the text is not a call, or has positional or non-literal arguments.
+
+    Example:
+        >>> parse("sgd(momentum=0.9, nesterov=True)")
+        ('sgd', {'momentum': 0.9, 'nesterov': True})
     """
     try:
         node = ast.parse(text.strip(), mode="eval").body
@@ -34,11 +38,16 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     try:
         return node.func.id, {k.arg: ast.literal_eval(k.value) for k in node.keywords}
     except ValueError:
-        raise UserError(f"{text!r} has a value that is no literal number, string, boolean, tuple or None.") from None
+        raise UserError(f"{text!r} has a value that is not a literal number, string, boolean, tuple or None.") from None
 
 
 def render(name: str, keywords: dict[str, Any]) -> str:
-    """Write a name and its keywords as a call string; ``parse`` reads it back."""
+    """Write a name and its keywords as a call string, which ``parse`` reads.
+
+    Example:
+        >>> render("sgd", {"momentum": 0.9})
+        'sgd(momentum=0.9)'
+    """
     inside = ", ".join(f"{key}={value!r}" for key, value in keywords.items())
     return f"{name}({inside})" if inside else name
 

@@ -1,18 +1,17 @@
-"""Name tables whose rows are imported only when they are used."""
+"""Tables from names to functions that are imported when they are used."""
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from fer_tf import callstring
+from fer_tf import _lazy, callstring
 from fer_tf.errors import UserError, unknown_name
 
 
 @dataclass(frozen=True)
 class Row:
-    """One entry of a registry: where its function lives, its standing keywords, and the facts of the thing."""
+    """One entry of a registry: where its function is, keywords that it always gets, and facts for callers."""
 
     name: str
     target: str
@@ -21,15 +20,25 @@ class Row:
 
     def load(self) -> Callable:
         """Import the module and return the function or class."""
-        module, _, attribute = self.target.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return _lazy.load(self.target)
 
 
 class Registry:
-    """A table from names to functions, with the facts of each.
+    """A table from names to functions and classes.
 
-    ``add("vgg16", "fer_tf.models.vgg:vgg16", facts={…})`` makes a row; ``make("vgg16(dropout=0.4)", …)`` calls it.
-    Keywords of the call string and of the call win over the row's standing ones; one in both is an error.
+    Keywords of a call string and of a call win over those of the row; the same keyword in both is an error. A row is
+    also found by the name of its function or class.
+
+    Args:
+        kind: name of the things in the table, for error messages.
+
+    Example:
+        >>> table = Registry("loss")
+        >>> table.add("kl", "fer_tf.losses:KullbackLeibler")
+        >>> table["kl"] is table["KullbackLeibler"]
+        True
+        >>> table.make("kl(name='divergence')").name
+        'divergence'
     """
 
     def __init__(self, kind: str):
@@ -37,7 +46,14 @@ class Registry:
         self._rows: dict[str, Row] = {}
 
     def add(self, name: str, target: str, keywords: Mapping[str, Any] | None = None, **facts: Any) -> None:
-        """Add a row. ``target`` is ``"package.module:attribute"``; ``facts`` are what callers may ask of the row."""
+        """Add a row.
+
+        Args:
+            name: its name in call strings.
+            target: ``"package.module:attribute"``.
+            keywords: arguments that the function gets unless a call sets them.
+            **facts: anything that callers want to know about the row.
+        """
         if name in self._rows:
             raise ValueError(f"{self.kind} {name!r} is registered twice.")
         self._rows[name] = Row(name, target, MappingProxyType(dict(keywords or {})), MappingProxyType(facts))
@@ -49,9 +65,12 @@ class Registry:
         return name in self._rows
 
     def __getitem__(self, name: str) -> Row:
-        if name not in self._rows:
-            raise unknown_name(self.kind, name, self._rows)
-        return self._rows[name]
+        if name in self._rows:
+            return self._rows[name]
+        for row in self._rows.values():
+            if row.target.endswith(f":{name}") and not row.keywords:
+                return row
+        raise unknown_name(self.kind, name, self._rows)
 
     @property
     def targets(self) -> list[str]:
@@ -59,10 +78,10 @@ class Registry:
         return list(dict.fromkeys(row.target for row in self._rows.values()))
 
     def resolve(self, text: str) -> tuple[Row, dict[str, Any]]:
-        """Read a call string; return its row and its keywords (standing ones included).
+        """Read a call string; return its row and its keywords, those of the row included.
 
         Raises:
-            UserError: unknown name, or a keyword that the function does not take.
+            UserError: an unknown name, or a keyword that the function does not take.
         """
         name, given = callstring.parse(text)
         row = self[name]
@@ -70,10 +89,10 @@ class Registry:
         return row, {**row.keywords, **given}
 
     def make(self, text: str, *args: Any, **common: Any) -> Any:
-        """Call the named function with the call string's keywords and ``common`` ones.
+        """Call the function of a row with the keywords of the call string and ``common`` ones.
 
         Raises:
-            UserError: as ``resolve``; a keyword in both; or the function refuses a value.
+            UserError: as for ``resolve``; a keyword in both; or the function refuses a value.
         """
         row, keywords = self.resolve(text)
         twice = sorted(callstring.parse(text)[1].keys() & common.keys())

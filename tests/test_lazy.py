@@ -41,3 +41,30 @@ def test_names_of_the_package_itself_are_listed_but_not_imported():
     assert directory() == names == ["LabelSet", "get"]
     with pytest.raises(AttributeError):
         getattribute("get")
+
+
+EXAMPLE = """
+import numpy as np
+import fer_tf
+net = fer_tf.models.VGG16(num_classes=7, input_shape=(48, 48, 1), width=0.1)
+print(net.output_shape)
+net = fer_tf.models.ResNet10(width=0.5, weights="ferplus")
+print(net.input_shape, net.output_shape)
+faces = np.random.default_rng(0).integers(0, 256, (4, 44, 44, 1)).astype("float32")
+heat = fer_tf.explain.GradCAM(net)(faces)
+print(heat.shape, heat.max())
+print(set(fer_tf.predict(faces, model=net).labels) <= set(net.metadata.label_set.classes))
+print(fer_tf.models.get("vgg16(width=0.1)", num_classes=5, input_shape=(48, 48, 1)).output_shape)
+out, rows = fer_tf.augment.mixup()(faces, np.eye(4, dtype="float32"), np.random.default_rng(0))
+loss = fer_tf.losses.JensenShannon()
+net = fer_tf.models.ResNet10(num_classes=4, input_shape=(44, 44, 1), width=0.05)
+net.compile("adam", loss, metrics=[fer_tf.metrics.ExpectedCalibrationError()])
+print(len(net.fit(out, rows, epochs=2, verbose=0).history["loss"]))
+"""
+
+
+@pytest.mark.slow
+def test_what_a_keras_user_guesses_works_in_a_fresh_interpreter():
+    assert fresh(EXAMPLE).splitlines() == [
+        "(None, 7)", "(None, 44, 44, 1) (None, 8)", "(4, 44, 44) 1.0", "True", "(None, 5)", "2",
+    ]  # fmt: skip

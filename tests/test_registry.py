@@ -51,3 +51,9 @@ def test_a_keyword_given_twice_is_an_error(registry):
 def test_an_unknown_keyword_is_an_error(registry):
     with pytest.raises(UserError, match=r"thing 'pair' takes no 'fourth'"):
         registry.resolve("pair(fourth=4)")
+
+
+def test_a_row_is_found_by_the_name_of_its_class_too(registry):
+    assert registry["Fraction"] is registry["half"] and registry.make("Fraction") == 0
+    with pytest.raises(UserError, match="Unknown thing"):
+        registry["Frac"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from fer_tf import models
-from fer_tf.models.complexity import measure
+from fer_tf.models.complexity import measure_complexity
 from fer_tf.progress import bar
 
 DESCRIPTION = """List the networks with their inputs, parameters, multiply-accumulates (MACs) and sizes."""
@@ -47,7 +47,7 @@ def _rows(texts: Sequence[str], small: bool, ticks) -> Iterator[dict]:
         if small:
             text = models.small_configuration(text)
         network = models.get(text, *((7, models.SMALL_SHAPE) if small else ()))
-        size = measure(network)
+        size = measure_complexity(network)
         yield {
             "model": text,
             "input": "×".join(str(n) for n in network.input_shape[1:]),

@@ -1,4 +1,4 @@
-"""Measure how faithful heat maps are to a network: deletion and insertion of the hottest pixels."""
+"""Measure how faithful heat maps are by deleting and inserting pixels."""
 
 import functools
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The pictures that are explained, and the files that their figures go to."""
+"""List the pictures to explain and name the files of their figures."""
 
 import os
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ class Source:
     """A picture to explain.
 
     Attributes:
-        path: its file, which is also how messages call it: the path as it was given, with what is below a folder.
-        name: the same without the folder that was given.
+        path: its file, also in messages: the given path and, for a folder, the path below it.
+        name: the path below the given folder.
         figure: the file of its figure.
     """
 
@@ -35,18 +35,18 @@ class Source:
 def find(paths: Sequence[Path | str], method: str, note: Note, out: Path | None = None) -> list[Source]:
     """List the pictures of files and folder trees, each once, and name their figures.
 
-    A figure lies beside its picture, or at the picture's place below ``out``: ``a/b.jpg`` has ``a/b_gradcam.png``.
-    Where two pictures would share one, the second keeps its suffix. In folders, figures of earlier calls are no
-    pictures.
+    A figure is written beside its picture or, with ``out``, at the same place below ``out``: ``a/b.jpg`` has the figure
+    ``a/b_gradcam.png``. Where two pictures would share a figure, the second keeps its suffix. Figures of earlier calls
+    are skipped in folders.
 
     Args:
         paths: files and folders.
-        method: a name of ``METHODS``; it ends the figures' names.
-        note: called with the name and the reason of each path and folder that is left out.
-        out: folder for the figures; ``None``: beside the pictures.
+        method: a name of ``METHODS``, the end of the figures' names.
+        note: function that is called with the name of each skipped path or folder and the reason.
+        out: folder for the figures; ``None`` means beside the pictures.
 
     Raises:
-        UserError: there is nothing to read, or ``out`` is no folder.
+        UserError: there is nothing to read, or ``out`` is not a folder.
     """
     if out is not None and out.exists() and not out.is_dir():
         raise UserError(f"{out} is no folder. Give a folder for the figures.")
@@ -79,20 +79,20 @@ def _pictures(path: Path, note: Note) -> list[tuple[Path, str]]:
 
 
 def montage_path(paths: Sequence[Path | str], method: str, out: Path | None = None, page: int = 1) -> Path:
-    """Return the file of a montage: in ``out``, or in the first path's folder."""
+    """Return the file of a montage, in ``out`` or in the folder of the first path."""
     first = Path(paths[0])
     folder = out or (first if first.is_dir() else first.parent)
     return folder / f"montage{page if page > 1 else ''}_{method}.png"
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG, completely or not at all."""
     with atomic.atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=DPI)
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:
-    """Number names that several folders share."""
+    """Number the names that several folders share."""
     keys: dict[str, None] = {}
     for name in names:
         key, number = name, 2

@@ -1,4 +1,4 @@
-"""Find the layer that a heat map explains, and make a network that returns its output too."""
+"""Find the layer that a heat map explains, and make a network that returns it."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Explain the faces of photographs: detect, align, crop, classify, compute heat maps."""
+"""Explain the faces of photographs: detect, align, crop, compute heat maps."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Load the backbone's weights of another network, and freeze them while the head learns."""
+"""Load and freeze a network's backbone."""
 
 import io
 import tempfile

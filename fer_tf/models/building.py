@@ -1,4 +1,4 @@
-"""What the functions that build networks share: checked arguments, weights by name, the layer of logits."""
+"""What the functions that build networks share: arguments, weights, last layer."""
 
 import functools
 import inspect

@@ -1,4 +1,4 @@
-"""How large a network is and how much it computes."""
+"""Measure the size of a network and count its multiply-accumulates."""
 
 import math
 from collections.abc import Sequence
@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Complexity:
-    """The size of a network.
+    """The size of a network, see ``measure_complexity``.
 
     Attributes:
-        parameters: numbers that training changes.
-        non_trainable: other numbers, such as the statistics of batch-norm.
-        macs: multiplications with addition for one image, of convolutions and dense layers.
-        megabytes: size of all numbers as float32, in 10⁶ bytes; a ``.keras`` file is some 0.1–0.4 MB larger.
+        parameters: number of trainable weights.
+        non_trainable: number of other weights, such as the statistics of batch-norm.
+        macs: multiply-accumulates of convolutions and dense layers for one image.
+        megabytes: size of all weights as float32, in 10⁶ bytes; a ``.keras`` file is 0.1 to 0.4 MB larger.
+
+    Example:
+        >>> import fer_tf
+        >>> fer_tf.models.Complexity(parameters=10, non_trainable=0, macs=90, megabytes=4e-5).macs
+        90
     """
 
     parameters: int
@@ -32,23 +37,35 @@ class Complexity:
     megabytes: float
 
 
-def measure(network: "keras.Model") -> Complexity:
-    """Return the size of a network, which it runs once on one black image."""
+def measure_complexity(network: "keras.Model") -> Complexity:
+    """Measure the size of a network; runs it on one black image.
+
+    Example:
+        >>> import fer_tf
+        >>> fer_tf.models.measure_complexity(fer_tf.load_model("ferplus")).parameters
+        1228392
+    """
     trainable, fixed = (
         sum(math.prod(w.shape) for w in weights)
         for weights in (network.trainable_weights, network.non_trainable_weights)
     )
-    return Complexity(trainable, fixed, macs(network), 4 * (trainable + fixed) / 1e6)
+    return Complexity(trainable, fixed, count_macs(network), 4 * (trainable + fixed) / 1e6)
 
 
-def macs(network: "keras.Model") -> int:
-    """Count the multiplications with addition of convolutions and dense layers for one image.
+def count_macs(network: "keras.Model") -> int:
+    """Count the multiply-accumulates of convolutions and dense layers for one image.
 
-    Every call counts, so that a layer used for five regions counts five times; layers inside custom layers and inside
+    Every call counts: a layer that is used for five regions counts five times. Layers inside custom layers and inside
     nested models count too. Batch-norm, pooling, activations and the products of attention do not.
 
     Args:
-        network: a model of one image input of known size.
+        network: a model with one image input of known size.
+
+    Example:
+        >>> import keras, fer_tf
+        >>> images = keras.Input((10, 10, 1))
+        >>> fer_tf.models.count_macs(keras.Model(images, keras.layers.Conv2D(4, 3)(images)))
+        2304
     """
     import keras
 
@@ -63,15 +80,15 @@ def macs(network: "keras.Model") -> int:
 
 
 def size_savings(
-    studied: Sequence[str], baselines: Sequence[str], image_shape: tuple[int, int, int], num_classes: int
+    studied: Sequence[str], baselines: Sequence[str], input_shape: tuple[int, int, int], num_classes: int
 ) -> "pd.DataFrame":
-    """Return what networks cost at one size of image, and how much some of them save.
+    """Compare the sizes of networks at one input shape.
 
     Args:
         studied: call strings. Each has a column with the share of a row's MACs that it saves, in percent; NaN where it
             computes more.
         baselines: call strings of further networks.
-        image_shape: (H, W, channels).
+        input_shape: (H, W, channels).
         num_classes: C.
 
     Returns:
@@ -80,7 +97,7 @@ def size_savings(
     import pandas as pd
 
     texts = list(dict.fromkeys([*studied, *baselines]))
-    sizes = {text: measure(models.get(text, num_classes, image_shape)) for text in texts}
+    sizes = {text: measure_complexity(models.get(text, num_classes, input_shape)) for text in texts}
     table = pd.DataFrame({"network": texts, "parameters": [size.parameters for size in sizes.values()]})
     table["macs"] = [size.macs for size in sizes.values()]
     for text in studied:
@@ -91,7 +108,7 @@ def size_savings(
 
 @contextmanager
 def _counting(layer: "keras.layers.Layer", counts: list[int]):
-    """Append to ``counts`` at each call: every number of the kernel is used at every place of the output."""
+    """Append the count of each call: every number of the kernel is used at every position of the output."""
     call = layer.call
 
     def counting_call(*args, **keywords):
@@ -99,7 +116,7 @@ def _counting(layer: "keras.layers.Layer", counts: list[int]):
         counts.append(math.prod(output.shape[:-1]) * math.prod(layer.kernel.shape))
         return output
 
-    # Past Keras' own __setattr__, which keeps books of what a layer holds.
+    # Not by setattr: Keras tracks the attributes of a layer.
     vars(layer)["call"] = counting_call
     try:
         yield

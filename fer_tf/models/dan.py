@@ -1,4 +1,4 @@
-"""Distract your Attention Network (DAN): ResNet-18 and several heads that should attend to different regions."""
+"""Distract your Attention Network (DAN): ResNet-18 and several attention heads."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""EfficientNet B0 and B2, on request with valence and arousal beside the expression."""
+"""EfficientNet B0 and B2; on request with valence and arousal."""
 
 import math
 from collections.abc import Sequence

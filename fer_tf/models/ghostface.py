@@ -1,4 +1,4 @@
-"""GhostFace: a light network of fused and ghost blocks with triplet attention: as published, repaired, lighter."""
+"""GhostFace: a light network with triplet attention, published and repaired."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,7 @@
-"""Networks as LiteRT (TFLite) files: on a processor, a few pictures take half of TensorFlow's time or less."""
+"""Convert networks to LiteRT (TFLite) files and run them.
+
+On a processor LiteRT takes half of TensorFlow's time, or less, for a few pictures.
+"""
 
 import contextlib
 import functools
@@ -16,7 +19,7 @@ import tensorflow as tf
 
 SIGNATURE = "serving_default"
 MOST_THREADS = 8
-# An interpreter keeps the memory of its largest call; one that took more than this is let go.
+# An interpreter keeps the memory of its largest call; after a call with more input bytes than this, it is freed.
 LARGE = 64_000_000
 _CREATING = threading.Lock()
 Item, Result = TypeVar("Item"), TypeVar("Result")
@@ -28,11 +31,11 @@ def converter(
     """Prepare the conversion of a graph function.
 
     Args:
-        function: of named tensors to a dict of tensors, with a signature; leading sizes may be free.
-        variables: the network's Keras variables. Without them the converter finds no weights, says nothing, and the
-            file gives NaN.
-        eight_bit: store weights in 8 bits; what goes through them is brought to 8 bits as it comes, unless the
-            converter is given examples of it.
+        function: function from named tensors to a dict of tensors, with a signature; leading sizes may be unknown.
+        variables: the network's Keras variables. Without them the converter finds no weights, raises no error, and the
+            file computes NaN.
+        eight_bit: store weights in 8 bits; activations are quantized while the file runs, unless the converter gets
+            representative examples.
     """
     owner = tf.Module()
     owner.weights = [v.value for v in variables]
@@ -42,7 +45,7 @@ def converter(
 
 
 def convert(prepared: tf.lite.TFLiteConverter) -> bytes:
-    """Return the content of the file.
+    """Convert and return the content of the file.
 
     Raises:
         ValueError: an operation that LiteRT does not have.
@@ -55,10 +58,10 @@ def convert(prepared: tf.lite.TFLiteConverter) -> bytes:
 
 
 class Runner:
-    """A LiteRT file behind one call, which several threads may make at once."""
+    """Run a LiteRT file; several threads may call it at the same time."""
 
     def __init__(self, content: bytes):
-        """Keep the file; interpreters are made as calls need them.
+        """Keep the file; interpreters are created when calls need them.
 
         Args:
             content: a LiteRT file with one signature.
@@ -70,8 +73,8 @@ class Runner:
         """Run the network.
 
         Args:
-            inputs: arrays by the signature's names, of its types; free sizes may differ from call to call.
-            alone: use all cores; false for calls made ``in_parallel``.
+            inputs: arrays by the names and of the types of the signature; unknown sizes may differ between calls.
+            alone: use all cores; false for calls from ``in_parallel``.
 
         Returns:
             Arrays by the names of the signature's outputs.
@@ -88,12 +91,12 @@ class Runner:
 
 
 def in_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Return what ``work`` makes of each item, as many at once as there are cores."""
+    """Return the results of ``work`` for each item, computed by as many threads as there are cores."""
     return list(_pool().map(work, items))
 
 
 def cores() -> int:
-    """Return how many threads TensorFlow was given, or the machine has."""
+    """Return the number of threads that TensorFlow is set to use, or of cores."""
     return min(tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1, MOST_THREADS)
 
 
@@ -111,7 +114,7 @@ def _interpreter(content: bytes, threads: int) -> Callable[..., dict[str, np.nda
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the talk of converter and interpreter, which no setting stops, off the screen."""
+    """Hide the messages of converter and interpreter, which no setting turns off."""
     with _CREATING, warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere:
         warnings.simplefilter("ignore")
         kept = os.dup(2)

@@ -1,4 +1,4 @@
-"""Region Attention Network (RAN): one ResNet-18 sees several crops of a face and weighs them."""
+"""Region Attention Network (RAN): ResNet-18 on weighted crops of a face."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""ResNet of basic blocks: ResNet-18 as FER repositories use it, and ResNet-10, small enough for two CPU cores."""
+"""ResNet-18 as FER repositories use it, and ResNet-10 for two CPU cores."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Save and load networks together with their metadata: classes, face size, Grad-CAM layer, temperature.
+"""Save and load networks with their metadata.
 
 The metadata is a member ``fer_tf.json`` of the ``.keras`` file, which is a zip archive. Keras ignores members that it
 does not know, so the file opens in plain Keras as well.

@@ -1,4 +1,4 @@
-"""Self-Cure Network (SCN): logits are multiplied by a learned weight of the face; also with a landmark head."""
+"""Self-Cure Network (SCN), also with a landmark head."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""VGG: the network of the optimizer study on FER2013, the VGG13 of FER+, VGG16 and VGG19."""
+"""VGG: the network of the optimizer study, VGG13 of FER+, VGG16 and VGG19."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,7 +24,7 @@ from fer_tf.models.building import (
 )
 
 NORMALIZATIONS = {
-    "ferplus": lambda: FerPlusNormalization(dtype="float32", name="normalise"),
+    "ferplus": lambda: FerPlusNormalization(dtype="float32", name="normalize"),
     "rescale": lambda: layers.Rescaling(1 / 255, name="scale"),
 }
 

@@ -16,7 +16,7 @@ from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.io.pictures import resized
 from fer_tf.metrics import calibration
 from fer_tf.metrics.probabilities import softmax
-from fer_tf.models.complexity import measure
+from fer_tf.models.complexity import measure_complexity
 
 # Latency is measured so many times; the lowest median counts, because other work can only add.
 ROUNDS = 5
@@ -113,7 +113,7 @@ def _counts(table: FaceTable) -> list[tuple[str, int]]:
 
 def measured_network(network: keras.Model, facts: models.ModelMetadata) -> dict[str, Any]:
     """Return the architecture, size and latency of the network."""
-    size = measure(network)
+    size = measure_complexity(network)
     return {
         "model": facts.model,
         "label_set": facts.label_set.name,

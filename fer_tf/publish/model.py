@@ -11,7 +11,7 @@ from fer_tf.errors import UserError
 from fer_tf.io import atomic
 from fer_tf.pretrained import FOLDER
 from fer_tf.publish import card, measure
-from fer_tf.training.callbacks import facts_for
+from fer_tf.training.callbacks import metadata_for
 from fer_tf.training.config import RunConfig
 from fer_tf.training.run import CONFIG, ENVIRONMENT, METRICS, MODEL, read_json
 
@@ -68,7 +68,7 @@ def publish_model(
     dataset, data = dataset or config.dataset, data or config.data
     network = models.load_model(Path(run) / MODEL)
     tables = measure.load_faces(dataset, data, network.metadata.face_size if network.metadata else config.image_size)
-    facts = network.metadata or facts_for(config, tables["train"], network)
+    facts = network.metadata or metadata_for(config, tables["train"], network)
     if facts.label_set.classes != tables["test"].label_set.classes:
         names = ", ".join(facts.label_set.classes)
         raise UserError(

@@ -68,7 +68,7 @@ def stabilize(
         )
     copy = network
     if filters:
-        copy = antialias.antialiased(network)
+        copy = antialias(network)
         estimate_batch_norm(copy, _crops(train, network.input_shape[1:], metadata.face_size, seed))
     if side > 1:
         copy = tta.average_crops(copy, tta.crop_grid(side))

@@ -40,7 +40,7 @@ def model_of(folder: Path, epoch: int) -> Path:
     return folder / f"model-{epoch}.keras"
 
 
-def facts_for(config: RunConfig, table: FaceTable, network: keras.Model) -> models.ModelMetadata:
+def metadata_for(config: RunConfig, table: FaceTable, network: keras.Model) -> models.ModelMetadata:
     """Return what the file of a run's network says beside the weights."""
     layer = models.MODELS.resolve(config.model)[0].load().gradcam_layer
     return models.ModelMetadata(
@@ -154,7 +154,7 @@ class EndOfEpoch(keras.callbacks.Callback):
             best = max((row["val_accuracy"] for row in self.progress.history), default=-1.0)
             if scores["accuracy"] > best or self.config.keep == "last":
                 self.progress.best_epoch = epoch + 1
-                facts = facts_for(self.config, self.validation, network)
+                facts = metadata_for(self.config, self.validation, network)
                 models.save_model(network, model_of(self.folder, epoch + 1), facts)
         return scores
 

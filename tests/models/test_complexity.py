@@ -9,7 +9,7 @@ import pytest
 from fer_tf import cli, models
 from fer_tf.commands import models as command
 from fer_tf.layers import GhostModule
-from fer_tf.models.complexity import macs, measure, size_savings
+from fer_tf.models.complexity import count_macs, measure_complexity, size_savings
 
 
 @pytest.fixture(autouse=True)
@@ -26,24 +26,24 @@ def test_each_kind_of_layer_by_hand():
     x = keras.layers.Dense(2)(x)  # on each of 5×4 places
     x = keras.layers.Dense(7)(keras.layers.Flatten()(keras.layers.BatchNormalization()(x)))
     expected = 20 * 27 * 4 + 20 * 25 * 8 + 20 * 4 * 6 + 20 * 6 * 2 + 40 * 7
-    assert macs(keras.Model(images, x)) == expected
+    assert count_macs(keras.Model(images, x)) == expected
 
 
 def test_shared_layers_count_at_each_call_and_nested_ones_too():
     inner = keras.Sequential([keras.Input((6,)), keras.layers.Dense(5), keras.layers.Dense(4)])
     images = keras.Input((6,))
     model = keras.Model(images, keras.layers.Add()([inner(images), inner(2 * images)]))
-    assert macs(model) == 2 * (30 + 20)
+    assert count_macs(model) == 2 * (30 + 20)
     maps = keras.Input((3, 4, 8))
     module = keras.Model(maps, GhostModule(6)(maps))
-    assert macs(module) == 12 * 8 * 3 + 12 * 9 * 3
+    assert count_macs(module) == 12 * 8 * 3 + 12 * 9 * 3
 
 
 def test_counting_leaves_no_trace():
     model = models.get("vgg(width=0.05, head='gap')", 7, (16, 16, 1))
     x = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 1)).astype("float32")
     before, weights = np.asarray(model(x)), model.get_weights()
-    assert macs(model) == macs(model)
+    assert count_macs(model) == count_macs(model)
     np.testing.assert_array_equal(np.asarray(model(x)), before)
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), weights, strict=True))
     assert not any("call" in vars(layer) for layer in model._flatten_layers())
@@ -66,7 +66,7 @@ SLOW = pytest.mark.slow
     ],
 )
 def test_macs_are_the_published(call, classes, published):
-    assert macs(models.get(call, num_classes=classes)) == published
+    assert count_macs(models.get(call, num_classes=classes)) == published
 
 
 @pytest.mark.slow
@@ -76,12 +76,12 @@ def test_macs_are_the_published(call, classes, published):
 )
 def test_macs_agree_with_rounded_figures(call, classes, millions):
     within = 0.015 if "efficientnet" in call else 1e-4  # the sources give these two in two digits
-    assert macs(models.get(call, num_classes=classes)) / 1e6 == pytest.approx(millions, rel=within)
+    assert count_macs(models.get(call, num_classes=classes)) / 1e6 == pytest.approx(millions, rel=within)
 
 
 def test_measure_and_the_size_of_the_file(tmp_path):
     model = models.get("vgg(width=0.25)", 7)
-    size = measure(model)
+    size = measure_complexity(model)
     assert size.parameters == sum(np.prod(w.shape) for w in model.trainable_weights)
     assert size.non_trainable == 3_840 // 4
     model.save(tmp_path / "m.keras")
@@ -127,7 +127,7 @@ def test_help_has_examples():
 def test_savings_are_of_macs_at_the_same_size_of_face():
     small, large = "vgg(filters=(4, 8), depth=1, head=(8,))", "vgg(filters=(8, 16), depth=1, head=(8,))"
     found = size_savings([small], [large], (16, 16, 1), 3).set_index("network")
-    sizes = {text: measure(models.get(text, 3, (16, 16, 1))) for text in (small, large)}
+    sizes = {text: measure_complexity(models.get(text, 3, (16, 16, 1))) for text in (small, large)}
     assert found.loc[large, "macs"] == sizes[large].macs and found.loc[large, "parameters"] == sizes[large].parameters
     saved = found["MACs that vgg saves, %"]
     assert saved[large] == pytest.approx(100 * (1 - sizes[small].macs / sizes[large].macs)) and np.isnan(saved[small])

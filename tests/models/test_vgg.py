@@ -109,7 +109,7 @@ def test_logits_stay_float32_under_mixed_precision():
             model = models.get(f"{name}(width=0.05)", num_classes=7, input_shape=(48, 48, 1))
             x = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype("float32")
             assert keras.backend.standardize_dtype(model(x).dtype) == "float32"
-            first = model.get_layer("normalise" if name == "vgg13" else "scale")
+            first = model.get_layer("normalize" if name == "vgg13" else "scale")
             assert first.compute_dtype == ("float32" if name == "vgg13" else "bfloat16")
     finally:
         keras.config.set_dtype_policy("float32")

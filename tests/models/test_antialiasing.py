@@ -8,15 +8,15 @@ from scipy.signal import convolve2d, correlate2d
 from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.labels import FER2013
-from fer_tf.models.antialias import antialiased, filtered
+from fer_tf.models.antialiasing import antialias, filter_kernel
 
 
 def test_a_filtered_kernel_is_the_kernel_convolved_with_the_filter():
     kernel = np.random.default_rng(0).normal(size=(3, 5, 2, 4)).astype(np.float32)
     tent = np.outer([1, 2, 1], [1, 2, 1]) / 16
-    np.testing.assert_allclose(filtered(kernel)[..., 1, 2], convolve2d(kernel[..., 1, 2], tent), atol=1e-6)
+    np.testing.assert_allclose(filter_kernel(kernel)[..., 1, 2], convolve2d(kernel[..., 1, 2], tent), atol=1e-6)
     # A filter has no gain: flat pictures give what they gave.
-    np.testing.assert_allclose(filtered(kernel).sum(axis=(0, 1)), kernel.sum(axis=(0, 1)), atol=1e-5)
+    np.testing.assert_allclose(filter_kernel(kernel).sum(axis=(0, 1)), kernel.sum(axis=(0, 1)), atol=1e-5)
 
 
 @pytest.mark.parametrize("side", [10, 11])
@@ -36,14 +36,14 @@ def test_steps_stay_where_they_were(side, kernel):
     places = reach - before + 2 * np.arange(-(-side // 2))
     known = every[np.ix_(places, places)] + bias[0]
     np.testing.assert_allclose(plain(picture[None, ..., None])[0, ..., 0], known, atol=1e-5)
-    found = keras.ops.convert_to_numpy(antialiased(plain)(picture[None, ..., None]))[0, ..., 0]
+    found = keras.ops.convert_to_numpy(antialias(plain)(picture[None, ..., None]))[0, ..., 0]
     np.testing.assert_allclose(found, smooth[np.ix_(places, places)] + bias[0], atol=1e-5)
 
 
 def test_a_network_keeps_its_facts_and_layers_and_can_be_saved(tmp_path):
     network = models.get("resnet10(width=0.125)", num_classes=7, input_shape=(44, 44, 1))
     network.metadata = models.ModelMetadata(FER2013, 48, "stage3_block1")
-    copy = antialiased(network)
+    copy = antialias(network)
     assert [x.name for x in copy.layers] == [x.name for x in network.layers] and copy.metadata == network.metadata
     faces = np.random.default_rng(0).uniform(0, 255, (2, 44, 44, 1)).astype(np.float32)
     said = copy.predict_on_batch(faces)
@@ -55,4 +55,4 @@ def test_a_network_keeps_its_facts_and_layers_and_can_be_saved(tmp_path):
 def test_networks_without_strides_are_refused():
     inputs = keras.Input((8, 8, 1))
     with pytest.raises(UserError, match="no convolution of stride 2"):
-        antialiased(keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs)))
+        antialias(keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs)))

@@ -1,10 +1,11 @@
-"""Make a trained network less sensitive to where a face lies: low-pass filters inside its strided convolutions."""
+"""Put low-pass filters into the strided convolutions of a trained network."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fer_tf.errors import UserError
+from fer_tf.layers import AntialiasedConv2D
 
 if TYPE_CHECKING:
     import keras
@@ -12,21 +13,27 @@ if TYPE_CHECKING:
 FILTER = np.array([1.0, 2.0, 1.0]) / 4
 
 
-def antialiased(network: "keras.Model") -> "keras.Model":
-    """Copy a network with filtered kernels in its convolutions of stride 2; it is not trained further.
+def antialias(network: "keras.Model") -> "keras.Model":
+    """Copy a network with low-pass filters in its convolutions of stride 2.
 
-    Filters leave less variance than batch-norm was made for: estimate its statistics anew before the copy is used, see
-    ``fer_tf.training.averaging.estimate_batch_norm``. Convolutions inside layers of this package and depthwise ones
-    stay as they are, and so do poolings.
+    The copy changes its predictions less when a face shifts. Filters reduce the variance of the maps: estimate the
+    statistics of batch-norm again before the copy is used, see ``fer_tf.training.averaging.estimate_batch_norm``.
+    Depthwise convolutions, those inside layers of this package, and poolings are not changed.
 
     Args:
         network: a functional model with convolutions of stride 2 and padding "same".
 
     Returns:
-        A new model with the network's facts, name, and names of layers.
+        A new model with the metadata, the name and the layer names of the network.
 
     Raises:
         UserError: no convolution that can be filtered.
+
+    Example:
+        >>> import fer_tf
+        >>> copy = fer_tf.models.antialias(fer_tf.models.ResNet10(width=0.05))
+        >>> type(copy.get_layer("stem_conv")).__name__
+        'AntialiasedConv2D'
     """
     import keras
 
@@ -39,14 +46,14 @@ def antialiased(network: "keras.Model") -> "keras.Model":
         if not weights:
             continue
         if layer.name in changed:
-            weights[0] = filtered(weights[0])
+            weights[0] = filter_kernel(weights[0])
         copy.get_layer(layer.name).set_weights(weights)
     copy.metadata = getattr(network, "metadata", None)
     return copy
 
 
-def filtered(kernel: np.ndarray) -> np.ndarray:
-    """Return a kernel (h, w, channels, filters) followed by ``FILTER`` in both directions, (h + 2, w + 2, …)."""
+def filter_kernel(kernel: np.ndarray) -> np.ndarray:
+    """Convolve a kernel (h, w, channels, filters) with ``FILTER`` in both directions; h and w grow by 2."""
     for axis in (0, 1):
         wide = [(0, 0)] * kernel.ndim
         wide[axis] = (2, 2)
@@ -68,8 +75,6 @@ def _is_strided(layer: Any) -> bool:
 
 
 def _counterpart(layer: Any) -> Any:
-    from fer_tf.layers import AntialiasedConv2D
-
     config = layer.get_config()
     if not _is_strided(layer):
         return type(layer).from_config(config)
