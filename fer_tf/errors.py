@@ -33,7 +33,7 @@ def exit_on_user_error(main: Callable[..., int | None], *args) -> None:
         code = main(*args) or 0
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         code = 2
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
@@ -41,12 +41,22 @@ def exit_on_user_error(main: Callable[..., int | None], *args) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 141
         else:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(error)}", file=sys.stderr)
             code = 1
     except KeyboardInterrupt:
         print("interrupted; start the same command again to continue", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def printable(text: object) -> str:
+    r"""Return a text for a terminal: characters that would move its cursor or change its colors are escaped.
+
+    Example:
+        >>> printable("a\x1b[31m.jpg")
+        'a\\x1b[31m.jpg'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def _nobody_reads() -> bool:

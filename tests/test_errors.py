@@ -19,6 +19,7 @@ def stop(error):
         (lambda: None, 0, ""),
         (lambda: 1, 1, ""),
         (lambda: stop(UserError("no such file x.csv")), 2, "error: no such file x.csv\n"),
+        (lambda: stop(UserError("no \x1b[2J.csv")), 2, "error: no \\x1b[2J.csv\n"),
         (lambda: stop(KeyboardInterrupt()), 130, "interrupted; start the same command again to continue\n"),
     ],
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fer_tf import inference
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 from fer_tf.faces.detectors import WHICH
 from fer_tf.inference import annotation, output, sources
 from fer_tf.inference.output import Table, Writer
@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
         # A thousand copies of a folder need no line each.
         shown = writer.files if len(writer.files) <= 8 else [f"{len(writer.files):,} files in {options.annotate}"]
         for file in shown:
-            print(f"wrote {file}")
+            print(f"wrote {printable(file)}")
     return 1 if options.strict and table.skipped else 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_tf.errors import DataError, UserError
+from fer_tf.errors import DataError, UserError, printable
 from fer_tf.inference import inputs, sources
 from fer_tf.inference.inputs import Input
 from fer_tf.inference.records import Face, ImageResult, Prediction
@@ -92,7 +92,7 @@ def analyze(
     if reasons and not found and len(given) == 1 and (readings or video.is_video(inputs.name_of(given[0], 0))):
         raise DataError(reasons[0])
     for reason in reasons:
-        logging.getLogger(__name__).warning("%s", reason)
+        logging.getLogger(__name__).warning("%s", printable(reason))
     return found
 
 
@@ -187,4 +187,4 @@ def _pipeline(
 
 
 def _warn(name: str, reason: str) -> None:
-    logging.getLogger(__name__).warning("%s: %s", name, reason)
+    logging.getLogger(__name__).warning("%s: %s", printable(name), printable(reason))

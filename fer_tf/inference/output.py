@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 from fer_tf.faces.detectors import POINT_COLUMNS
 from fer_tf.inference.records import PIXEL_DIGITS, SECOND_DIGITS, SHARE_DIGITS, Face, ImageResult
 from fer_tf.io import atomic
 from fer_tf.io.folder_job import SKIPPED_COLUMNS
+from fer_tf.io.tables import cell
 from fer_tf.labels import LabelSet
 
 FACE_COLUMNS = (
@@ -113,7 +114,7 @@ class SkippedWriter(_FileWriter):
     def add(self, result: ImageResult) -> None:
         reason = result.reason or ("" if result.faces else "no face found.")
         if reason:
-            self._writer.writerow([result.source, _blank(result.frame), reason])
+            self._writer.writerow([cell(result.source), _blank(result.frame), reason])
 
 
 def _row(face: Face) -> list[Any]:
@@ -124,7 +125,7 @@ def _row(face: Face) -> list[Any]:
     score = "" if face.score is None else round(face.score, SHARE_DIGITS)
     shares = [round(p, SHARE_DIGITS) for p in face.distribution.values()]
     return [
-        face.source, _blank(face.frame), time, face.index, _blank(face.track), score,
+        cell(face.source), _blank(face.frame), time, face.index, _blank(face.track), score,
         *(round(v, PIXEL_DIGITS) for v in face.box), *points, face.label, max(shares), *shares,
     ]  # fmt: skip
 
@@ -149,7 +150,7 @@ class Table:
             moving: Whether there are videos, which have columns for frame and time.
             lines: Number of faces to show.
         """
-        self._width = min(LONGEST_NAME, max([len("source"), *(len(_printable(n)) for n in names)]))
+        self._width = min(LONGEST_NAME, max([len("source"), *(len(printable(n)) for n in names)]))
         self._moving, self._most = moving, lines
         self.labels: Counter[str] = Counter()
         self.faces = self.pictures = self.empty = self.skipped = 0
@@ -166,7 +167,7 @@ class Table:
             self.skipped += 1
             self.first_reason = self.first_reason or f"{result.source}: {result.reason}"
             if self.skipped <= LINES:
-                yield f"{self._name(result.source)} skipped: {_printable(result.reason)}"
+                yield f"{self._name(result.source)} skipped: {printable(result.reason)}"
             return
         self.pictures += 1
         if not result.faces:
@@ -210,7 +211,7 @@ class Table:
         return f"{self._name(face.source)} {place}{where:>20} {score:>5}  {shares}"
 
     def _name(self, source: str) -> str:
-        text = _printable(source)
+        text = printable(source)
         if len(text) > self._width:
             # The end of a path tells more than its beginning.
             text = text[: self._width // 4] + "…" + text[len(text) - (self._width - self._width // 4 - 1) :]
@@ -220,8 +221,3 @@ class Table:
 def counted(number: int, noun: str) -> str:
     """Return ``"1 face"``, ``"1,234 faces"``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _printable(text: str) -> str:
-    """Escape characters that would move the terminal's cursor or cannot be encoded."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -20,6 +20,7 @@ from fer_tf.io.atomic import atomic_write, folder_lock, write_json
 from fer_tf.io.folders import is_litter
 from fer_tf.io.journal import Entry, Journal
 from fer_tf.io.read_ahead import InputImage, read_batches, two_at_a_time
+from fer_tf.io.tables import cell
 from fer_tf.progress import bar
 
 __all__ = ["SKIPPED_COLUMNS", "FolderJob", "JobSummary", "escape", "stamp", "work_through", "write_table"]
@@ -168,7 +169,8 @@ class FolderJob:
 
         files = (self.folder / self.table, self.folder / SKIPPED)
         write_table(files[0], columns, rows())
-        write_table(files[1], SKIPPED_COLUMNS, sorted(skipped, key=lambda row: row[0]))
+        rows_skipped = [(cell(source), *rest) for source, *rest in sorted(skipped, key=lambda row: row[0])]
+        write_table(files[1], SKIPPED_COLUMNS, rows_skipped)
         return JobSummary(**counts, skipped=len(skipped), files=files)
 
     def _clear(self) -> None:

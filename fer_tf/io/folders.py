@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 from fer_tf.io import pictures, video
 
 MEDIA_SUFFIXES = (*pictures.SUFFIXES, *video.SUFFIXES)
@@ -127,4 +127,4 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 
 def _warn(name: str, reason: str) -> None:
-    logging.getLogger(__name__).warning("%s: %s", name, reason)
+    logging.getLogger(__name__).warning("%s: %s", printable(name), printable(reason))

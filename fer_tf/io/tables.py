@@ -9,12 +9,13 @@ from typing import BinaryIO
 
 from fer_tf.errors import DataError
 
-__all__ = ["read_lines", "read_table", "separator_of"]
+__all__ = ["cell", "read_lines", "read_table", "separator_of"]
 
 # FER2013's lines have 9,300 bytes, its gzipped file a third of its bytes; what is far beyond is no table of faces.
 LONGEST_LINE = 2**20
 _FREE, _RATIO = 2**26, 100
 _SEPARATORS = ",;\t"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def read_lines(path: Path | str) -> Iterator[bytes]:
@@ -73,6 +74,18 @@ def read_table(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{path}: {error}") from None
     except (csv.Error, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}).") from None
+
+
+def cell(value: object) -> object:
+    """Return a value as it is written to a CSV: spreadsheets would run a path that begins with ``=`` as a formula.
+
+    A path gets ``./`` before it, and names the same file; numbers and other texts stay as they are.
+
+    Example:
+        >>> cell("=1+1.jpg"), cell("a.jpg"), cell(-0.5)
+        ('./=1+1.jpg', 'a.jpg', -0.5)
+    """
+    return f"./{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def separator_of(header: str) -> str:

@@ -115,3 +115,12 @@ def test_of_a_long_run_the_first_faces_are_shown():
         "… and 1,498 more faces (--lines shows more, --csv and --json write all)",
         "1,500 faces in 1,501 frames: happy 1,500; no face in 1",
     ]
+
+
+def test_no_cell_is_a_formula_and_no_line_moves_the_cursor(tmp_path):
+    results = [result("=1+1.jpg", face("=1+1.jpg")), result("@x.jpg", reason="empty file.")]
+    assert write(CsvWriter(tmp_path / "f.csv", TWO), results).read_text().splitlines()[1].startswith("./=1+1.jpg,")
+    assert write(SkippedWriter(tmp_path / "s.csv"), results).read_text().splitlines()[1] == "./@x.jpg,,empty file."
+    table = Table(["a\x1b[31m.jpg"], moving=False)
+    lines = list(table.add(result("a\x1b[31m.jpg", reason="no \x1b[2J.")))
+    assert lines and all(line.isprintable() for line in lines)

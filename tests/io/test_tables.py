@@ -18,7 +18,7 @@ def test_a_header_without_separators_has_one_field():
     assert separator_of("path") == ","
 
 
-@pytest.mark.parametrize("line", [b"x" * 2**22, b"a,b\n" * 2**25], ids=["line", "rows"])
+@pytest.mark.parametrize("line", [b"x" * 2**22, (b"x" * 999 + b"\n") * 70_000], ids=["line", "rows"])
 def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(tmp_path, line):
     (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(b"path,label\n" + line, 1))
     with pytest.raises(DataError, match=r"bomb.csv.gz: (a line of|unpacks to) more than"):
