@@ -56,7 +56,7 @@ def name_of(image: Input, number: int) -> str:
     """Return how results name an input: its path, or its place in the list.
 
     Example:
-        >>> name_of(Path("a.jpg"), 0), name_of(b"...", 1)
+        >>> name_of("a.jpg", 0), name_of(b"...", 1)
         ('a.jpg', '1')
     """
     if is_path(image):
