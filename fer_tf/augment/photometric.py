@@ -1,4 +1,4 @@
-"""Change brightness, contrast, gamma, noise and blur; each image draws its own factor."""
+"""Change brightness, contrast, gamma, noise and blur, drawn for each image."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Wrap a model with test-time augmentation: the mean logits of several crops, in one model and one file."""
+"""Test-time augmentation inside a model: mean logits of several crops."""
 
 import dataclasses
 from collections.abc import Sequence
