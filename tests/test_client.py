@@ -14,9 +14,7 @@ import pytest
 from fer_tf import cli
 from fer_tf.commands import client
 from fer_tf.errors import UserError
-from fer_tf.serving import answers, stubs
-from fer_tf.serving.grpcserver import GrpcServer
-from fer_tf.serving.rest import RestServer
+from fer_tf.serving import GrpcClient, RestClient, convert_face
 
 ROOT = Path(__file__).parents[1]
 SPEC = importlib.util.spec_from_file_location("servers", ROOT / "tests" / "serving" / "servers.py")
@@ -64,8 +62,8 @@ def remote():
 
 @pytest.fixture
 def servers(rest, remote):
-    over_grpc = GrpcServer(f"127.0.0.1:{remote.port}")
-    yield [RestServer(f"127.0.0.1:{rest.server_port}"), over_grpc]
+    over_grpc = GrpcClient(f"127.0.0.1:{remote.port}")
+    yield [RestClient(f"127.0.0.1:{rest.server_port}"), over_grpc]
     over_grpc.close()
 
 
@@ -104,11 +102,11 @@ def test_many_pictures_are_sent_in_parts(servers, files, rest):
 
 
 def test_a_version_can_be_asked_for(rest, remote):
-    RestServer(f"127.0.0.1:{rest.server_port}/", version=3).predict("analyze", [b"a"])
+    RestClient(f"127.0.0.1:{rest.server_port}/", version=3).predict("analyze", [b"a"])
     assert rest.seen[-1][0] == "/v1/models/faces/versions/3"
-    GrpcServer(f"127.0.0.1:{remote.port}", version=3).predict("analyze", [b"a"])
+    GrpcClient(f"127.0.0.1:{remote.port}", version=3).predict("analyze", [b"a"])
     assert remote.seen[-1].version.value == 3
-    assert RestServer(f"http://127.0.0.1:{rest.server_port}").status()["model_version_status"][0]["version"] == "1"
+    assert RestClient(f"http://127.0.0.1:{rest.server_port}").status()["model_version_status"][0]["version"] == "1"
 
 
 def free_port():
@@ -117,27 +115,27 @@ def free_port():
         return held.getsockname()[1]
 
 
-@pytest.mark.parametrize("kind", [RestServer, GrpcServer])
+@pytest.mark.parametrize("kind", [RestClient, GrpcClient])
 def test_errors_are_one_line(kind, rest, remote):
-    port = rest.server_port if kind is RestServer else remote.port
+    port = rest.server_port if kind is RestClient else remote.port
     with pytest.raises(UserError, match=r"other.*Servable not found"):
         kind(f"127.0.0.1:{port}", model="other").predict("analyze", [b"a"])
     with pytest.raises(UserError, match=r"^No server at .*127\.0\.0\.1:\d+ \(.*\)\.$"):
         kind(f"127.0.0.1:{free_port()}").predict("analyze", [b"a"])
-    with pytest.raises(UserError, match="is no address"):
-        kind("" if kind is GrpcServer else "http://")
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UserError, match=r"not answer in 0\.2 sec"):
+    with pytest.raises(UserError, match="is not an address"):
+        kind("" if kind is GrpcClient else "http://")
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UserError, match=r"not respond in 0\.2 sec"):
         kind(f"127.0.0.1:{silent.getsockname()[1]}", timeout=0.2).predict("analyze", [b"a"])
 
 
 def test_what_is_no_export_of_ours_is_named(rest, files):
     host = f"127.0.0.1:{rest.server_port}"
     with pytest.raises(UserError, match=r"strange at .* is not a model of fer_tf: it lacks boxes, classes"):
-        list(client.ask(RestServer(host, model="strange"), files))
-    with pytest.raises(UserError, match="does not answer in JSON"):
-        RestServer(host, model="proxy").predict("analyze", [b"a"])
+        list(client.ask(RestClient(host, model="strange"), files))
+    with pytest.raises(UserError, match="does not respond in JSON"):
+        RestClient(host, model="proxy").predict("analyze", [b"a"])
     with pytest.raises(ValueError, match=r"lacks label$"):
-        answers.of_face({"probabilities": [], "classes": [], "valid": True})
+        convert_face({"probabilities": [], "classes": [], "valid": True})
 
 
 def test_addresses():
@@ -146,12 +144,12 @@ def test_addresses():
         "https://example.org": "https://example.org", "http://example.org:80/tf/": "http://example.org:80/tf",
     }  # fmt: skip
     for host, address in urls.items():
-        assert RestServer(host, model="a b").url == f"{address}/v1/models/a%20b"
+        assert RestClient(host, model="a b").url == f"{address}/v1/models/a%20b"
     for host, address in {"localhost": "localhost:8500", "[::1]": "[::1]:8500", "[::1]:9": "[::1]:9"}.items():
-        assert GrpcServer(host).address == address
+        assert GrpcClient(host).address == address
     for wrong in ("ftp://localhost", "localhost:x"):
-        with pytest.raises(UserError, match="is no address"):
-            RestServer(wrong)
+        with pytest.raises(UserError, match="is not an address"):
+            RestClient(wrong)
 
 
 def run(capsys, *arguments):
@@ -170,7 +168,10 @@ def test_the_command(rest, remote, files, capsys):
         "none.bmp: no face",
     ]  # fmt: skip
     code, out, err = run(capsys, f"127.0.0.1:{remote.port}", "--grpc", "--json", "one.png", "bad.gif")
-    assert code == 1 and err == "bad.gif: the server cannot read this image\n"
+    assert (
+        code == 1
+        and err == "bad.gif: the server cannot read this image. Expected a JPEG or PNG file within its limits.\n"
+    )
     assert [json.loads(line)["source"] for line in out.splitlines()] == ["one.png", "bad.gif"]
     code, out, err = run(capsys, host, "--no-crop", "one.png")
     assert (code, out) == (0, "one.png: cross 75.0%, glad 25.0%\n")
@@ -182,7 +183,7 @@ def test_the_command(rest, remote, files, capsys):
 
 
 def test_without_the_official_stubs_grpc_says_what_to_install(files, capsys, monkeypatch):
-    monkeypatch.setattr(stubs, "installed", lambda: False)
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
     code, _, err = run(capsys, "localhost", "--grpc", "one.png")
     assert code == 2 and "pip install 'fer-tf[serving]'" in err
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fer_tf import cli, models
-from fer_tf.serving import savedmodel, stubs
+from fer_tf import cli, models, serving
+from fer_tf.serving import savedmodel
 
 ROOT = Path(__file__).parents[1]
 SPEC = importlib.util.spec_from_file_location("small", ROOT / "tests" / "serving" / "small.py")
@@ -46,7 +46,7 @@ def test_the_options_reach_the_export(moods, capsys, monkeypatch):
         return folder / "7"
 
     monkeypatch.setattr(savedmodel, "export", exported)
-    monkeypatch.setattr(stubs, "installed", lambda: False)
+    monkeypatch.setattr(serving, "has_serving_apis", lambda: False)
     code, out, _ = run(capsys, "moods.keras", "saved_models/moods", "--flip", "--version", 7, "--max-faces", 5,
                        "--max-pixels", 9, "--detector", "retinaface(size=320)")  # fmt: skip
     assert code == 0 and seen == {
@@ -67,7 +67,7 @@ def test_the_options_reach_the_export(moods, capsys, monkeypatch):
         (["--tflite", "a.tflite", "--version", "3"], "--version is for a server"),
         (["--tflite", "a.onnx"], "a.onnx: expected a name that ends in .tflite"),
         (["saved_models/moods", "--version", "-1"], "--version -1 is out of range"),
-        (["saved_models/12"], "saved_models/12 is no name of a model"),
+        (["saved_models/12"], "saved_models/12 cannot be the name of a model"),
         (["moods.keras"], "moods.keras is no folder"),
         (["saved_models/moods", "--detector", "hog"], "does not run inside a TensorFlow graph"),
     ],

@@ -18,9 +18,9 @@ TENSORFLOW_ROOMS = {
     "fer_tf.explain.methods", "fer_tf.explain.pictures",
     "fer_tf.faces.crop", "fer_tf.faces.extraction", "fer_tf.models.litert",
     "fer_tf.readers.tfdata", "fer_tf.inference.pipeline", "fer_tf.inference.classifier", "fer_tf.serving.check",
-    "fer_tf.serving.decoding", "fer_tf.serving.headers", "fer_tf.serving.litert", "fer_tf.serving.onnxfile",
-    "fer_tf.serving.orientation", "fer_tf.serving.savedmodel", "fer_tf.serving.session", "fer_tf.serving.signatures",
-    "fer_tf.serving.warmup",
+    "fer_tf.serving.devices",
+    "fer_tf.serving.decoding",
+    "fer_tf.serving.savedmodel", "fer_tf.serving.signatures",
 }  # fmt: skip
 MODULES = sorted(m.name for m in pkgutil.walk_packages(fer_tf.__path__, "fer_tf."))
 

@@ -13,11 +13,11 @@ def prepare(folder: Path, settings: dict[str, Any]) -> None:
     import numpy as np
 
     from fer_tf.inference.classifier import ExpressionClassifier
-    from fer_tf.serving import litert, onnxfile
+    from fer_tf.serving import devices
 
     classifier = ExpressionClassifier("default")
-    onnxfile.write(classifier, folder / "network.onnx")
-    drawn = litert.example(classifier)
+    devices.write_onnx(classifier, folder / "network.onnx")
+    drawn = devices.example_faces(classifier)
     np.save(folder / "faces.npy", np.resize(drawn, (max(REPEATS), *drawn.shape[1:])).round().astype(np.uint8))
 
 

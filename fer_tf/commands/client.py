@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from fer_tf import serving
 from fer_tf.errors import UserError
 
 DESCRIPTION = """Send images to a server that runs an exported model, and print the results.
 
-JPEG, PNG and other files are sent as they are. REST needs no TensorFlow on this machine; gRPC needs the extra serving:
-pip install 'fer-tf[serving]'. SERVING.md beside the exports explains how to start a server."""
+The server reads JPEG and PNG files, which are sent as they are. REST needs no TensorFlow on this machine; gRPC needs
+the extra serving: pip install 'fer-tf[serving]'. SERVING.md beside the exports explains how to start a server."""
 
 EXAMPLES = """examples:
   fer-tf client localhost photograph.jpg                      REST, port 8501
@@ -23,6 +24,7 @@ EXAMPLES = """examples:
 exit codes: 0 done, also if an image has no face; 1 the server could not read an image; 2 a mistake in the command, or
 no server"""
 
+_UNREADABLE = "the server cannot read this image. Expected a JPEG or PNG file within its limits."
 # Photographs of one request: small enough for a server's memory and time limit.
 BATCH = 8
 
@@ -31,7 +33,7 @@ def ask(server, files: Sequence[Path], crop: bool = True) -> Iterator[dict[str, 
     """Send image files to a server and yield the results.
 
     Args:
-        server: A ``RestServer`` or ``GrpcServer``.
+        server: A ``RestClient`` or ``GrpcClient``.
         files: Paths of the images.
         crop: Find faces in the images; ``False`` means that each image is one face, cropped as in FER2013.
 
@@ -41,15 +43,13 @@ def ask(server, files: Sequence[Path], crop: bool = True) -> Iterator[dict[str, 
     Raises:
         UserError: A file cannot be read, the server does not respond, or it reports an error.
     """
-    from fer_tf.serving import answers
-
-    # The signatures' names are spelled out, since their own module needs TensorFlow.
-    signature, of = ("analyze", answers.of_photograph) if crop else ("serving_default", answers.of_face)
+    # The module with the names of the signatures needs TensorFlow, so they are written here.
+    signature, convert = ("analyze", serving.convert_photograph) if crop else ("serving_default", serving.convert_face)
     for start in range(0, len(files), BATCH):
         batch = files[start : start + BATCH]
         for file, row in zip(batch, server.predict(signature, [_content(f) for f in batch]), strict=True):
             try:
-                answer = of(row)
+                answer = convert(row)
             except ValueError as error:
                 raise UserError(f"{server.model} at {server.address} is not a model of fer_tf: it {error}.") from None
             yield {"source": str(file), **answer}
@@ -73,19 +73,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit code."""
-    if options.grpc:
-        from fer_tf.serving.grpcserver import GrpcServer as Server
-    else:
-        from fer_tf.serving.rest import RestServer as Server
     for file in options.files:
         if not file.is_file():
             raise UserError(f"{file}: no such image file.")
-    server = Server(options.host, options.model, options.version, options.timeout)
+    make = serving.GrpcClient if options.grpc else serving.RestClient
+    server = make(options.host, options.model, options.version, options.timeout)
     code = 0
     for answer in ask(server, options.files, options.crop):
         print(json.dumps(answer, ensure_ascii=False) if options.json else "\n".join(_lines(answer)))
         if not answer["valid"]:
-            print(f"{answer['source']}: the server cannot read this image", file=sys.stderr)
+            print(f"{answer['source']}: {_UNREADABLE}", file=sys.stderr)
             code = 1
     return code
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from fer_tf import inference, serving
 from fer_tf.errors import UserError
 
 DESCRIPTION = """Export a trained network for a server or a device.
@@ -60,9 +61,7 @@ def run(options: argparse.Namespace) -> None:
     if options.version is not None and not options.dst:
         raise UserError("--version is for a server. Give DST as well, such as saved_models/faces.")
 
-    from fer_tf.inference.classifier import ExpressionClassifier
-
-    classifier = ExpressionClassifier(options.model, flip=options.flip)
+    classifier = inference.ExpressionClassifier(options.model, flip=options.flip)
     written = [*_server_files(options, classifier), *_device_files(options, classifier)]
     print("\n".join(f"wrote {path}" for path in written))
 
@@ -70,24 +69,18 @@ def run(options: argparse.Namespace) -> None:
 def _server_files(options: argparse.Namespace, classifier) -> list[Path]:
     if not options.dst:
         return []
-    from fer_tf.serving import configs, savedmodel, stubs
-
     given = {"detector": options.detector, "max_faces": options.max_faces, "max_pixels": options.max_pixels}
     given = {key: value for key, value in given.items() if value is not None}
-    version = savedmodel.export(classifier, options.dst, options.version, **given)
-    if not stubs.installed():
+    version = serving.savedmodel.export(classifier, options.dst, options.version, **given)
+    if not serving.has_serving_apis():
         print("no warm-up requests: they need pip install 'fer-tf[serving]'")
-    return [version, *(options.dst.parent / name for name in (configs.MODELS, configs.BATCHING, configs.GUIDE))]
+    return [version, *(options.dst.parent / name for name in serving.model_folder.FILES)]
 
 
 def _device_files(options: argparse.Namespace, classifier) -> list[Path]:
     written = []
     if options.tflite:
-        from fer_tf.serving import litert
-
-        written.append(litert.write(classifier, options.tflite, options.int8))
+        written.append(serving.devices.write_litert(classifier, options.tflite, options.int8))
     if options.onnx:
-        from fer_tf.serving import onnxfile
-
-        written.append(onnxfile.write(classifier, options.onnx))
+        written.append(serving.devices.write_onnx(classifier, options.onnx))
     return written

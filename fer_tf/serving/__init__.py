@@ -1,1 +1,19 @@
-"""Trained networks as SavedModels for TensorFlow Serving, as LiteRT and ONNX files, and a client for the server."""
+"""Export networks for servers and devices, and send images to a server.
+
+``savedmodel.export`` writes a SavedModel for TensorFlow Serving, ``devices`` writes LiteRT and ONNX files; both import
+TensorFlow. The REST client needs the standard library alone.
+"""
+
+from fer_tf._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    "fer_tf.serving.devices",
+    "fer_tf.serving.grpc_client:GrpcClient",
+    "fer_tf.serving.grpc_client:has_serving_apis",
+    "fer_tf.serving.model_folder",
+    "fer_tf.serving.responses:convert_face",
+    "fer_tf.serving.responses:convert_photograph",
+    "fer_tf.serving.rest_client:RestClient",
+    "fer_tf.serving.savedmodel",
+)

@@ -1,69 +1,118 @@
-"""What every export must pass before a server sees it: each signature, run as the server runs it, equals Keras."""
+"""Check an export before a server loads it: run each signature as the server does, and compare it with Keras."""
 
+import contextlib
 import io
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from fer_tf import datasets
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.models import logits_of
-from fer_tf.serving.session import Outputs, served
 from fer_tf.serving.signatures import ENCODED_FACES, FACES, PHOTOGRAPHS, Signatures
 
 TOLERANCE = 1e-5
-# Pixels on a photograph are sums of large numbers, in another order in another run.
-PIXEL_TOLERANCE = 0.01
-IN_PIXELS = ("boxes", "landmarks")
-# Gray as the detector's mean, so that the drawn face stands out.
-BACKGROUND = (127, 117, 104)
+# Positions in a photograph are sums of large numbers, whose order differs between runs.
+_PIXEL_TOLERANCE = 0.01
+_IN_PIXELS = ("boxes", "landmarks")
+# The mean color of the detector, from which the drawn face stands out.
+_BACKGROUND = (127, 117, 104)
 
+Outputs = dict[str, np.ndarray]
 Samples = Mapping[str, Mapping[str, np.ndarray]]
 
 
-def samples(classifier: ExpressionClassifier, count: int = 3) -> dict[str, dict[str, np.ndarray]]:
-    """Make inputs for each signature from drawn faces.
+def make_samples(classifier: ExpressionClassifier, count: int = 3) -> dict[str, dict[str, np.ndarray]]:
+    """Make inputs for each signature from synthetic faces.
 
     Args:
-        classifier: whose size the faces have.
-        count: N, how many.
+        classifier: its face size is that of the faces.
+        count: number of faces.
 
     Returns:
-        Signature → name of the input → its value.
+        By signature, a dict from the name of the input to its value.
     """
     drawn = datasets.get(f"synthetic(faces={max(60, count)})").images[:count]
     gray = [Image.fromarray(face[..., 0]) for face in drawn]
     side = classifier.metadata.face_size
     faces = np.stack([np.asarray(face.resize((side, side)).convert("RGB")) for face in gray])
     return {
-        ENCODED_FACES: {"image_bytes": _encoded(Image.fromarray(face) for face in faces)},
+        ENCODED_FACES: {"image_bytes": _encode(Image.fromarray(face) for face in faces)},
         FACES: {"faces": faces},
-        PHOTOGRAPHS: {"image_bytes": _encoded(map(_photograph, gray))},
+        PHOTOGRAPHS: {"image_bytes": _encode(map(_photograph, gray))},
     }
 
 
-def check(folder: Path, signatures: Signatures, given: Samples) -> None:
-    """Compare a written version, run in a version-1 session, with Keras.
+def check_export(folder: Path, signatures: Signatures, given: Samples) -> None:
+    """Run a written version in a session of TensorFlow 1, and compare it with Keras.
 
     Args:
         folder: of the version.
-        signatures: what was written.
-        given: inputs as ``samples`` makes them; the pictures are PNG, which all decoders read alike.
+        signatures: that were written.
+        given: from ``make_samples``; the images are PNG, which all decoders read alike.
 
     Raises:
         RuntimeError: an output differs.
     """
     wanted = expected(signatures, given)
-    with served(folder) as run:
+    with open_session(folder) as run:
         for name, inputs in given.items():
             compare(name, run(name, inputs), wanted[name])
 
 
+@contextlib.contextmanager
+def open_session(folder: Path | str) -> Iterator[Callable[[str, Mapping[str, np.ndarray]], Outputs]]:
+    """Load a version into a session of TensorFlow 1, as TensorFlow Serving does.
+
+    ``tf.saved_model.load`` is less strict: it restores variables that a session, which restores by name only, does not
+    find.
+
+    Args:
+        folder: of the version.
+
+    Yields:
+        ``run(signature, inputs)``, which returns the outputs of a signature. It raises a ``KeyError`` for an unknown
+        signature, and for inputs that are not those of the signature.
+    """
+    graph = tf.Graph()
+    # Neither becomes the default, so that eager execution goes on beside it.
+    session = tf.compat.v1.Session(graph=graph)
+    try:
+        with graph.as_default(), _without_warnings():
+            loaded = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(folder))
+        signatures = loaded.signature_def
+
+        def run(name: str, inputs: Mapping[str, np.ndarray]) -> Outputs:
+            signature = signatures[name]
+            if set(inputs) != set(signature.inputs):
+                raise KeyError(f"{name} takes {sorted(signature.inputs)}, got {sorted(inputs)}")
+            feed = {signature.inputs[key].name: value for key, value in inputs.items()}
+            return session.run({key: info.name for key, info in signature.outputs.items()}, feed)
+
+        yield run
+    finally:
+        session.close()
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silence TensorFlow's advice to use ``tf.saved_model.load``."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def expected(signatures: Signatures, given: Samples) -> dict[str, Outputs]:
-    """Compute by Keras, Pillow and NumPy, outside the signatures' graphs, what they must give."""
+    """Compute the expected outputs with Keras, Pillow and NumPy, without the graphs of the signatures."""
     results = {}
     for name, inputs in given.items():
         (values,) = inputs.values()
@@ -104,7 +153,7 @@ def _of_photographs(signatures: Signatures, photographs: list[np.ndarray]) -> Ou
 
 
 def _probabilities(classifier: ExpressionClassifier, faces: np.ndarray) -> np.ndarray:
-    """Return the softmax of what the Keras model itself gives, in double precision."""
+    """Return the softmax of the Keras model's logits, computed in double precision."""
     prepared = classifier.prepare(faces)
     views = [prepared, prepared[:, :, ::-1]] if classifier.flip else [prepared]
     found = [keras.ops.convert_to_numpy(logits_of(classifier.network(v, training=False))) for v in views]
@@ -114,17 +163,19 @@ def _probabilities(classifier: ExpressionClassifier, faces: np.ndarray) -> np.nd
 
 
 def compare(name: str, found: Outputs, wanted: Outputs) -> None:
-    """Raise a ``RuntimeError`` unless a signature's outputs are those wanted: numbers within ``TOLERANCE``, names
-    and counts exactly."""
+    """Raise a ``RuntimeError`` unless the outputs of a signature are the expected ones.
+
+    Numbers may differ by ``TOLERANCE``; names and counts must be equal.
+    """
     if set(found) != set(wanted):
         raise RuntimeError(f"Signature {name} gives {sorted(found)} instead of {sorted(wanted)}.")
     for key, value in wanted.items():
         if found[key].shape != value.shape:
             raise RuntimeError(f"Signature {name}: {key} has shape {found[key].shape} instead of {value.shape}.")
         if value.dtype.kind == "f":
-            tolerance = PIXEL_TOLERANCE if key in IN_PIXELS else TOLERANCE
+            tolerance = _PIXEL_TOLERANCE if key in _IN_PIXELS else TOLERANCE
             difference = float(np.abs(found[key] - value).max(initial=0.0))
-            # A comparison that is false for what is no number.
+            # This comparison is false for NaN.
             good = difference <= tolerance
         else:
             difference, good = int((found[key] != value).sum()), np.array_equal(found[key], value)
@@ -133,16 +184,16 @@ def compare(name: str, found: Outputs, wanted: Outputs) -> None:
 
 
 def _photograph(face: Image.Image) -> Image.Image:
-    """Put a drawn face on an empty ground, large enough to be found."""
-    photograph = Image.new("RGB", (320, 320), BACKGROUND)
+    """Put a synthetic face on an empty background, large enough to be detected."""
+    photograph = Image.new("RGB", (320, 320), _BACKGROUND)
     photograph.paste(face.resize((200, 200), Image.Resampling.BICUBIC).convert("RGB"), (60, 60))
     return photograph
 
 
-def _encoded(pictures) -> np.ndarray:
+def _encode(images) -> np.ndarray:
     files = []
-    for picture in pictures:
+    for image in images:
         file = io.BytesIO()
-        picture.save(file, "PNG")
+        image.save(file, "PNG")
         files.append(file.getvalue())
     return np.array(files, object)

@@ -1,7 +1,7 @@
-"""What a served network answers to: encoded faces, face tensors, and whole photographs, each one graph function.
+"""The signatures of a served network, each one graph function: image files of faces, face pixels, and photographs.
 
-Every input and output has the request's rows as its first dimension, as the REST API's row format and the server's
-batching require.
+The first dimension of every input and output is the rows of the request, as the row format of the REST API and the
+batching of the server require.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,37 +12,36 @@ from fer_tf.errors import UserError
 from fer_tf.faces import detectors
 from fer_tf.faces.extraction import FaceExtractor, RetinaFaceDetector
 from fer_tf.inference.classifier import ExpressionClassifier
-from fer_tf.serving.decoding import MAX_PIXELS, decode_batch, decode_or_blank
+from fer_tf.serving.decoding import AT_ONCE, MAX_PIXELS, decode_batch, decode_or_blank
 
 Tensors = dict[str, tf.Tensor]
 Function = tf.types.experimental.GenericFunction
 
-MAX_FACES = 16
-# The names of the signatures; SavedModel's own name for what is asked for without a name is serving_default.
+_MAX_FACES = 16
+# Names of the signatures. A request without a name is for serving_default.
 ENCODED_FACES, FACES, PHOTOGRAPHS = "serving_default", "predict_faces", "analyze"
-AT_ONCE = 4
 
 
 class Signatures:
-    """A network and a face detector as the functions that a server offers."""
+    """The functions that a server runs, of a network and a face detector."""
 
     def __init__(
         self,
         classifier: ExpressionClassifier,
         detector: str = "retinaface",
-        max_faces: int = MAX_FACES,
+        max_faces: int = _MAX_FACES,
         max_pixels: int = MAX_PIXELS,
     ):
-        """Set up the functions; nothing is traced yet.
+        """Store the settings; nothing is traced yet.
 
         Args:
             classifier: the network.
             detector: call string of RetinaFace, such as ``"retinaface(threshold=0.8, size=1024)"``.
-            max_faces: M, of one photograph, the best ones.
-            max_pixels: of a picture; larger ones are flagged as bad, unread.
+            max_faces: most faces M of a photograph, those with the highest detection score.
+            max_pixels: most pixels of an image; larger ones are not decoded, and not valid.
 
         Raises:
-            UserError: a value out of range, or a detector that is no graph.
+            UserError: a value out of range, or a detector that does not run in a graph.
         """
         if not isinstance(max_pixels, int) or max_pixels < 1:
             raise UserError(f"max_pixels={max_pixels}. Expected a whole number of at least 1.")
@@ -54,12 +53,12 @@ class Signatures:
         self.classes = list(classifier.label_set.classes)
 
     def variables(self) -> list[tf.Variable]:
-        """Return the raw variables of both networks: those that a version-1 session, as the server's, restores."""
-        # Keras' own variables export a copy that no session fills, and would be stored beside these a second time.
+        """Return the TensorFlow variables of both networks, which the session of the server restores."""
+        # Keras variables would be stored a second time, as a copy that no session restores.
         return [*(v.value for v in self.classifier.network.variables), *self.extractor.detector.variables]
 
     def functions(self) -> Mapping[str, Function]:
-        """Return the functions by the names of their signatures."""
+        """Return the functions by the names of the signatures."""
         encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
         faces = tf.TensorSpec((None, None, None, None), tf.uint8, name="faces")
         signatures = (
@@ -70,15 +69,15 @@ class Signatures:
         return {name: tf.function(f, input_signature=[spec], autograph=False) for name, f, spec in signatures}
 
     def encoded_faces(self, image_bytes: tf.Tensor) -> Tensors:
-        """Recognise pictures that are a face each, framed as FER2013 frames them.
+        """Recognize the expressions of image files with one face each, cropped as in FER2013.
 
         Args:
-            image_bytes: string (N,), the bytes of picture files.
+            image_bytes: string (N,), the bytes of JPEG or PNG files.
 
         Returns:
             ``probabilities`` float32 (N, C); ``label`` string (N,), the most probable class; ``label_id`` int32 (N,);
             ``classes`` string (N, C), the names of the columns, the same in each row; ``valid`` bool (N,). Where the
-            bytes are no picture, ``valid`` is false, ``probabilities`` are zeros, ``label`` is empty, ``label_id`` -1.
+            file cannot be decoded, ``valid`` is false, ``probabilities`` are 0, ``label`` is empty, ``label_id`` −1.
         """
         shape = self.classifier.input_shape
         prepared, valid = decode_batch(
@@ -87,13 +86,13 @@ class Signatures:
         return self._named(self._of_some(prepared, valid, self.classifier.logits), valid)
 
     def faces(self, faces: tf.Tensor) -> Tensors:
-        """Recognise faces that are decoded already.
+        """Recognize the expressions of faces, given as pixels.
 
         Args:
-            faces: uint8 (N, h, w, 1 or 3), framed as FER2013 frames them.
+            faces: uint8 (N, h, w, 1 or 3), cropped as in FER2013.
 
         Returns:
-            As ``encoded_faces``; all are valid.
+            The outputs of ``encoded_faces``; all rows are valid.
         """
         shape = tf.shape(faces)
         gray = tf.equal(shape[3], 1)
@@ -102,24 +101,22 @@ class Signatures:
             tf.debugging.Assert(tf.reduce_all(shape[1:3] > 0), ["faces have no pixels, got", shape]),
         ]
         with tf.control_dependencies(checks):
-            colour = tf.ensure_shape(
-                tf.cond(gray, lambda: tf.repeat(faces, 3, 3), lambda: faces), (None, None, None, 3)
-            )
+            color = tf.ensure_shape(tf.cond(gray, lambda: tf.repeat(faces, 3, 3), lambda: faces), (None, None, None, 3))
         valid = tf.ones(shape[:1], tf.bool)
-        return self._named(self._of_some(colour, valid, self._logits_of_pixels), valid)
+        return self._named(self._of_some(color, valid, self._logits_of_pixels), valid)
 
     def photographs(self, image_bytes: tf.Tensor) -> Tensors:
-        """Find the faces of photographs, turn them upright, and recognise them.
+        """Find the faces of photographs, turn them upright, and recognize their expressions.
 
         Args:
-            image_bytes: string (N,), the bytes of picture files.
+            image_bytes: string (N,), the bytes of JPEG or PNG files.
 
         Returns:
-            ``count`` int32 (N,), how many faces; ``scores`` float32 (N, M), the detector's, best first; ``boxes``
-            (N, M, 4) and ``landmarks`` (N, M, 5, 2) in pixels of the photograph as it is seen upright;
+            ``count`` int32 (N,), the number of faces; ``scores`` float32 (N, M), of the detection, descending;
+            ``boxes`` (N, M, 4) and ``landmarks`` (N, M, 5, 2) in pixels of the upright photograph;
             ``probabilities`` (N, M, C); ``labels`` string (N, M); ``size`` int32 (N, 2), the photograph's height and
-            width; ``classes`` string (N, C); ``valid`` bool (N,). After ``count``, and where the bytes are no picture,
-            zeros and empty strings.
+            width; ``classes`` string (N, C); ``valid`` bool (N,). After the first ``count`` faces, and where the file
+            cannot be decoded, zeros and empty strings.
         """
         found = tf.map_fn(
             self._found, image_bytes, fn_output_signature=self._found_signature(), parallel_iterations=AT_ONCE
@@ -158,14 +155,14 @@ class Signatures:
         return self.classifier.logits(self.classifier.prepare(faces))
 
     def _of_some(self, faces: tf.Tensor, there: tf.Tensor, logits: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-        """Return probabilities (N, C) of the faces that are there, zeros for the others."""
+        """Return probabilities (N, C), computed for the faces that are present, zeros for the others."""
         index = tf.where(there)
         shape = tf.stack([tf.size(there, tf.int64), len(self.classes)])
 
         def some() -> tf.Tensor:
             return tf.scatter_nd(index, tf.nn.softmax(logits(tf.gather_nd(faces, index))), shape)
 
-        # Not every network takes a batch of none.
+        # Not every network accepts an empty batch.
         found = tf.cond(tf.size(index) > 0, some, lambda: tf.zeros(shape))
         return tf.ensure_shape(found, (None, len(self.classes)))
 

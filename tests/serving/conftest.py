@@ -10,7 +10,7 @@ from PIL import Image
 
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.serving import savedmodel
-from fer_tf.serving.session import served
+from fer_tf.serving.check import open_session
 
 SPEC = importlib.util.spec_from_file_location("small", Path(__file__).with_name("small.py"))
 small = importlib.util.module_from_spec(SPEC)
@@ -32,7 +32,7 @@ def version(classifier, tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(version):
     """Run a signature of the export in a version-1 session."""
-    with served(version) as function:
+    with open_session(version) as function:
         yield function
 
 
@@ -53,7 +53,6 @@ def picture():
 def good(picture):
     """Files that can be decoded, by what they are."""
     gray, palette = picture.convert("L"), picture.quantize(64)
-    other = picture.rotate(180)
     deep = Image.fromarray(np.asarray(gray).astype(np.uint16) * 256 + 77)
     return {
         "png": encoded(picture, "PNG"), "rgba": encoded(picture.convert("RGBA"), "PNG"),
@@ -62,29 +61,20 @@ def good(picture):
         "one bit": encoded(picture.convert("1"), "PNG"), "16 bits": encoded(deep, "PNG"),
         "jpeg": encoded(picture, "JPEG"), "progressive": encoded(picture, "JPEG", progressive=True),
         "gray jpeg": encoded(gray, "JPEG"), "cmyk jpeg": encoded(picture.convert("CMYK"), "JPEG"),
-        "gif": encoded(palette, "GIF"), "interlaced gif": encoded(palette, "GIF", interlace=1),
-        "moving gif": encoded(picture, "GIF", save_all=True, append_images=[other, gray], duration=50, loop=0),
-        "bmp": encoded(picture, "BMP"), "bmp 32": encoded(picture.convert("RGBA"), "BMP"),
-        "gray bmp": encoded(gray, "BMP"),
-        "webp": encoded(picture, "WEBP"), "lossless webp": encoded(picture, "WEBP", lossless=True),
-        "webp+alpha": encoded(picture.convert("RGBA"), "WEBP"),
     }  # fmt: skip
 
 
 @pytest.fixture(scope="session")
 def bad(picture, good):
     """Files that cannot, by what they are."""
-    other = picture.rotate(180)
     return {
         "empty": b"", "text": b"<html>no picture</html>", "one byte": b"\xff", "riff": b"RIFF",
         "jpeg's start": b"\xff\xd8\xff",
-        "png's start": good["png"][:12], "gif's start": good["gif"][:11], "bmp's start": good["bmp"][:20],
-        "webp's start": good["webp"][:18], "png's header": good["png"][:33],
+        "png's start": good["png"][:12], "png's header": good["png"][:33],
         "cut png": good["png"][:-600], "cut jpeg": good["jpeg"][: len(good["jpeg"]) * 2 // 3],
-        "cut gif": good["gif"][: len(good["gif"]) * 2 // 3], "cut bmp": good["bmp"][:-600],
-        "cut webp": good["webp"][:-100], "broken png": good["png"][:60] + b"12345678" + good["png"][68:],
-        "palette bmp": encoded(picture.quantize(64), "BMP"), "tiff": encoded(picture, "TIFF"),
-        "moving webp": encoded(picture, "WEBP", save_all=True, append_images=[other]),
+        "gif": encoded(picture.quantize(64), "GIF"), "bmp": encoded(picture, "BMP"), "webp": encoded(picture, "WEBP"),
+        "broken png": good["png"][:60] + b"12345678" + good["png"][68:],
+        "tiff": encoded(picture, "TIFF"),
         "zeros": bytes(4000),
         "no size": good["png"][:16] + bytes(8) + good["png"][24:],
     }  # fmt: skip

@@ -34,7 +34,7 @@ def signatures(classifier):
 
 @pytest.fixture(scope="module")
 def samples(classifier):
-    return {FACES: check.samples(classifier)[FACES]}
+    return {FACES: check.make_samples(classifier)[FACES]}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def written(signatures, tmp_path_factory):
 
 
 def test_raw_variables_pass_and_are_stored_once(written, signatures, samples):
-    check.check(written, signatures, samples)
+    check.check_export(written, signatures, samples)
     weights = sum(v.numpy().nbytes for v in signatures.variables())
     (stored,) = (written / "variables").glob("variables.data*")
     # The names of the variables are in the file too.
@@ -61,13 +61,13 @@ def test_a_module_that_holds_keras_is_caught(signatures, samples, tmp_path):
     again = tf.saved_model.load(str(tmp_path)).signatures[FACES](faces=tf.constant(faces))
     np.testing.assert_allclose(again["probabilities"], signatures.classifier.predict(faces), atol=1e-5)
     with pytest.raises(tf.errors.FailedPreconditionError, match="Could not find variable"):
-        check.check(tmp_path, signatures, samples)
+        check.check_export(tmp_path, signatures, samples)
 
 
 def test_other_weights_are_caught(written, samples):
     other = FacesOnly(ExpressionClassifier(small.network(seed=4)))
     with pytest.raises(RuntimeError, match="predict_faces: probabilities is not what Keras gives"):
-        check.check(written, other, samples)
+        check.check_export(written, other, samples)
 
 
 def test_outputs_are_compared_one_by_one():
@@ -91,7 +91,7 @@ def test_a_version_that_fails_its_check_is_not_put_into_place(classifier, tmp_pa
     def fails(*_):
         raise RuntimeError("not what Keras gives")
 
-    monkeypatch.setattr(check, "check", fails)
+    monkeypatch.setattr(check, "check_export", fails)
     monkeypatch.setattr(savedmodel, "write", lambda signatures, folder: (folder / "saved_model.pb").touch())
     with pytest.raises(RuntimeError, match="not what Keras"):
         savedmodel.export(classifier, tmp_path / "moods")

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from fer_tf.commands import client
-from fer_tf.serving.grpcserver import GrpcServer
-from fer_tf.serving.rest import RestServer
+from fer_tf.serving import GrpcClient, RestClient
 
 SPEC = importlib.util.spec_from_file_location("servers", Path(__file__).with_name("servers.py"))
 servers = importlib.util.module_from_spec(SPEC)
@@ -24,13 +23,13 @@ def behind(run):
 
 
 def test_photographs_over_both_protocols(behind, run, portrait, good, tmp_path):
-    contents = {"portrait.jpg": portrait, "none.gif": good["gif"], "bad.png": good["png"][:99]}
+    contents = {"portrait.jpg": portrait, "none.png": good["png"], "bad.png": good["png"][:99]}
     files = [tmp_path / name for name in contents]
     for file in files:
         file.write_bytes(contents[file.name])
     with servers.rest_server(behind) as rest, servers.grpc_server(behind) as service:
-        over_grpc = GrpcServer(f"127.0.0.1:{service.port}")
-        both = (RestServer(f"127.0.0.1:{rest.server_port}"), over_grpc)
+        over_grpc = GrpcClient(f"127.0.0.1:{service.port}")
+        both = (RestClient(f"127.0.0.1:{rest.server_port}"), over_grpc)
         found, again = (list(client.ask(server, files)) for server in both)
         (face, _), (face_again, _) = (list(client.ask(server, files[::2], crop=False)) for server in both)
         over_grpc.close()

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from tensorflow.core.protobuf import saved_model_pb2
 
 from fer_tf.inference.classifier import ExpressionClassifier
-from fer_tf.serving import check, savedmodel, warmup
+from fer_tf.serving import check, savedmodel
 from fer_tf.serving.signatures import ENCODED_FACES, FACES, PHOTOGRAPHS, Signatures
 
 SPEC = importlib.util.spec_from_file_location("small", Path(__file__).with_name("small.py"))
@@ -84,7 +84,7 @@ def test_the_weights_are_stored_once(version, classifier):
 
 
 def test_every_signature_equals_keras_in_a_version_1_session(run, classifier):
-    given = check.samples(classifier, 5)
+    given = check.make_samples(classifier, 5)
     wanted = check.expected(Signatures(classifier, max_faces=3), given)
     assert (wanted[PHOTOGRAPHS]["count"] >= 1).sum() >= 4
     for name, inputs in given.items():
@@ -100,7 +100,7 @@ def test_every_signature_equals_keras_in_a_version_1_session(run, classifier):
 
 
 def test_bad_rows_are_flagged_and_the_others_answered(run, classifier, good, bad):
-    files = [good["jpeg"], *bad.values(), good["gray bmp"], good["moving gif"], good["webp"]]
+    files = [good["jpeg"], *bad.values(), good["gray jpeg"], good["palette"], good["progressive"]]
     found = run(ENCODED_FACES, {"image_bytes": strings(*files)})
     kept = [0, len(files) - 3, len(files) - 2, len(files) - 1]
     assert np.flatnonzero(found["valid"]).tolist() == kept
@@ -114,8 +114,8 @@ def test_bad_rows_are_flagged_and_the_others_answered(run, classifier, good, bad
         assert found["label"][i] == CLASSES[found["probabilities"][i].argmax()] == CLASSES[found["label_id"][i]]
 
 
-def test_bad_photographs_are_flagged_and_the_others_analysed(run, classifier, portrait, bad):
-    drawn = check.samples(classifier)[PHOTOGRAPHS]["image_bytes"][0]
+def test_bad_photographs_are_flagged_and_the_others_analyzed(run, classifier, portrait, bad):
+    drawn = check.make_samples(classifier)[PHOTOGRAPHS]["image_bytes"][0]
     found = run(PHOTOGRAPHS, {"image_bytes": strings(bad["empty"], portrait, bad["cut jpeg"], drawn)})
     assert found["valid"].tolist() == [False, True, False, True] and found["count"].tolist() == [0, 1, 0, 1]
     assert found["size"].tolist() == [[0, 0], [600, 512], [0, 0], [320, 320]]
@@ -137,7 +137,7 @@ def test_all_bad_or_no_rows_at_all(run, bad):
     assert run(FACES, {"faces": np.zeros((0, 9, 9, 3), np.uint8)})["probabilities"].shape == (0, 4)
 
 
-def test_faces_of_any_size_gray_or_coloured(run, classifier):
+def test_faces_of_any_size_gray_or_colored(run, classifier):
     rng = np.random.default_rng(2)
     for shape in ((2, 32, 32, 1), (3, 32, 32, 3), (1, 200, 150, 3), (2, 5, 7, 1), (1, 1, 1, 1)):
         faces = rng.integers(0, 256, shape).astype(np.uint8)
@@ -160,7 +160,7 @@ def test_large_faces_are_shrunk_smoothly(run, classifier):
     np.testing.assert_allclose(found[0], found[1], atol=0.02)
 
 
-def test_a_lying_photograph_is_analysed_upright(run, portrait):
+def test_a_lying_photograph_is_analyzed_upright(run, portrait):
     picture = Image.open(io.BytesIO(portrait)).convert("RGB")
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -173,7 +173,7 @@ def test_a_lying_photograph_is_analysed_upright(run, portrait):
 
 
 def test_the_warm_up_requests_are_replayed(version, graph, run):
-    requests = list(warmup.read(version))
+    requests = list(savedmodel.read_warmup(version))
     assert [name for name, _ in requests] == [ENCODED_FACES] * 2 + [FACES] * 2 + [PHOTOGRAPHS] * 2
     for name, inputs in requests:
         signature = graph.signature_def[name]
@@ -214,7 +214,7 @@ def test_it_loads_with_plain_tensorflow(version, run, portrait, tmp_path):
         np.testing.assert_allclose(value, wanted, atol=1e-5)
 
 
-def test_the_shipped_network_in_colour_and_mirrored(tmp_path):
+def test_the_shipped_network_in_color_and_mirrored(tmp_path):
     shipped = savedmodel.export(ExpressionClassifier("default", flip=True), tmp_path / "faces", version=7)
     assert shipped == tmp_path / "faces" / "7"
     assert savedmodel.export(ExpressionClassifier(network(channels=3)), tmp_path / "faces").name == "8"

@@ -1,12 +1,65 @@
-"""Version folders appear whole or not at all, also where the process dies."""
+"""Versions appear complete or not at all; the files for the server are read by its own readers, and edits are kept."""
 
 import subprocess
 import sys
 
 import pytest
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
 
 from fer_tf.errors import UserError
-from fer_tf.serving.versions import new_version, versions_in
+from fer_tf.serving import model_folder
+from fer_tf.serving.model_folder import new_version, versions_in
+
+
+@pytest.fixture
+def exports(tmp_path):
+    for name in ("faces/1", "faces/2", "moods/7", "empty", "notes/old"):
+        (tmp_path / name).mkdir(parents=True)
+    return tmp_path
+
+
+def models(path):
+    text = (path / model_folder.FILES[0]).read_text()
+    return text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
+
+
+def test_every_model_is_listed_once_without_version_labels(exports):
+    for _ in range(2):
+        written = model_folder.write_configs(exports)
+        assert [p.name for p in written] == ["models.config", "batching.config", "SERVING.md"]
+        found = models(exports)
+        assert [(m.name, m.base_path) for m in found] == [("faces", "/models/faces"), ("moods", "/models/moods")]
+        assert all(m.model_platform == "tensorflow" and not m.version_labels for m in found)
+
+
+def test_a_new_model_is_added_to_what_was_changed_by_hand(exports):
+    model_folder.write_configs(exports)
+    own = (exports / "models.config").read_text().replace(
+        'model_platform: "tensorflow"', 'model_platform: "tensorflow"\n    model_version_policy { all {} }'
+    )  # fmt: skip
+    (exports / "models.config").write_text("# ours {\n" + own)
+    (exports / "batching.config").write_text("max_batch_size { value: 9 }\n")
+    (exports / "new" / "1").mkdir(parents=True)
+    model_folder.write_configs(exports)
+    found = models(exports)
+    assert [m.name for m in found] == ["faces", "moods", "new"]
+    assert [m.model_version_policy.HasField("all") for m in found] == [True, True, False]
+    assert (exports / "batching.config").read_text() == "max_batch_size { value: 9 }\n"
+
+
+def test_batching_is_a_list_of_known_settings(exports):
+    model_folder.write_configs(exports)
+    lines = [line for line in (exports / "batching.config").read_text().splitlines() if not line.startswith("#")]
+    # The message of tensorflow_serving.BatchingParameters is not among the official stubs.
+    known = {"max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"}
+    assert {line.split()[0] for line in lines} == known
+    assert all(line.split()[1:3] == ["{", "value:"] and int(line.split()[3]) > 0 and line[-1] == "}" for line in lines)
+
+
+def test_nothing_names_this_machine(exports):
+    for path in model_folder.write_configs(exports):
+        assert str(exports) not in path.read_text()
 
 
 def write(folder, version=None):
@@ -51,7 +104,7 @@ def test_nothing_is_left_of_an_export_that_fails(tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from fer_tf.serving.versions import new_version
+from fer_tf.serving.model_folder import new_version
 with new_version(Path(sys.argv[1])) as (part, final):
     (part / "saved_model.pb").touch()
     os._exit(9)
@@ -78,7 +131,7 @@ def test_only_one_exports_at_a_time(tmp_path):
         ("faces", 0, "--version 0 is out of range"),
         ("faces", 2**63, "out of range"),
         ("faces", 3, "has a version 3"),
-        ("17", None, "is no name of a model"),
+        ("17", None, "cannot be the name of a model"),
         (".", None, None),
     ],
 )
