@@ -28,7 +28,7 @@ _MODEL_TEXT = """  config {{
 """
 _LIST_START, _LIST_END = "model_config_list {\n", "}\n"
 
-_BATCHING_TEXT = """# Requests within a millisecond are computed together. num_batch_threads: number of cores of the server.
+_BATCHING_TEXT = """# Requests within a millisecond are computed together. num_batch_threads: cores of the server.
 # They must have one shape: with batching, send faces of one size to predict_faces.
 max_batch_size { value: 32 }
 batch_timeout_micros { value: 1000 }
