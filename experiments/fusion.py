@@ -15,8 +15,8 @@ import argparse
 from dataclasses import replace
 
 from fer_tf import callstring
-from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import commandline
 
 MEMBERS = ("vgg19", "resnet18")
 

@@ -31,14 +31,14 @@ from typing import TYPE_CHECKING, Any
 from fer_tf import callstring
 from fer_tf.errors import UserError
 from fer_tf.models import small_configuration
-from fer_tf.sweeps import commandline
 from fer_tf.training.config import KEPT, RunConfig
+from fer_tf.tuning import commandline
 
 if TYPE_CHECKING:
     import keras
     import pandas as pd
 
-    from fer_tf.sweeps.runner import Result
+    from fer_tf.tuning.runner import Result
 
 MEASURES = (
     "accuracy", "macro_f1", "train_accuracy", "gap", "memorized", "memorized_by_chance", "auc", "auc_error",
@@ -90,9 +90,9 @@ def runs_table(results: "Sequence[Result]") -> "pd.DataFrame":
     from fer_tf.models.complexity import count_macs
     from fer_tf.privacy.memorization import flipped_labels, membership, memorization
     from fer_tf.progress import bar
-    from fer_tf.sweeps.results import scored_once
-    from fer_tf.sweeps.runner import TableCache
     from fer_tf.training.run import ENVIRONMENT, read_json
+    from fer_tf.tuning.results import scored_once
+    from fer_tf.tuning.runner import TableCache
 
     load, rows = TableCache(), []
 
@@ -170,8 +170,8 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     """Audit the runs; write the tables, the page and the winner."""
     from fer_tf import models
     from fer_tf.models.complexity import size_savings
-    from fer_tf.sweeps import study_page
     from fer_tf.training.run import MODEL
+    from fer_tf.tuning import study_page
 
     title, finished = "Wrong labels, augmentation and membership", [r for r in results if r.metrics]
     if not finished:

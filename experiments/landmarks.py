@@ -14,8 +14,8 @@ standard error. RainbowRui reports a gain on RAF-DB. Figures: experiments/result
 import argparse
 from pathlib import Path
 
-from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import commandline
 
 WEIGHTS = {"without landmarks": 0.0, "landmarks 0.1": 0.1, "landmarks 1": 1.0}
 

@@ -32,14 +32,14 @@ from fer_tf import callstring
 from fer_tf.datasets import DATASETS
 from fer_tf.datasets.duplicates import LEAKS
 from fer_tf.errors import UserError
-from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import commandline
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fer_tf.facetable import FaceTable
-    from fer_tf.sweeps.runner import Result
+    from fer_tf.tuning.runner import Result
 
 BASELINE, SOFT = "majority", {"mode": "cross_entropy"}
 # Options of the dataset, loss, and the paper's test accuracy in percent. KL differs from cross-entropy by the targets'
@@ -115,7 +115,7 @@ def runs_table(results: "Sequence[Result]", faces: "FaceTable") -> "pd.DataFrame
     import pandas as pd
 
     from fer_tf import evaluation
-    from fer_tf.sweeps.results import scored_once
+    from fer_tf.tuning.results import scored_once
 
     rows = []
     for result in results:
@@ -150,7 +150,7 @@ def summary(runs: "pd.DataFrame") -> "pd.DataFrame":
 def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
     """Write ``ldl.csv``, the page and its figures, and the winner."""
     from fer_tf.reports import figures
-    from fer_tf.sweeps import study_page
+    from fer_tf.tuning import study_page
 
     finished = [r for r in results if r.metrics]
     if not finished:

@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING
 from fer_tf import callstring
 from fer_tf.datasets import DATASETS
 from fer_tf.errors import UserError
-from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import commandline
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fer_tf.facetable import FaceTable
-    from fer_tf.sweeps.runner import Result
+    from fer_tf.tuning.runner import Result
 
 # What a way of fine-tuning learns from, by name.
 WAYS = {"clean": "plain", "masked": "masked", "both": "both", "cut": "cut"}
@@ -113,8 +113,8 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     import pandas as pd
 
     from fer_tf.reports import figures
-    from fer_tf.sweeps import study_page
     from fer_tf.training.tables import load_tables
+    from fer_tf.tuning import study_page
 
     title, finished = "Expressions under masks", [r for r in results if r.metrics]
     original = pd.DataFrame(ORIGINAL, index=["LFW-FER", "M-LFW-FER", "M-LFW-FER-face-cut"]).T

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 
 from fer_tf import callstring
 from fer_tf.datasets import DATASETS
-from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import commandline
 
 if TYPE_CHECKING:
-    from fer_tf.sweeps.runner import Result
+    from fer_tf.tuning.runner import Result
 
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
     """Write the study's page and winner."""
-    from fer_tf.sweeps import study_page
+    from fer_tf.tuning import study_page
 
     if "circumplex" in with_circumplex(options.dataset) or options.dataset.startswith("synthetic"):
         sys.stderr.write("valence and arousal of these faces are made up: no finding about what people feel\n")

@@ -21,11 +21,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import commandline
 
 if TYPE_CHECKING:
-    from fer_tf.sweeps.runner import Result
+    from fer_tf.tuning.runner import Result
 
 RATES = (0.0, 0.1, 0.2, 0.3)
 
@@ -61,9 +61,9 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     import pandas as pd
 
     from fer_tf.reports import figures, seeds
-    from fer_tf.sweeps import study_page
     from fer_tf.training.objectives.scn import relabel_precision
     from fer_tf.training.tables import load_tables
+    from fer_tf.tuning import study_page
 
     rows = [
         {

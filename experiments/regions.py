@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_tf import callstring
-from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import commandline
 
 if TYPE_CHECKING:
-    from fer_tf.sweeps.runner import Result
+    from fer_tf.tuning.runner import Result
 
 COVERS, SEVERITY = ("eyes", "mouth", "patch"), 3
 
@@ -52,8 +52,8 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     from fer_tf import evaluation, models
     from fer_tf.reports import figures
     from fer_tf.robustness import corrupt
-    from fer_tf.sweeps import study_page
     from fer_tf.training.tables import load_tables
+    from fer_tf.tuning import study_page
 
     title, finished = "Regions under occlusion", [r for r in results if r.metrics]
     if not finished:

@@ -18,7 +18,7 @@ Writes results.csv, results.md, report.html and winner.keras into --out. Figures
 from dataclasses import replace
 
 from fer_tf.commands.train import STUDY as TRAIN
-from fer_tf.sweeps import commandline
+from fer_tf.tuning import commandline
 
 STUDY = replace(TRAIN, name="small_resnet", description=__doc__, report="A small ResNet", without=())
 

@@ -17,8 +17,8 @@ Writes results.csv, report.html and winner.keras into --out. Figures: experiment
 import argparse
 from dataclasses import replace
 
-from fer_tf.sweeps import commandline, optimizer_study
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import commandline, optimizer_study
 
 # How many of the leading runs have a second seed, which tells luck from quality.
 FINALISTS = 5
@@ -63,7 +63,7 @@ def _finalists(runs: list[RunConfig], options: argparse.Namespace) -> list[RunCo
         count = 0 if options.quick else FINALISTS
     if not count or options.search or len(options.seeds) > 1:
         return []
-    from fer_tf.sweeps import results, runner
+    from fer_tf.tuning import results, runner
 
     folders = [runner.run_folder(config, options.out) for config in runs]
     return results.leading(runs, folders, count, options.seeds[0] + 1)

@@ -15,8 +15,8 @@ Writes results.csv, report.html and winner.keras into --out. experiments/README.
 
 import argparse
 
-from fer_tf.sweeps import commandline, regularizer_study
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import commandline, regularizer_study
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

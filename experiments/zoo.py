@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 from fer_tf import callstring
 from fer_tf.models import MODELS, small_configuration
-from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import commandline
 
 if TYPE_CHECKING:
-    from fer_tf.sweeps.runner import Result
+    from fer_tf.tuning.runner import Result
 
 # Networks whose own objectives need no more than labels.
 OWN = {"scn": "scn", "landmark_scn": "scn", "dan": "dan", "ran": "ran"}
@@ -56,8 +56,8 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     from fer_tf.evaluation import measure_latency
     from fer_tf.models.complexity import count_macs
     from fer_tf.reports.pareto import pareto
-    from fer_tf.sweeps import study_page
-    from fer_tf.sweeps.results import ranked
+    from fer_tf.tuning import study_page
+    from fer_tf.tuning.results import ranked
 
     rows = []
     for result in (run for setting in ranked(results) for run in setting.runs):

@@ -30,7 +30,7 @@ FLOORS = (
     {"_lazy", "cli", "errors", "callstring", "registry", "labels", "facetable", "io", "progress"},
     {"datasets", "augment", "models", "layers", "losses", "metrics"},
     {"readers", "evaluation", "training", "faces", "pretrained"},
-    {"privacy", "robustness", "publish", "reports", "sweeps", "tuning", "inference", "explain", "serving", "shards"},
+    {"privacy", "robustness", "publish", "reports", "tuning", "inference", "explain", "serving", "shards"},
     {"__main__", "commands", "demo", "gradcam", "export", "client", "predict"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

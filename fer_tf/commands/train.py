@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from fer_tf import callstring
-from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import commandline
 
 DESCRIPTION = """Train a network on a dataset, choose the best epoch on validation, and score it once on test.
 

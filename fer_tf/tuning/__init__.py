@@ -1,4 +1,4 @@
-"""Search among runs with Optuna, stop bad runs early, and train on a Ray cluster."""
+"""Run studies: many runs in one resumable folder, searched with Optuna, stopped early, or on a Ray cluster."""
 
 from fer_tf._lazy import attach
 

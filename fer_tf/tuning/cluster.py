@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from fer_tf.errors import UserError
 from fer_tf.progress import bar
-from fer_tf.sweeps.runner import Job, Result, TableCache, result_of
 from fer_tf.training.callbacks import StopRule
+from fer_tf.tuning.runner import Job, Result, TableCache, result_of
 
 if TYPE_CHECKING:
     from ray import ObjectRef

@@ -79,8 +79,8 @@ def check(options: argparse.Namespace) -> None:
 
 def executor(options: argparse.Namespace, load: Callable) -> Callable:
     """Return the executor that the flags ask for; ``load`` gives the tables of runs in this process."""
-    from fer_tf.sweeps.at_once import AtOnce
-    from fer_tf.sweeps.runner import Local
+    from fer_tf.tuning.at_once import AtOnce
+    from fer_tf.tuning.runner import Local
 
     stop = None
     if options.stop_early is not None:

@@ -12,11 +12,11 @@ import pandas as pd
 
 from fer_tf.errors import UserError
 from fer_tf.io import atomic
-from fer_tf.sweeps import runner, study_page
-from fer_tf.sweeps.runner import Executor, Job, Result
 from fer_tf.training.callbacks import HISTORY
 from fer_tf.training.config import RunConfig
 from fer_tf.training.run import FAILURE, METRICS, read_json
+from fer_tf.tuning import runner, study_page
+from fer_tf.tuning.runner import Executor, Job, Result
 from fer_tf.tuning.space import configured
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def run_search(search: Search, executor: Executor) -> list[Result]:
 
     Args:
         search: what is searched, and where.
-        executor: takes runs and yields their results: ``fer_tf.sweeps.runner.Local``, ``fer_tf.tuning.Ray``, or any
+        executor: takes runs and yields their results: ``fer_tf.tuning.runner.Local``, ``fer_tf.tuning.Ray``, or any
             other function.
 
     Example:

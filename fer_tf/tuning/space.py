@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from fer_tf import augment, callstring
 from fer_tf.errors import UserError, unknown_name
-from fer_tf.sweeps import optimizer_study
 from fer_tf.training.config import RunConfig
 from fer_tf.training.optimizers import OPTIMIZERS
+from fer_tf.tuning import optimizer_study
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.sweeps import commandline
+from fer_tf.tuning import commandline
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "ghostface_robustness.py"
 SPEC = importlib.util.spec_from_file_location("ghostface_robustness_script", SCRIPT)

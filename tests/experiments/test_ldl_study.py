@@ -11,8 +11,8 @@ import pytest
 
 from fer_tf import datasets
 from fer_tf.errors import UserError
-from fer_tf.sweeps import commandline
 from fer_tf.training.tables import load_tables
+from fer_tf.tuning import commandline
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "ldl_study.py"
 SPEC = importlib.util.spec_from_file_location("ldl_study_script", SCRIPT)

@@ -10,7 +10,7 @@ import pytest
 from fer_tf import models
 from fer_tf.labels import FER2013, LFWFER
 from fer_tf.metrics.probabilities import softmax
-from fer_tf.sweeps import commandline
+from fer_tf.tuning import commandline
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "masked_transfer.py"
 SPEC = importlib.util.spec_from_file_location("masked_transfer_script", SCRIPT)

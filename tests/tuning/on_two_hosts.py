@@ -9,9 +9,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from fer_tf.sweeps import runner
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import cluster
+from fer_tf.tuning import cluster, runner
 
 CONFIG = RunConfig(name="tiny", dataset="synthetic(faces=90)", model="vgg(filters=(4,), depth=1, head=(8,))", epochs=1)
 

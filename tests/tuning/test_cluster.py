@@ -16,9 +16,8 @@ import pytest
 
 from fer_tf.errors import UserError
 from fer_tf.io import atomic
-from fer_tf.sweeps import runner
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import cluster
+from fer_tf.tuning import cluster, runner
 from fer_tf.tuning.halving import Halving
 
 # Looked for and not imported: Ray reads settings at its import that are made just before.

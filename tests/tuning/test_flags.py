@@ -7,10 +7,9 @@ from importlib.util import find_spec
 import pandas as pd
 import pytest
 
-from fer_tf.sweeps import commandline, runner
-from fer_tf.sweeps.at_once import AtOnce
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import Halving, Ray, flags
+from fer_tf.tuning import Halving, Ray, commandline, flags, runner
+from fer_tf.tuning.at_once import AtOnce
 
 needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="the extra 'search' is not installed")
 

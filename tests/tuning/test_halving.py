@@ -6,10 +6,10 @@ import pytest
 
 from fer_tf.errors import UserError
 from fer_tf.io import atomic
-from fer_tf.sweeps import runner
 from fer_tf.training.callbacks import CHECKPOINT
 from fer_tf.training.config import RunConfig
 from fer_tf.training.run import STOPPED
+from fer_tf.tuning import runner
 from fer_tf.tuning.halving import Halving
 
 CONFIG = RunConfig(

@@ -9,9 +9,9 @@ import pytest
 
 from fer_tf.errors import UserError
 from fer_tf.io import atomic
-from fer_tf.sweeps import runner
 from fer_tf.training.config import RunConfig
 from fer_tf.training.run import read_json
+from fer_tf.tuning import runner
 
 optuna = pytest.importorskip("optuna", reason="the extra 'search' is not installed")
 

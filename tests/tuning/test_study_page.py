@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fer_tf.io import atomic
-from fer_tf.sweeps import optimizer_study, regularizer_study, results
-from fer_tf.sweeps.results import Result
-from fer_tf.sweeps.study_page import Ranking
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import optimizer_study, regularizer_study, results
+from fer_tf.tuning.results import Result
+from fer_tf.tuning.study_page import Ranking
 
 FACES = 200
 

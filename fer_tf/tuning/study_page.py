@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 from fer_tf.io import atomic
 from fer_tf.reports import figures, page, results_page, significance
-from fer_tf.sweeps import results as tables
-from fer_tf.sweeps.results import Result, Setting
 from fer_tf.training.callbacks import HISTORY
 from fer_tf.training.run import MODEL, environment
+from fer_tf.tuning import results as tables
+from fer_tf.tuning.results import Result, Setting
 
 # From the finished runs, best on validation first, to headings and figures.
 Charts = Callable[[Sequence[Result]], list[tuple[str, Figure]]]

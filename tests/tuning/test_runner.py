@@ -17,9 +17,9 @@ import pytest
 from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.io import atomic
-from fer_tf.sweeps import results, runner
 from fer_tf.training import run
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import results, runner
 
 CONFIG = RunConfig(
     name="tiny", dataset="synthetic(faces=120, size=48, seed=1)", model="vgg(filters=(4, 8), depth=1, head=(8,))",
@@ -122,7 +122,7 @@ def test_runs_of_one_dataset_share_its_table(monkeypatch):
 SWEEP = """
 import sys
 from dataclasses import replace
-from fer_tf.sweeps import runner
+from fer_tf.tuning import runner
 from fer_tf.training.config import RunConfig
 base = RunConfig.from_json({config})
 runner.run_all([base, replace(base, name="adam", optimizer="adam", learning_rate=0.002)], sys.argv[1])

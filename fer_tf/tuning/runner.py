@@ -10,12 +10,12 @@ from typing import Any
 
 from fer_tf.errors import UserError
 from fer_tf.io import atomic
-from fer_tf.sweeps import results
-from fer_tf.sweeps.results import Result
 from fer_tf.training.callbacks import RunStopped, StopRule
 from fer_tf.training.config import RunConfig
 from fer_tf.training.run import METRICS, execute, read_json
 from fer_tf.training.tables import Tables, load_tables
+from fer_tf.tuning import results
+from fer_tf.tuning.results import Result
 
 # Seconds that a run waits for another process in its folder: what a lost cluster left behind ends within that.
 PATIENCE = 180.0

@@ -5,11 +5,11 @@ import argparse
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.sweeps import optimizer_study, regularizer_study
-from fer_tf.sweeps.runner import Result
 from fer_tf.training import schedules
 from fer_tf.training.config import RunConfig
 from fer_tf.training.optimizers import OPTIMIZERS
+from fer_tf.tuning import optimizer_study, regularizer_study
+from fer_tf.tuning.runner import Result
 
 
 def test_every_optimizer_runs_constant_and_nesterov_with_every_schedule():

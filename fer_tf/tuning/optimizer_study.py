@@ -13,7 +13,7 @@ from fer_tf.training.optimizers import OPTIMIZERS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fer_tf.sweeps.results import Result
+    from fer_tf.tuning.results import Result
 
 # The study ran 300 epochs; its schedules' arguments were for that length.
 STUDY_EPOCHS = 300
@@ -85,7 +85,7 @@ def settings(optimizer: str, rate: str, decay: float) -> dict[str, Any]:
 
 def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
     """Write the study's page, figures and winner."""
-    from fer_tf.sweeps import study_page
+    from fer_tf.tuning import study_page
 
     return study_page.write(results, out, "VGG optimizer study", charts)
 
@@ -101,7 +101,7 @@ def charts(results: "Sequence[Result]") -> "list[tuple[str, Figure]]":
     import pandas as pd
 
     from fer_tf.reports import figures
-    from fer_tf.sweeps import study_page
+    from fer_tf.tuning import study_page
 
     ranking = study_page.Ranking.of(results)
     pairs = pd.DataFrame(

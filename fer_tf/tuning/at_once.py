@@ -12,9 +12,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from fer_tf.progress import bar
-from fer_tf.sweeps.runner import Job, Local, Result
 from fer_tf.training import processor
 from fer_tf.training.callbacks import StopRule
+from fer_tf.tuning.runner import Job, Local, Result
 
 # How many more processes a run gets whose process died (killed, out of memory).
 RETRIES = 2

@@ -3,8 +3,8 @@
 import pytest
 
 from fer_tf.datasets import DATASETS
-from fer_tf.sweeps import commandline
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import commandline
 
 
 def configs(options):

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from fer_tf import models
-from fer_tf.sweeps import runner
-from fer_tf.sweeps.at_once import AtOnce
 from fer_tf.training import run
 from fer_tf.training.config import RunConfig
+from fer_tf.tuning import runner
+from fer_tf.tuning.at_once import AtOnce
 
 CONFIG = RunConfig(
     name="a", dataset="synthetic(faces=120, size=48, seed=1)", model="vgg(filters=(4, 8), depth=1, head=(8,))",
@@ -25,8 +25,8 @@ CONFIG = RunConfig(
 LONG = replace(CONFIG, epochs=2000)
 SWEEP = """
 import sys
-from fer_tf.sweeps import runner
-from fer_tf.sweeps.at_once import AtOnce
+from fer_tf.tuning import runner
+from fer_tf.tuning.at_once import AtOnce
 from fer_tf.training.config import RunConfig
 if __name__ == "__main__":
     configs = [RunConfig.from_json(values) for values in {configs}]

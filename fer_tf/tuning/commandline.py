@@ -19,7 +19,7 @@ from fer_tf.training.config import PRECISIONS, RunConfig
 from fer_tf.tuning import flags, space
 
 if TYPE_CHECKING:
-    from fer_tf.sweeps.runner import Executor, Result, TableCache
+    from fer_tf.tuning.runner import Executor, Result, TableCache
 
 # Defaults under which some twenty runs on the built-in faces teach something within four minutes on two cores.
 BUILT_IN = {"dataset": "synthetic(faces=1800)", "model": "vgg(depth=1, head=(1024,))", "epochs": 4, "batch_size": 32}
@@ -140,8 +140,8 @@ def run(study: Study, options: argparse.Namespace) -> int:
         return 0
     import keras
 
-    from fer_tf.sweeps import study_page
-    from fer_tf.sweeps.runner import TableCache
+    from fer_tf.tuning import study_page
+    from fer_tf.tuning.runner import TableCache
 
     if options.jit and keras.backend.backend() == "tensorflow" and processor.uses_onednn():
         sys.stderr.write("--jit: TensorFlow uses oneDNN here, and XLA does not: steps are faster without --jit.\n")
@@ -171,7 +171,7 @@ def run(study: Study, options: argparse.Namespace) -> int:
 def _all_runs(
     study: Study, options: argparse.Namespace, everything: Sequence[RunConfig], load: "TableCache", executor: "Executor"
 ) -> "list[Result]":
-    from fer_tf.sweeps.runner import run_all
+    from fer_tf.tuning.runner import run_all
 
     checked, results = set(), []
     while configs := [c for c in everything if _wanted(c.name, options.only) and c.name not in checked]:
@@ -276,8 +276,8 @@ def sized(model: str, width: float) -> str:
 
 def finished(config: RunConfig, out: Path) -> Path | None:
     """Return the absolute path of a run's network, or nothing while it is not there."""
-    from fer_tf.sweeps.runner import run_folder
     from fer_tf.training.run import METRICS, MODEL
+    from fer_tf.tuning.runner import run_folder
 
     folder = run_folder(config, out).absolute()
     return folder / MODEL if (folder / METRICS).is_file() else None

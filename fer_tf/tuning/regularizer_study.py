@@ -14,7 +14,7 @@ from fer_tf.training.config import RunConfig
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fer_tf.sweeps.results import Result
+    from fer_tf.tuning.results import Result
 
 BASELINE = "baseline"
 # Variants that only a network with this keyword has.
@@ -61,7 +61,7 @@ def variants(base: RunConfig) -> list[RunConfig]:
 
 def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
     """Write the study's page, figures and winner."""
-    from fer_tf.sweeps import study_page
+    from fer_tf.tuning import study_page
 
     return study_page.write(results, out, "VGG regularizer study", charts)
 
@@ -73,7 +73,7 @@ def charts(results: "Sequence[Result]") -> "list[tuple[str, Figure]]":
         results: finished runs.
     """
     from fer_tf.reports import figures
-    from fer_tf.sweeps import study_page
+    from fer_tf.tuning import study_page
 
     compared = study_page.Ranking.of(results, BASELINE).compared
     if compared is None or BASELINE not in compared.index or len(compared) < 2:
