@@ -69,24 +69,28 @@ def transform(images: np.ndarray, name: str, level: np.ndarray) -> np.ndarray:
     return OPERATIONS[name](images, np.asarray(level, np.float64))
 
 
-def _geometric(angle: float = 0.0, shift: tuple = (0.0, 0.0), shear: tuple = (0.0, 0.0)) -> Callable:
-    def apply(images: np.ndarray, level: np.ndarray) -> np.ndarray:
-        size = images.shape[1:3]
-        pixels = level[:, None] * np.array(shift) * (size[1], size[0])
-        matrices = affine_matrices(size, level * angle, pixels, shear=level[:, None] * np.array(shear))
-        return warp(images, matrices, size, "constant")
+# Operations that move pixels → degrees, shift (x, y) as a share of the side, and slant (x, y) at full strength, as
+# torchvision draws them.
+MOVES: dict[str, tuple[float, float, float, float, float]] = {
+    "shear_x": (0, 0, 0, 0.3, 0),
+    "shear_y": (0, 0, 0, 0, 0.3),
+    "translate_x": (0, 150 / 331, 0, 0, 0),
+    "translate_y": (0, 0, 150 / 331, 0, 0),
+    "rotate": (30, 0, 0, 0, 0),
+}
 
-    return apply
+
+def _move(images: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+    """Move the pixels of each image by its row of ``strengths`` (B, 5), ordered as in ``MOVES``."""
+    size = images.shape[1:3]
+    shift = strengths[:, 1:3] * (size[1], size[0])
+    return warp(images, affine_matrices(size, strengths[:, 0], shift, shear=strengths[:, 3:]), size, "constant")
 
 
 # Ranges of torchvision's AutoAugment operations, at full strength.
 OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "identity": lambda images, level: images.copy(),
-    "shear_x": _geometric(shear=(0.3, 0)),
-    "shear_y": _geometric(shear=(0, 0.3)),
-    "translate_x": _geometric(shift=(150 / 331, 0)),
-    "translate_y": _geometric(shift=(0, 150 / 331)),
-    "rotate": _geometric(angle=30),
+    **{name: lambda images, level, at=at: _move(images, level[:, None] * at) for name, at in MOVES.items()},
     "brightness": lambda images, level: scale_brightness(images, 1 + 0.9 * level),
     "contrast": lambda images, level: scale_contrast(images, 1 + 0.9 * level),
     "sharpness": lambda images, level: sharpen(images, 1 + 0.9 * level),
@@ -123,11 +127,16 @@ def randaugment(n: int = 2, m: float = 9) -> Op:
 
     def op(images, targets, rng):
         names = [name for name in OPERATIONS if name != "color" or images.shape[-1] == 3]
+        moves = np.array([name in MOVES for name in names])
+        strengths = np.array([MOVES.get(name, (0,) * 5) for name in names])
         picks = rng.integers(0, len(names), (n, len(images)))
         levels = rng.choice((-1.0, 1.0), picks.shape) * (m / LEVELS)
         images = images.copy()
         for pick, level in zip(picks, levels, strict=True):
-            for which in np.unique(pick):
+            # All moves in one warp: a call an operation would take twice as long.
+            rows = np.flatnonzero(moves[pick])
+            images[rows] = _move(images[rows], level[rows, None] * strengths[pick[rows]])
+            for which in np.unique(pick[~moves[pick]]):
                 rows = np.flatnonzero(pick == which)
                 images[rows] = transform(images[rows], names[which], level[rows])
         return images, targets
