@@ -1,6 +1,8 @@
 """Batches of a face table as a pure function of seed, epoch and step."""
 
 import os
+import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from fer_tf.facetable import FaceTable, ImagesOnDisk
 # What an objective may ask for besides targets: index int32 (B,), the face's row in the table; landmarks float32
 # (B, K, 2), moved with the pixels; valence_arousal float32 (B, 2).
 COLUMNS = ("index", "landmarks", "valence_arousal")
+# What is added to the niceness of the threads and processes that compute batches.
+PRIORITY = 10
 
 Labels = np.ndarray | dict[str, np.ndarray]
 
@@ -214,6 +218,16 @@ def _shrunk(table: FaceTable, size: tuple[int, int]) -> FaceTable:
         picture = Image.fromarray(face[..., 0] if face.shape[-1] == 1 else face)
         small[:] = np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR)).reshape(small.shape)
     return table.with_images(images)
+
+
+def lower_priority() -> None:
+    """Lower the priority of the calling thread, so that batches are computed while a training step waits for memory.
+
+    A third thread of equal rank on the two cores of a step would hold up one half of it, and with it the other. Does
+    nothing in the main thread, and where threads have no priority of their own (only Linux knows them).
+    """
+    if sys.platform == "linux" and threading.current_thread() is not threading.main_thread():
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)
 
 
 def check_columns(table: FaceTable, columns: Sequence[str]) -> tuple[str, ...]:

@@ -1,160 +1,108 @@
-"""Batches computed by processes: augmentation is many short calls of NumPy, for which threads wait on Python's lock.
+"""Compute batches in other processes: augmentation is many short NumPy calls, for which threads wait on Python's lock.
 
-Each process runs this module, gets the pickled source through its standard input, and then numbers of batches; it
-answers with pickled batches through its standard output, and ends when its input does. Nothing is forked from a process
-that has threads, nothing imports the user's script again, and no shared memory is left behind.
+The processes are spawned, not forked from a process that has threads. As everywhere with spawned processes, a script
+that starts a run on the top level of its module needs ``if __name__ == "__main__":`` around it.
 """
 
 import contextlib
+import multiprocessing
 import os
 import pickle
-import queue
 import signal
-import struct
-import subprocess
-import sys
+import threading
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
-from fer_tf.readers.batches import BatchSource, Labels
+from fer_tf.readers.batches import PRIORITY, BatchSource, Labels
 
-_REQUEST = struct.Struct("<qq")  # epoch, step
-_LENGTH = struct.Struct("<q")
-_PIPE_BYTES = 2**20
+__all__ = ["ProcessSource", "computed_by"]
+
+_held: list[BatchSource] = []  # in a process that computes batches: their source
 
 
 class ProcessSource:
-    """A batch source whose batches other processes compute, the same bytes; for the rest it is the given one.
+    """Wrap a batch source so that other processes compute its batches, byte for byte the same.
+
+    Everything but ``batch``, ``workers`` and ``close`` is that of the wrapped source.
 
     Args:
         source: where the batches come from.
         processes: how many compute them.
+
+    Attributes:
+        workers: threads that suit it: one to ask each process.
+
+    Example:
+
+    >>> from fer_tf.datasets import load_synthetic
+    >>> source = ProcessSource(BatchSource(load_synthetic(faces=60), batch_size=8), processes=2)
+    >>> source.workers, source.image_shape
+    (2, (48, 48, 1))
+    >>> source.close()
     """
 
     def __init__(self, source: BatchSource, processes: int):
-        self._source, self._idle = source, queue.SimpleQueue()
-        self._processes = [_start() for _ in range(processes)]
-        try:
-            given = pickle.dumps(source, protocol=5)
-            for worker in self._processes:
-                worker.stdin.write(given)
-                self._idle.put(worker)
-        except BaseException:
-            self.close()
-            raise
+        self._source, self.workers = source, processes
+        # Pickled here, so that a source that cannot be sent is told before any process starts.
+        given = pickle.dumps(source, protocol=pickle.HIGHEST_PROTOCOL)
+        spawn = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(processes, spawn, initializer=_begin, initargs=(given,))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
-
-    @property
-    def workers(self) -> int:
-        """Threads that suit it: one to ask each process."""
-        return len(self._processes)
 
     def batch(self, epoch: int, step: int) -> tuple[Any, Labels]:
         """Have one batch computed, see ``BatchSource.batch``.
 
         Raises:
-            RuntimeError: the process that computed it is dead.
+            RuntimeError: a process that computes batches is dead.
             Exception: what the source raised.
         """
-        worker = self._idle.get()
         try:
-            worker.stdin.write(_REQUEST.pack(epoch, step))
-            worker.stdin.flush()
-            answer = _receive(worker.stdout)
-        except (EOFError, BrokenPipeError):
-            code = worker.wait()
-            raise RuntimeError(f"A process that computes batches died (exit code {code}): out of memory?") from None
-        finally:
-            self._idle.put(worker)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+            return self._pool.submit(_compute, epoch, step).result()
+        except BrokenProcessPool:
+            raise RuntimeError("A process that computes batches died: out of memory?") from None
 
     def close(self) -> None:
         """End the processes."""
-        for worker in self._processes:
-            worker.kill()
-        for worker in self._processes:
-            worker.wait()
-            # What a thread still writes goes nowhere.
-            with contextlib.suppress(BrokenPipeError):
-                worker.stdin.close()
-            worker.stdout.close()
+        self._pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager
 def computed_by(processes: int, source: BatchSource) -> Iterator[BatchSource | ProcessSource]:
-    """Give a source whose batches ``processes`` processes compute while the block lasts; with 0 the source itself."""
+    """Give a source whose batches are computed by ``processes`` processes, or with 0 by threads of this one.
+
+    Example:
+
+    >>> from fer_tf.datasets import load_synthetic
+    >>> source = BatchSource(load_synthetic(faces=60), batch_size=8)
+    >>> with computed_by(0, source) as batches:
+    ...     batches.batch(epoch=0, step=1)[0].shape
+    (8, 48, 48, 1)
+    """
     if not processes:
         yield source
         return
-    started = ProcessSource(source, processes)
-    try:
+    with contextlib.closing(ProcessSource(source, processes)) as started:
         yield started
-    finally:
-        started.close()
 
 
-def _start() -> subprocess.Popen:
-    # Its arithmetic is element by element: more threads than processes would only be in each other's way.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path)}
-    environment.setdefault("OPENBLAS_NUM_THREADS", "1")
-    command = [sys.executable, "-m", "fer_tf.readers.processes"]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-    # A whole batch fits in: Linux only, and refused to users who hold many.
-    with contextlib.suppress(ImportError, AttributeError, OSError):
-        import fcntl
-
-        fcntl.fcntl(worker.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    return worker
-
-
-def _send(answer: Any, to: BinaryIO) -> None:
-    """Write an object: lengths, its pickle, and the bytes of its arrays as they are."""
-    arrays: list[pickle.PickleBuffer] = []
-    try:
-        head = pickle.dumps(answer, protocol=5, buffer_callback=arrays.append)
-    except Exception:  # an error of a library that holds what cannot be pickled
-        head, arrays = pickle.dumps(RuntimeError(repr(answer)), protocol=5), []
-    parts = [head, *(array.raw() for array in arrays)]
-    lengths = [len(parts), *(len(part) for part in parts)]
-    to.write(b"".join(map(_LENGTH.pack, lengths)))
-    for part in parts:
-        to.write(part)
-    to.flush()
-
-
-def _receive(source: BinaryIO) -> Any:
-    """Read what ``_send`` wrote; raise ``EOFError`` where it ends before."""
-    (count,) = _LENGTH.unpack(_exactly(source, _LENGTH.size))
-    lengths = [_LENGTH.unpack(_exactly(source, _LENGTH.size))[0] for _ in range(count)]
-    head, *arrays = (_exactly(source, length) for length in lengths)
-    return pickle.loads(head, buffers=arrays)
-
-
-def _exactly(source: BinaryIO, length: int) -> bytearray:
-    found = bytearray(length)
-    if source.readinto(found) != length:
-        raise EOFError
-    return found
-
-
-def _work() -> None:
-    """Answer requests until there are no more."""
+def _begin(given: bytes) -> None:
+    """Make a new process ready for ``_compute``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not get among the answers
-    source = pickle.load(requests)
-    while len(request := requests.read(_REQUEST.size)) == _REQUEST.size:
-        try:
-            answer = source.batch(*_REQUEST.unpack(request))
-        except Exception as error:
-            answer = error
-        _send(answer, answers)
+    # The pool's processes hold its pipes open for each other, and would outlive a parent that was killed.
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+    if hasattr(os, "nice"):
+        os.nice(PRIORITY)
+    _held.append(pickle.loads(given))
 
 
-if __name__ == "__main__":
-    _work()
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _compute(epoch: int, step: int) -> tuple[Any, Labels]:
+    return _held[0].batch(epoch, step)

@@ -35,9 +35,9 @@ def add_arguments(group: Callable[[str], Callable[..., None]], count: Callable, 
           "(default %(default)s: one with all cores)")  # fmt: skip
     where("--devices", type=count, default=1, metavar="N",
           help="graphics cards of this machine that share each batch of a run (default %(default)s)")  # fmt: skip
-    where("--processes", type=count, default=0, metavar="N",
-          help="processes that augment a run's faces: for many cores and a network that waits for faces (default: "
-          "threads of this process)")  # fmt: skip
+    where("--processes", type=int, default=0, metavar="N",
+          help="processes that augment a run's faces: for many cores and a network that waits for faces (default "
+          "%(default)s: threads of this process)")  # fmt: skip
     where("--address", metavar="HOST:PORT", help="of a running cluster, or auto; without, this machine alone is one")
     where("--cpus-per-run", type=amount, metavar="N", help="CPU cores, and threads, of a run (default 1)")
     where("--gpus-per-run", type=amount, metavar="N", help="graphics cards of a run, or a part of one (default none)")
@@ -73,8 +73,9 @@ def check(options: argparse.Namespace) -> None:
             raise UserError(f"{flag} is for runs on this machine, --executor ray gives them away. Leave one out.")
     if options.devices > 1 and options.runs_at_once > 1:
         raise UserError("--devices gives a run several graphics cards, --runs-at-once shares them. Leave one out.")
-    if options.retries is not None and options.retries < 0:
-        raise UserError(f"--retries is {options.retries}. Expected 0 or more.")
+    for flag, number in (("--retries", options.retries), ("--processes", options.processes)):
+        if number is not None and number < 0:
+            raise UserError(f"{flag} is {number}. Expected 0 or more.")
 
 
 def executor(options: argparse.Namespace, load: Callable) -> Callable:

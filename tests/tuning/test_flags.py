@@ -41,6 +41,7 @@ def run(*arguments):
         (["--retries", "0"], "--retries needs --executor ray."),
         (["--stop-early", "0"], "0 is not above 0"),
         (["--devices", "0"], "0 is not above 0"),
+        (["--processes", "-1"], "--processes is -1. Expected 0 or more."),
         (["--devices", "2", "--executor", "ray"], "--devices is for runs on this machine"),
         (["--processes", "2", "--executor", "ray"], "--processes is for runs on this machine"),
         (["--runs-at-once", "2", "--executor", "ray"], "--runs-at-once is for runs on this machine"),
