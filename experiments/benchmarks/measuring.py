@@ -1,4 +1,4 @@
-"""Rounds of both sides in turn, and what they say."""
+"""Measure rows in rounds, both sides in turn, and say what the rounds gave."""
 
 import itertools
 import json
@@ -6,53 +6,88 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import linear_regression, median
 from typing import Any
 
+from benchmarks import worker
 from benchmarks.rows import Group, Row
 from benchmarks.worker import JobFailed, Worker
 
-WORK = Path(__file__).with_name("work.py")
 LIST = "import importlib.metadata as m, json; print(json.dumps({d.name.lower(): d.version for d in m.distributions()}))"
+
+
+@dataclass
+class Side:
+    """What one side of a row did, round by round.
+
+    Attributes:
+        seconds, processor: of a job, by the clock and by the processor.
+        mb: peak of resident memory.
+        found: what the job returned, such as how many faces it found.
+        same: what both sides must agree on.
+        failed: why there is no more.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+    mb: float | None = None
+    found: Any = None
+    same: Any = None
+    failed: str = ""
+
+    def do(self, work: Callable[[str], Any], job: str, counts: bool) -> None:
+        """Have the job done once; a round that does not count compiles, opens and loads."""
+        if self.failed:
+            return
+        try:
+            clock, processor, self.found, mb = work(job)
+        except JobFailed as error:
+            self.failed = f"failed: {error}"
+            return
+        told = self.found if isinstance(self.found, dict) else {}
+        self.same, self.mb = told.get("same"), max(self.mb or 0, told.get("mb", mb))
+        if counts:
+            self.seconds.append(told.get("seconds", clock))
+            self.processor.append(processor)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the rounds of a row gave.
-
-    Attributes:
-        row: which.
-        ours, theirs: seconds of a job, one a round; empty where it could not be done.
-        ours_mb, theirs_mb: peak of resident memory.
-        peer: the other package and its version, or why there is nothing of it.
-        failed: why there is nothing of ours.
-    """
+    """What the rounds of a row gave; ``peer`` is the other package and its version, or why there is nothing of it."""
 
     row: Row
-    ours: Sequence[float] = ()
-    theirs: Sequence[float] = ()
-    ours_mb: float | None = None
-    theirs_mb: float | None = None
+    ours: Side = field(default_factory=Side)
+    theirs: Side = field(default_factory=Side)
     peer: str = ""
-    failed: str = ""
+
+    @property
+    def failed(self) -> str:
+        """Why there is nothing of ours."""
+        if self.ours.failed or self.ours.same == self.theirs.same or not self.theirs.seconds:
+            return self.ours.failed
+        return f"not the same job: ours {self.ours.same}, theirs {self.theirs.same}"
 
     @property
     def ratios(self) -> list[float]:
         """Their seconds over ours, round by round."""
-        return [b / a for a, b in zip(self.ours, self.theirs, strict=False)]
+        whole = not self.failed and not self.theirs.failed
+        return [b / a for a, b in zip(self.ours.seconds, self.theirs.seconds, strict=False)] if whole else []
 
     @property
     def met(self) -> bool | None:
         """Whether what is wanted was reached; ``None`` where nothing is, or nothing can be said."""
         if self.failed:
             return False
-        if self.row.limit is not None and self.ours:
-            return median(self.ours) <= self.row.limit
-        if self.row.wanted is not None and self.ratios:
-            return median(self.ratios) >= self.row.wanted
-        return None
+        row, said = self.row, []
+        if row.limit and self.ours.seconds:
+            said.append(median(self.ours.seconds) <= row.limit * row.count)
+        if row.limit_mb and self.ours.mb is not None:
+            said.append(self.ours.mb <= row.limit_mb)
+        if row.wanted and self.ratios:
+            said.append(median(self.ratios) >= row.wanted)
+        return all(said) if said else None
 
 
 @dataclass(frozen=True)
@@ -79,14 +114,10 @@ class Pythons:
         """Return the first Python that has all the packages."""
         return next((p for p, has in self.installed.items() if all(name in has for name in packages)), None)
 
-    def version(self, python: str, package: str) -> str:
-        """Return ``package`` and its version in a Python."""
-        return f"{package} {self.installed[python][package]}"
-
 
 def command(python: str, module: str, role: str, folder: Path, settings: Mapping[str, Any]) -> list[str]:
-    """Return how ``work.py`` is started."""
-    return [python, str(WORK), module, role, str(folder), json.dumps(dict(settings))]
+    """Return how a process of jobs is started."""
+    return [python, worker.__file__, module, role, str(folder), json.dumps(dict(settings))]
 
 
 def measure(
@@ -95,9 +126,10 @@ def measure(
     """Measure the rows of a group, one after the other; call ``tick`` with each when it is done."""
     settings = {**group.settings, "cores": cores}
     ours = pythons.with_all(group.needs) if group.needs else sys.executable
-    theirs = pythons.with_all(group.theirs)
-    missing = f"{' and '.join(group.theirs)} not installed together in any Python given"
-    peer = missing if theirs is None else pythons.version(theirs, group.theirs[0])
+    theirs = pythons.with_all(group.theirs) if group.theirs else sys.executable
+    peer = f"{' and '.join(group.theirs)} not installed together in any Python given"
+    if group.theirs and theirs:
+        peer = f"{group.theirs[0]} {pythons.installed[theirs][group.theirs[0]]}"
     if ours is None:
         for row in group.rows:
             tick(Measured(row, peer=f"not measured: {', '.join(group.needs)} not installed"))
@@ -105,45 +137,29 @@ def measure(
     if group.files:
         prepare = command(ours, group.jobs, "prepare", folder, settings)
         subprocess.run(prepare, check=True, cwd=folder, stdout=sys.stderr)
-    workers = [
-        Worker(command(ours, group.jobs, "ours", folder, settings), folder, folder / "ours.log", group.environment)
-    ]
+    workers = [Worker(command(ours, group.jobs, "ours", folder, settings), folder, folder / "ours.log", group.ours)]
     if theirs and any(row.peer for row in group.rows):
         workers.append(Worker(command(theirs, group.jobs, "theirs", folder, settings), folder, folder / "theirs.log"))
     try:
         for row in group.rows:
-            tick(in_turn(row, workers[: 2 if row.peer else 1], rounds, peer if row.peer else ""))
+            said = (peer if group.theirs else "this package") if row.peer else ""
+            tick(in_turn(row, workers[: 2 if row.peer else 1], 0 if row.once else rounds, said))
     finally:
-        for worker in workers:
-            worker.close()
+        for process in workers:
+            process.close()
 
 
 def in_turn(row: Row, workers: Sequence[Callable[[str], Any]], rounds: int, peer: str) -> Measured:
-    """Do a row's job in rounds, ours and theirs one right after the other, first the one and then the other."""
-    seconds: list[list[float]] = [[] for _ in workers]
-    peaks, same = [0.0] * len(workers), [None] * len(workers)
-    turns = list(range(len(workers)))
-    failed = ["" for _ in workers]
-    # The first round compiles, opens and loads; it does not count.
+    """Do a row's job in rounds, ours and theirs one right after the other, first the one and then the other.
+
+    The first of ``rounds + 1`` rounds does not count, unless it is the only one.
+    """
+    sides, turns = [Side() for _ in workers], list(range(len(workers)))
     for number in range(rounds + 1):
         for i in turns[:: 1 if number % 2 else -1]:
-            if failed[i]:
-                continue
-            try:
-                clock, _, found, mb = workers[i](row.job)
-            except JobFailed as error:
-                failed[i] = f"failed: {error}"
-                continue
-            told = found if isinstance(found, dict) else {}
-            peaks[i], same[i] = max(peaks[i], told.get("mb", mb)), told.get("same")
-            seconds[i] += [told.get("seconds", clock)] if number else []
-    if len(workers) == 1 or failed[0]:
-        return Measured(row, seconds[0], ours_mb=peaks[0] or None, peer=peer, failed=failed[0])
-    if failed[1]:
-        return Measured(row, seconds[0], ours_mb=peaks[0], peer=f"{peer} {failed[1]}")
-    if same[0] != same[1]:
-        return Measured(row, peer=peer, failed=f"not the same job: ours {same[0]}, theirs {same[1]}")
-    return Measured(row, *seconds, *peaks, peer)
+            sides[i].do(workers[i], row.job, counts=number > 0 or not rounds)
+    failed = f" {sides[1].failed}" if len(sides) > 1 and sides[1].failed else ""
+    return Measured(row, *sides, peer=f"{peer}{failed}")
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
@@ -164,13 +180,13 @@ def grow(
         asked = {axis: list(given) for axis, given in values.items() if axis != "workers" and used == cores}
         asked |= {"workers": [used]} if used in values.get("workers", ()) else {}
         settings = {"task": task, "values": asked, "cores": used}
-        worker = Worker(command(sys.executable, "growth", "ours", folder, settings), folder, folder / "growth.log")
+        process = Worker(command(sys.executable, "growth", "ours", folder, settings), folder, folder / "growth.log")
         try:
             jobs = [(axis, value) for axis, given in asked.items() for value in given]
             for number, (axis, value) in itertools.product(range(rounds + 1), jobs):
-                clock, _, found, _ = worker(f"{axis} {value}")
+                clock, _, found, _ = process(f"{axis} {value}")
                 took = found["seconds"] if isinstance(found, dict) else clock
                 seconds.setdefault((axis, value), []).extend([took] if number else [])
         finally:
-            worker.close()
+            process.close()
     return {axis: {v: median(seconds[axis, v]) for v in given} for axis, given in values.items()}

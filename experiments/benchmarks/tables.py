@@ -17,27 +17,36 @@ TITLES = {"images": "images", "image size": "side of an image, pixels", "batch":
 
 def record(found: Measured) -> dict[str, Any]:
     """Return a row of ``bench.csv``: milliseconds a unit, ratios of their time to ours, peak memory in MB."""
-    row, ratios, per = found.row, found.ratios, 1000 / found.row.count
+    row, ours, theirs = found.row, found.ours, found.theirs
+    shown = [] if found.failed else ours.seconds
+    per = 1000 / row.count
+    processor = [b / max(a, 1e-9) for a, b in zip(ours.processor, theirs.processor, strict=False)]
     return {
-        "name": row.name, "what": row.text, "unit": row.unit, "rounds": len(found.ours),
-        "ours_ms": per * median(found.ours) if found.ours else None,
-        "theirs_ms": per * median(found.theirs) if found.theirs else None,
-        "ratio": median(ratios) if ratios else None,
-        "lowest": min(ratios, default=None), "highest": max(ratios, default=None),
-        "wanted": row.wanted, "limit_ms": None if row.limit is None else 1000 * row.limit, "met": found.met,
-        "ours_mb": found.ours_mb, "theirs_mb": found.theirs_mb, "peer": found.peer, "failed": found.failed,
+        "name": row.name, "what": row.text, "unit": row.unit, "rounds": len(shown),
+        "ours_ms": per * median(shown) if shown else None,
+        "theirs_ms": per * median(theirs.seconds) if found.ratios else None,
+        "ratio": median(found.ratios) if found.ratios else None,
+        "lowest": min(found.ratios, default=None), "highest": max(found.ratios, default=None),
+        "processor_ratio": median(processor) if found.ratios else None,
+        "wanted": row.wanted, "limit_ms": row.limit and 1000 * row.limit, "limit_mb": row.limit_mb, "met": found.met,
+        "ours_mb": ours.mb, "theirs_mb": theirs.mb if found.ratios else None,
+        "ours_found": ours.found if isinstance(ours.found, int) else None,
+        "theirs_found": theirs.found if isinstance(theirs.found, int) else None,
+        "peer": found.peer, "failed": found.failed,
     }  # fmt: skip
 
 
 def markdown(records: Sequence[Mapping[str, Any]]) -> str:
     """Return the table as Markdown."""
-    head = ("what", "ours / theirs, ms a unit", "ratio", "rounds' range", "wanted", "peak MB, ours / theirs", "beside")
+    head = ("what", "ours / theirs, ms a unit", "ratio", "rounds' range", "processor's", "wanted",
+            "peak MB, ours / theirs", "beside")  # fmt: skip
     lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     for r in records:
-        wanted = f"{r['wanted']:g}" if r["wanted"] else f"≤ {r['limit_ms']:g} ms" if r["limit_ms"] else "–"
+        limits = ((r["wanted"], "{:g}"), (r["limit_ms"], "≤ {:g} ms"), (r["limit_mb"], "≤ {:g} MB"))
+        wanted = ", ".join(text.format(value) for value, text in limits if value) or "–"
         cells = [
             f"{r['what']} (`{r['name']}`)", f"{_pair(r['ours_ms'], r['theirs_ms'])} a {r['unit']}", _number(r["ratio"]),
-            f"{_number(r['lowest'])} to {_number(r['highest'])}" if r["ratio"] else "–",
+            f"{_number(r['lowest'])} to {_number(r['highest'])}" if r["ratio"] else "–", _number(r["processor_ratio"]),
             f"{wanted}{' **missed**' if r['met'] is False else ''}", _pair(r["ours_mb"], r["theirs_mb"]),
             r["failed"] or r["peer"] or "–",
         ]  # fmt: skip

@@ -1,100 +1,188 @@
-"""Training steps of the study's VGG: fed from memory, Nesterov momentum, cross-entropy, ours and PyTorch's."""
+"""Training steps as a run takes them, Nesterov momentum and cross-entropy, fed from memory: ours and PyTorch's."""
 
 import math
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.worker import Work
 
-BATCH, CROP, CLASSES = 64, 40, 7
-FILTERS, HIDDEN = (64, 128, 256, 512), (4096, 4096)
+CROP, CLASSES, FILTERS = 44, 7, (64, 128, 256, 512)
 
 
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
     """Return ``steps`` (``settings["steps"]`` of them after one that compiles) and ``profile``."""
+    from benchmarks import profiles
+
+    table = random_faces(settings["batch"], 48, CLASSES)
+    network = objective(settings, table)
+    batch = batch_of(table, settings["batch"])
+    parameters = sum(math.prod(v.shape) for v in network.trainable_variables)
+    return {
+        "steps": lambda: {"seconds": seconds(network, repeated(*batch), settings["steps"]), "same": parameters},
+        "profile": lambda: profiles.of_keras(network, *batch),
+    }
+
+
+def random_faces(count: int, side: int, classes: int) -> Any:
+    """Return a table of random pixels, which cost what faces cost."""
+    import numpy as np
+
+    from fer_tf.facetable import FaceTable
+    from fer_tf.labels import LabelSet, one_hot
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, side, side, 1), dtype=np.uint8)
+    label_set = LabelSet("benchmark", tuple(f"class {i}" for i in range(classes)))
+    targets = one_hot(rng.integers(0, classes, count), classes)
+    return FaceTable(targets, label_set, np.full(count, "train"), np.arange(count).astype(str), images=images)
+
+
+def batch_of(table: Any, size: int, crop: int = CROP) -> tuple[Any, Any]:
+    """Return images and targets of the first faces, not augmented."""
+    from fer_tf.readers import BatchSource
+
+    return BatchSource(table, size, crop=crop, shuffle=False).batch(0, 0)
+
+
+def objective(settings: dict[str, Any], table: Any, crop: int = CROP) -> Any:
+    """Return a network inside its objective, compiled as a run compiles it."""
     import keras
-    from bench_input import StepTimer, faces
 
     from fer_tf import models
-    from fer_tf.readers import BatchSource
-    from fer_tf.training import optimizers
+    from fer_tf.training import compute, objectives, optimizers
 
-    network = models.get(f"vgg(width={settings['width']})", num_classes=CLASSES, input_shape=(CROP, CROP, 1))
-    network.compile(
+    classes = len(table.label_set)
+    network = models.get(settings["network"], num_classes=classes, input_shape=(crop, crop, 1))
+    compute.speed_up(network, compute.resolve_precision(settings["precision"]))
+    made = objectives.get("classification", network, table)
+    made.compile(
         optimizers.get("nesterov", 0.01),
         keras.losses.CategoricalCrossentropy(from_logits=True),
-        jit_compile=settings["jit"],
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        jit_compile=settings.get("jit", False),
     )
-    table = faces((settings["steps"] + 1) * BATCH)
-    images, targets = BatchSource(table, len(table), crop=CROP, shuffle=False).batch(0, 0)
-    parameters = sum(math.prod(v.shape) for v in network.trainable_variables)
-
-    def steps() -> dict[str, Any]:
-        timer = StepTimer(settings["steps"])
-        network.fit(images, targets, batch_size=BATCH, callbacks=[timer], epochs=1, verbose=0)
-        return {"seconds": timer.marks[1] - timer.marks[0], "same": parameters}
-
-    def profile() -> dict[str, float]:
-        from benchmarks import profiles
-
-        return profiles.of_keras(network, images[:BATCH], targets[:BATCH])
-
-    return {"steps": steps, "profile": profile}
+    return made
 
 
-def torch_vgg(width: float) -> Any:
-    """Return ``fer_tf.models.vgg`` in PyTorch, from pixels in 0 to 1 to logits."""
-    from torch import nn
+def repeated(images: Any, targets: Any) -> Any:
+    """Return one batch again and again, as ``fit`` takes it from memory most quickly."""
+    import keras
 
-    layers, channels = [], 1
-    for filters in (round(width * f) for f in FILTERS):
-        for _ in range(2):
-            convolution = nn.Conv2d(channels, filters, 3, padding=1)
-            layers += [convolution, nn.BatchNorm2d(filters), nn.ReLU(inplace=True)]
-            channels = filters
-        layers.append(nn.MaxPool2d(2))
-    layers.append(nn.Flatten())
-    units = channels * (CROP // 2 ** len(FILTERS)) ** 2
-    for hidden in (round(width * h) for h in HIDDEN):
-        layers += [nn.Linear(units, hidden), nn.ReLU(inplace=True), nn.Dropout(0.2)]
-        units = hidden
-    return nn.Sequential(*layers, nn.Linear(units, CLASSES))
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.data.Dataset.from_tensors((images, targets)).repeat()
+
+    def batches() -> Iterator[tuple[Any, Any]]:
+        while True:
+            yield images, targets
+
+    return batches()
+
+
+def seconds(model: Any, data: Any, steps: int) -> float:
+    """Return the seconds of ``steps`` training steps after a first one, which compiles and fills the queues."""
+    import keras
+
+    marks = []
+
+    def mark(batch: int, logs: dict[str, Any]) -> None:
+        if batch in (0, steps):
+            float(logs["loss"])  # waits for backends that run ahead
+            marks.append(time.perf_counter())
+
+    timer = keras.callbacks.LambdaCallback(on_train_batch_end=mark)
+    model.fit(data, steps_per_epoch=steps + 1, callbacks=[timer], shuffle=False, verbose=0)
+    return marks[1] - marks[0]
 
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
-    """Return the jobs of ``ours`` in PyTorch."""
+    """Return the jobs of ``ours`` in PyTorch: channels last, with the number of threads that it is fastest with."""
     import torch
 
-    torch.set_num_threads(settings["cores"])
+    from benchmarks import profiles
+
     torch.manual_seed(0)
-    network = torch_vgg(settings["width"]).train()
+    name, _, width = settings["network"].rstrip(")").partition("(width=")
+    network = {"vgg": _torch_vgg, "resnet10": _torch_resnet10}[name]([round(float(width) * f) for f in FILTERS])
+    network = network.train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True)
     loss_of = torch.nn.CrossEntropyLoss()
-    count = (settings["steps"] + 1) * BATCH
-    images = torch.randint(0, 256, (count, 1, CROP, CROP)).float()
-    targets = torch.nn.functional.one_hot(torch.randint(0, CLASSES, (count,)), CLASSES).float()
-    parameters = sum(p.numel() for p in network.parameters())
+    images = torch.randint(0, 256, (settings["batch"], 1, CROP, CROP)).float()
+    targets = torch.nn.functional.one_hot(torch.randint(0, CLASSES, (settings["batch"],)), CLASSES).float()
 
-    def step(start: int) -> Any:
-        part = slice(start, start + BATCH)
+    def step() -> Any:
         optimizer.zero_grad()
-        loss = loss_of(network(images[part] / 255), targets[part])
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
+            loss = loss_of(network(images / 255), targets)
         loss.backward()
         optimizer.step()
         return loss.detach()
 
-    def steps() -> dict[str, Any]:
-        total, order = step(0), range(BATCH, count, BATCH)
+    def steps(count: int = settings["steps"]) -> float:
+        float(step())
         start = time.perf_counter()
-        for first in order:
-            total = total + step(first)
-        float(total)
-        return {"seconds": time.perf_counter() - start, "same": parameters}
+        for _ in range(count - 1):
+            step()
+        float(step())
+        return time.perf_counter() - start
 
-    def profile() -> dict[str, float]:
-        from benchmarks import profiles
+    _choose_threads(settings["cores"], lambda: steps(3))
+    parameters = sum(p.numel() for p in network.parameters())
+    return {
+        "steps": lambda: {"seconds": steps(), "same": parameters},
+        "profile": lambda: profiles.of_torch(step),
+    }
 
-        return profiles.of_torch(lambda: step(0))
 
-    return {"steps": steps, "profile": profile}
+def _choose_threads(cores: int, job: Callable[[], float]) -> None:
+    import torch
+
+    def took(threads: int) -> float:
+        torch.set_num_threads(threads)
+        return min(job(), job())
+
+    torch.set_num_threads(min({1, max(1, cores // 2), cores}, key=took))
+
+
+def _torch_vgg(filters: list[int]) -> Any:
+    """Return ``fer_tf.models.vgg`` in PyTorch, from pixels in 0 to 1 to logits."""
+    from torch import nn
+
+    layers, channels = [], 1
+    for wide in filters:
+        for _ in range(2):
+            layers += [nn.Conv2d(channels, wide, 3, padding=1), nn.BatchNorm2d(wide), nn.ReLU(inplace=True)]
+            channels = wide
+        layers.append(nn.MaxPool2d(2))
+    units, hidden = channels * (CROP // 2 ** len(filters)) ** 2, 8 * channels
+    layers += [nn.Flatten(), nn.Linear(units, hidden), nn.ReLU(inplace=True), nn.Dropout(0.2)]
+    layers += [nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Dropout(0.2)]
+    return nn.Sequential(*layers, nn.Linear(hidden, CLASSES))
+
+
+def _torch_resnet10(filters: list[int]) -> Any:
+    """Return ``fer_tf.models.ResNet10`` in PyTorch, from pixels in 0 to 1 to logits."""
+    from torch import nn
+
+    def convolved(channels: int, wide: int, kernel: int, stride: int) -> Any:
+        return nn.Sequential(nn.Conv2d(channels, wide, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(wide))
+
+    class Block(nn.Module):
+        def __init__(self, channels: int, wide: int):
+            super().__init__()
+            stride = 1 if channels == wide else 2
+            self.way = nn.Sequential(convolved(channels, wide, 3, stride), nn.ReLU(inplace=True),
+                                     convolved(wide, wide, 3, 1))  # fmt: skip
+            self.shortcut = nn.Identity() if stride == 1 else convolved(channels, wide, 1, stride)
+            self.relu = nn.ReLU(inplace=True)
+
+        def forward(self, x: Any) -> Any:
+            return self.relu(self.way(x) + self.shortcut(x))
+
+    stem = [convolved(1, filters[0], 5, 2), nn.ReLU(inplace=True)]
+    blocks = [Block(*pair) for pair in zip(filters[:1] + filters, filters, strict=False)]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3), nn.Linear(filters[-1], CLASSES)]
+    return nn.Sequential(*stem, *blocks, *head)

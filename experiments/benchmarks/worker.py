@@ -1,6 +1,10 @@
-"""Jobs in a process of their own: a name on stdin, seconds and megabytes on stdout."""
+"""Do jobs in a process of its own: ``python worker.py MODULE prepare|ours|theirs FOLDER SETTINGS``.
+
+A job's name comes on stdin, its seconds and megabytes go out on stdout.
+"""
 
 import contextlib
+import importlib
 import json
 import os
 import resource
@@ -16,8 +20,35 @@ from typing import Any
 Work = Mapping[str, Callable[[], Any]]
 
 
+EXPERIMENTS = Path(__file__).resolve().parents[1]
+
+
 class JobFailed(Exception):
     """A job raised, or its process ended; the message is the last line that it wrote."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prepare files in the folder, or do the jobs of one side."""
+    module, role, folder, text = arguments
+    settings = json.loads(text)
+    _use_cores(settings["cores"])
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # As the package's commands set it; for the others, too.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ["PYTHONPATH"] = str(EXPERIMENTS.parent)  # for the programs that jobs start
+
+    def load() -> Work | None:
+        return getattr(importlib.import_module(f"benchmarks.{module}"), role)(Path(folder), settings)
+
+    load() if role == "prepare" else serve(load)
+
+
+def _use_cores(count: int) -> None:
+    """Keep to the first ``count`` cores that this process may use, with as many threads."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "NPROC"):
+        os.environ[name] = str(count)
 
 
 def serve(load: Callable[[], Work]) -> None:
@@ -27,28 +58,23 @@ def serve(load: Callable[[], Work]) -> None:
         load: returns the jobs; what it and they print goes to stderr.
     """
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # What libraries print does not mix with the answers.
+    os.dup2(2, 1)  # what libraries print does not mix with the answers
     jobs = load()
     for line in sys.stdin:
-        forget_peak()
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # the peak counts from now, where the kernel allows it
         clock, processor = time.perf_counter(), time.process_time()
         try:
             found = jobs[line.strip()]()
         except Exception as error:
-            answers.write(json.dumps({"error": f"{type(error).__name__}: {error}"}) + "\n")
+            answer = {"error": f"{type(error).__name__}: {error}"}
         else:
-            took = time.perf_counter() - clock, time.process_time() - processor
-            answers.write(json.dumps([*took, found, peak_mb()]) + "\n")
+            answer = [time.perf_counter() - clock, time.process_time() - processor, found, _peak_mb()]
+        answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
-def forget_peak() -> None:
-    """Let ``peak_mb`` count from now, where the kernel allows it."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_mb() -> float:
+def _peak_mb() -> float:
     """Return the largest resident memory of this process, and what its children hold for themselves now, in MB."""
     try:
         own = _kilobytes(Path("/proc/self/status"), ("VmHWM",))
@@ -124,3 +150,9 @@ class Worker:
             self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
+
+
+if __name__ == "__main__":
+    # As a script it would find its own folder, and not the one with the benchmarks, nor fer_tf.
+    sys.path[:1] = [str(EXPERIMENTS), str(EXPERIMENTS.parent)]
+    main(sys.argv[1:])

@@ -29,10 +29,7 @@ def script(name, *arguments, cwd):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
-# Those that measure import TensorFlow before they know what is asked.
-@pytest.mark.parametrize(
-    "name", [pytest.param(s, marks=[pytest.mark.slow] if s.startswith("bench_") else []) for s in SCRIPTS]
-)
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_has_help_with_examples(name, tmp_path):
     ended = script(name, "--help", cwd=tmp_path)
     assert ended.returncode == 0 and f"python experiments/{name}" in ended.stdout
