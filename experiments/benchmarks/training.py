@@ -55,8 +55,8 @@ def objective(settings: dict[str, Any], table: Any, crop: int = CROP) -> Any:
 
     classes = len(table.label_set)
     network = models.get(settings["network"], num_classes=classes, input_shape=(crop, crop, 1))
-    compute.speed_up(network, compute.resolve_precision(settings["precision"]))
     made = objectives.get("classification", network, table)
+    made.speed_up(compute.resolve_precision(settings["precision"], settings["network"]))
     made.compile(
         optimizers.get("nesterov", 0.01),
         keras.losses.CategoricalCrossentropy(from_logits=True),
