@@ -1,6 +1,7 @@
 """One training run in one folder: it starts, continues or is found finished, and its folder explains it."""
 
 import contextlib
+import ctypes
 import gc
 import hashlib
 import json
@@ -175,12 +176,19 @@ def _clear(folder: Path, *names: str) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def _release_memory() -> None:
+    """Forget earlier runs, and give the memory that they held back to the system."""
+    keras.utils.clear_session()
+    gc.collect()
+    with contextlib.suppress(AttributeError):  # a C library without it
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _train(
     config: RunConfig, folder: Path, tables: Tables, description: str, stop: StopRule | None, devices: int,
     processes: int,
 ) -> checkpoint.Progress:  # fmt: skip
-    keras.utils.clear_session()
-    gc.collect()
+    _release_memory()
     keras.utils.set_random_seed(config.seed)
     with parallel.over(devices) as replicas:
         parts = build_parts(config, tables, devices)

@@ -31,6 +31,8 @@ class _Started:
 class AtOnce:
     """An executor that does several runs at once, with the folders and results of one after the other.
 
+    One at once is for runs with XLA, which keeps all that it compiled for as long as its process lives.
+
     A run whose process died is given another one, which goes on after its last whole epoch. When this process ends,
     however it ends, its runs do.
 
@@ -53,16 +55,18 @@ class AtOnce:
         """Yield results as runs end; take a job whenever there is room."""
         due, running = iter(jobs), {}
         try:
-            with bar(description="ended", unit="run") as ticks:
+            with bar(description="ended", unit="run") if self.count > 1 else contextlib.nullcontext() as ticks:
                 while self._fill(running, due):
-                    ticks.set_postfix_str(f"{len(running)} at work")
+                    if ticks is not None:
+                        ticks.set_postfix_str(f"{len(running)} at work")
                     for sentinel in wait(list(running)):
                         ended = running.pop(sentinel)
                         result = self._result(ended)
                         if result is None:
                             self._start(running, ended.job, ended.attempt + 1)
                         else:
-                            ticks.update()
+                            if ticks is not None:
+                                ticks.update()
                             yield result
         finally:
             for started in running.values():
@@ -82,7 +86,8 @@ class AtOnce:
         process = context.Process(target=_work, args=given, daemon=True)
         threads = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
         # The bars of several runs would write over each other.
-        with _environment({**dict.fromkeys(threads, str(self.threads)), "TQDM_DISABLE": "1"}):
+        values = {**dict.fromkeys(threads, str(self.threads)), "TQDM_DISABLE": "1"} if self.count > 1 else {}
+        with _environment(values):
             process.start()
         sender.close()
         running[process.sentinel] = _Started(job, attempt, process, receiver)

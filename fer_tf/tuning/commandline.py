@@ -112,6 +112,8 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
     options = _parse(study, arguments)
     # TensorFlow's notes on the graphics card that is not there, and on a new network being a new function.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # This process would take a whole graphics card, and leave none of it to runs in processes of their own.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     exit_on_user_error(run, study, options)
 

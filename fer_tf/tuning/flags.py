@@ -87,7 +87,8 @@ def executor(options: argparse.Namespace, load: Callable) -> Callable:
     if options.stop_early is not None:
         # The second comparison is then at a third of the epochs.
         stop = tuning.Halving(options.stop_early or max(1, options.epochs // 9))
-    if options.executor == "local" and options.runs_at_once > 1:
+    # A process with XLA grows by all that it compiles, 30 MB a run and more: each run has one of its own.
+    if options.executor == "local" and (options.runs_at_once > 1 or (options.jit and options.devices == 1)):
         return AtOnce(options.runs_at_once, stop, options.processes)
     if options.executor == "local":
         return Local(load, stop, options.devices, options.processes)

@@ -104,6 +104,9 @@ def test_flags_choose_the_executor():
     assert (found.load, found.stop, found.devices, found.processes) == (load, Halving(4), 2, 3)
     found = flags.executor(options("--runs-at-once", "2", "--processes", "3"), load)
     assert isinstance(found, AtOnce) and (found.count, found.stop, found.processes) == (2, None, 3)
+    found = flags.executor(options("--jit"), load)  # XLA keeps what it compiled until its process ends
+    assert isinstance(found, AtOnce) and found.count == 1
+    assert isinstance(flags.executor(options("--jit", "--devices", "2"), load), runner.Local)
 
 
 @pytest.mark.parametrize(("epochs", "first"), [(1, 1), (9, 1), (17, 1), (45, 5)])
