@@ -73,7 +73,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
         }
         for r in results if r.metrics
     ]  # fmt: skip
-    measures = ["test_accuracy", "val_accuracy", "relabelled", "relabel_precision"]
+    measures = ["test_accuracy", "val_accuracy", "relabeled", "relabel_precision"]
     table = seeds.over_seeds(pd.DataFrame(rows, columns=["way", "rate", *measures]), ["rate", "way"], measures)
     mean, error = (100 * table[c].unstack("way") for c in ("test_accuracy", "test_accuracy_sem"))
     mean.index = error.index = 100 * mean.index

@@ -1,4 +1,4 @@
-"""Which optimiser and which learning-rate schedule suit a VGG on FER2013? (arXiv 2105.03588, and what came since)
+"""Which optimizer and which learning-rate schedule suit a VGG on FER2013? (arXiv 2105.03588, and what came since)
 
   python experiments/vgg_optim_sweep.py                       built-in faces, 3.2 minutes on 2 cores
   python experiments/vgg_optim_sweep.py --list                which runs there are
@@ -7,8 +7,8 @@
       --batch-size 64 --grid full --learning-rate study --augment study --view ten_crop --jit
                                                               the study's own size (for a GPU)
 
-Every optimiser runs at a constant rate, and SGD with Nesterov momentum with every schedule; --grid full adds the
-plateau schedule for every optimiser, as in the study's figure. Runs choose their epoch on validation and score test
+Every optimizer runs at a constant rate, and SGD with Nesterov momentum with every schedule; --grid full adds the
+plateau schedule for every optimizer, as in the study's figure. Runs choose their epoch on validation and score test
 once. Stop it at any moment and start it again: finished runs are kept, the interrupted one continues.
 
 Writes results.csv, report.html and winner.keras into --out. Figures: experiments/results/vgg_optim_sweep.md.
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("study")
     group.add_argument("--grid", choices=("cross", "full"), default="cross", help="which pairs run (default cross)")
     group.add_argument("--learning-rate", default="own", metavar="own|study|RATE",
-                       help="own: each optimiser's usual one; study: 0.01 for its seven (default own)")  # fmt: skip
+                       help="own: each optimizer's usual one; study: 0.01 for its seven (default own)")  # fmt: skip
     group.add_argument("--decay", type=float, default=1e-4, help="weight decay of every run (default 1e-4)")
     group.add_argument("--dropout", type=float, default=0.2, help="default 0.2")
     group.add_argument("--augment", default="light", metavar="PRESET|OPS",

@@ -1,4 +1,4 @@
-"""Which regulariser helps a VGG on FER2013? One change at a time against one baseline.
+"""Which regularizer helps a VGG on FER2013? One change at a time against one baseline.
 
   python experiments/vgg_regularizer_sweep.py                        built-in faces, a few minutes on 2 cores
   python experiments/vgg_regularizer_sweep.py --list                 which runs there are
@@ -8,7 +8,7 @@
 
 The baseline has batch-norm and light augmentation, and no dropout, decay or smoothing. Coupled decay (in the
 gradient, torch's weight_decay), decoupled decay (AdamW's) and penalties on the kernels (in the loss) are three rows.
-Sharpness-aware minimisation takes two passes a step, so its time doubles.
+Sharpness-aware minimization takes two passes a step, so its time doubles.
 
 Writes results.csv, report.html and winner.keras into --out. experiments/README.md has measured figures.
 """

@@ -1,4 +1,4 @@
-"""Facial expression recognition in Keras: datasets, models, training, explanations, serving.
+"""Recognize facial expressions with Keras, from study to serving.
 
 Everything public is imported when it is first used: ``import fer_tf`` is fast and needs no TensorFlow.
 """

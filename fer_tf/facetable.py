@@ -1,4 +1,4 @@
-"""Hold faces and their label distributions in one table, which all datasets return."""
+"""Hold faces and their label distributions in one table."""
 
 import hashlib
 import logging

@@ -116,7 +116,7 @@ def one_hot(labels: Sequence[int] | np.ndarray, num_classes: int) -> np.ndarray:
     return np.eye(num_classes, dtype=np.float32)[labels]
 
 
-def normalise(distributions: np.ndarray) -> np.ndarray:
+def normalize(distributions: np.ndarray) -> np.ndarray:
     """Scale non-negative rows (N, C) to sum to 1, as float32. A row of zeros is an error."""
     rows = np.asarray(distributions, dtype=np.float64)
     sums = rows.sum(axis=1, keepdims=True)
@@ -142,9 +142,9 @@ def tempered(distributions: np.ndarray, temperature: float) -> np.ndarray:
     rows = np.asarray(distributions, dtype=np.float64)
     highest = rows.max(axis=1, keepdims=True)
     if not temperature:
-        return normalise(np.isclose(rows, highest, rtol=1e-6, atol=0))
+        return normalize(np.isclose(rows, highest, rtol=1e-6, atol=0))
     # Shares of the highest: at low temperatures powers of small probabilities alone would all be 0.
-    return normalise((rows / highest) ** (1 / temperature))
+    return normalize((rows / highest) ** (1 / temperature))
 
 
 def valence_arousal(shares: np.ndarray, classes: Sequence[str]) -> np.ndarray:
@@ -173,7 +173,7 @@ def convert(
 
     Mass of classes that ``target`` lacks is dropped and the rest scaled to sum to 1; a row whose whole mass is
     dropped is dropped itself. A row whose most probable class is dropped is dropped too, so that a face is never
-    relabelled by the conversion.
+    relabeled by the conversion.
 
     Args:
         targets: float (N, len(source)), rows sum to 1.
@@ -195,7 +195,7 @@ def convert(
             moved[:, column[c]] += targets[:, i]
     shared = np.array([c in column for c in source.classes])
     kept = np.flatnonzero(shared[np.asarray(targets).argmax(axis=1)])
-    return normalise(moved[kept]), kept
+    return normalize(moved[kept]), kept
 
 
 def _columns(source: LabelSet, target: LabelSet, merged: Mapping[str, str] | None) -> dict[str, int]:

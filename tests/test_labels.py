@@ -32,14 +32,14 @@ def test_one_hot_names_the_row_out_of_range(bad):
         labels.one_hot([0, bad], 3)
 
 
-def test_normalise():
-    np.testing.assert_allclose(labels.normalise([[1, 3], [2, 0]]), [[0.25, 0.75], [1, 0]])
+def test_normalize():
+    np.testing.assert_allclose(labels.normalize([[1, 3], [2, 0]]), [[0.25, 0.75], [1, 0]])
     for bad in ([0, 0], [-1, 2], [np.nan, 1]):
         with pytest.raises(UserError, match="Row 1 is no distribution"):
-            labels.normalise([[1, 1], bad])
+            labels.normalize([[1, 1], bad])
 
 
-def test_convert_by_name_drops_contempt_and_renormalises():
+def test_convert_by_name_drops_contempt_and_renormalizes():
     rows = np.zeros((3, 8), np.float32)
     rows[0, FERPLUS.index("anger")] = 1
     rows[1, FERPLUS.index("contempt")] = 1
@@ -95,7 +95,7 @@ def test_three_classes_cannot_become_seven():
 
 
 def test_convert_of_a_set_to_itself_changes_nothing():
-    rows = labels.normalise(np.random.default_rng(0).random((5, 7)))
+    rows = labels.normalize(np.random.default_rng(0).random((5, 7)))
     moved, kept = labels.convert(rows, FER2013, FER2013)
     np.testing.assert_allclose(moved, rows, rtol=1e-6)
     assert len(kept) == 5
@@ -114,7 +114,7 @@ def test_tempered_by_hand():
 
 
 def test_tempered_limits():
-    rows = labels.normalise(np.random.default_rng(0).uniform(0.1, 1, (50, 6)))
+    rows = labels.normalize(np.random.default_rng(0).uniform(0.1, 1, (50, 6)))
     np.testing.assert_allclose(labels.tempered(rows, 1), rows, rtol=1e-6)
     np.testing.assert_array_equal(labels.tempered(rows, 0), labels.one_hot(rows.argmax(1), 6))
     np.testing.assert_allclose(labels.tempered(rows, 1e-4), labels.one_hot(rows.argmax(1), 6), atol=1e-6)

@@ -32,8 +32,8 @@ def test_every_public_name_of_the_package_is_there():
 
 
 def test_an_unknown_name_is_refused_as_python_does():
-    with pytest.raises(AttributeError, match=r"module 'fer_tf' has no attribute 'analyse'"):
-        _ = fer_tf.analyse
+    with pytest.raises(AttributeError, match=r"module 'fer_tf' has no attribute 'analyzer'"):
+        _ = fer_tf.analyzer
 
 
 def test_names_of_the_package_itself_are_listed_but_not_imported():

@@ -145,28 +145,28 @@ def sixteen_bits():
     return encoded(Image.fromarray(FACE[..., 0].astype(np.uint16) * 257), "PNG")
 
 
-colour = Image.fromarray(FACE)
-other = Image.new("P", colour.size)
+color = Image.fromarray(FACE)
+other = Image.new("P", color.size)
 exif = Image.Exif()
 exif[0x0112] = 6  # Turned a quarter clockwise to be upright.
-JPEG = encoded(colour, "JPEG")
+JPEG = encoded(color, "JPEG")
 BAD = {
     "zero bytes": ("x.jpg", b"", "empty file."),
     "truncated jpeg": ("x.jpg", JPEG[: len(JPEG) // 2], "damaged picture"),
-    "truncated png": ("x.png", encoded(colour, "PNG")[:3000], "damaged picture"),
+    "truncated png": ("x.png", encoded(color, "PNG")[:3000], "damaged picture"),
     "html": ("x.jpg", b"<!DOCTYPE html><html></html>", "no picture. Expected one of"),
     "no video": ("x.mp4", b"<html>", "damaged video"),
     "letters": ("ü é\n日本.jpg", b"", "empty file."),
 }
 GOOD = {
-    "cmyk": ("x.jpg", encoded(colour.convert("CMYK"), "JPEG", quality=95)),
-    "palette": ("x.png", encoded(colour.quantize(32), "PNG")),
-    "rgba": ("x.png", encoded(colour.convert("RGBA"), "PNG")),
+    "cmyk": ("x.jpg", encoded(color.convert("CMYK"), "JPEG", quality=95)),
+    "palette": ("x.png", encoded(color.quantize(32), "PNG")),
+    "rgba": ("x.png", encoded(color.convert("RGBA"), "PNG")),
     "animated gif": (
         "x.gif",
-        encoded(colour.quantize(32), "GIF", save_all=True, append_images=[Image.new("P", (160, 120))]),
+        encoded(color.quantize(32), "GIF", save_all=True, append_images=[Image.new("P", (160, 120))]),
     ),
-    "turned": ("x.jpg", encoded(colour.transpose(Image.Transpose.ROTATE_90), "JPEG", quality=95, exif=exif)),
+    "turned": ("x.jpg", encoded(color.transpose(Image.Transpose.ROTATE_90), "JPEG", quality=95, exif=exif)),
 }
 
 

@@ -13,7 +13,7 @@ def pair(first, second=2, third=3):
 @pytest.fixture
 def registry():
     table = Registry("thing")
-    table.add("pair", f"{__name__}:pair", {"second": 20}, colour="red")
+    table.add("pair", f"{__name__}:pair", {"second": 20}, color="red")
     table.add("half", "fractions:Fraction")
     return table
 
@@ -21,7 +21,7 @@ def registry():
 def test_rows_keep_facts_and_load_lazily(registry):
     registry.add("broken", "no_such_module:x")
     assert list(registry) == ["pair", "half", "broken"] and "pair" in registry
-    assert registry["pair"].facts["colour"] == "red"
+    assert registry["pair"].facts["color"] == "red"
     assert registry["half"].load() is fractions.Fraction
 
 

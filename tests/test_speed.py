@@ -24,7 +24,7 @@ MEASURED = {
     "augment 512 faces": 0.82,
     "read 400 rows of fer2013.csv": 0.1,
     "six label-distribution metrics of 20,000 rows": 0.36,
-    "recognise 64 faces": 2.5,
+    "recognize 64 faces": 2.5,
     "find faces in a photograph": 0.43,
     "explain 16 faces": 2.2,
     "score 128 faces": 3.0,

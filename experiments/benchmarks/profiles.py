@@ -17,7 +17,7 @@ KINDS = {
     "relu": r"relu|threshold|clamp_min",
     "dense": r"dense\d/|logits|addmm|aten::mm$|matmul",
     "dropout": r"dropout|bernoulli",
-    "optimiser": r"sgd|resourceapply|assign|optimizer|_foreach_|aten::(add|mul|copy|zero)_$",
+    "optimizer": r"sgd|resourceapply|assign|optimizer|_foreach_|aten::(add|mul|copy|zero)_$",
 }
 
 

@@ -1,4 +1,4 @@
-"""Load facial expression datasets as ``FaceTable``, by function or by call string."""
+"""Load facial expression datasets by function or by call string."""
 
 from pathlib import Path
 

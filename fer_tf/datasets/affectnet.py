@@ -1,4 +1,4 @@
-"""AffectNet (Mollahosseini, Hasani and Mahoor 2017, arXiv 1708.03985), from its CSV lists or its NumPy annotations."""
+"""Load AffectNet (Mollahosseini et al. 2017, arXiv 1708.03985)."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Load FER2013 (Goodfellow et al. 2013, arXiv 1307.0414) from CSV files or image folders."""
+"""Load FER2013 (Goodfellow et al. 2013, arXiv 1307.0414)."""
 
 import warnings
 import zlib

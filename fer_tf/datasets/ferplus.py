@@ -1,4 +1,4 @@
-"""Load FER+ (Barsoum et al. 2016, arXiv 1608.01041): FER2013 faces with ten annotators' votes."""
+"""Load FER+ with its annotators' votes (arXiv 1608.01041)."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from fer_tf.datasets.picture_files import read_pictures
 from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.io.tables import read_table
-from fer_tf.labels import FER2013, FERPLUS, convert, normalise, one_hot, valence_arousal
+from fer_tf.labels import FER2013, FERPLUS, convert, normalize, one_hot, valence_arousal
 
 VOTES_FILE = "fer2013new.csv"
 FOLDERS = {"FER2013Train": "train", "FER2013Valid": "validation", "FER2013Test": "test"}
@@ -83,7 +83,7 @@ def load_ferplus(
     single = _single_labels(place, voted.ids, skip_bad) if labels == "fer2013" else None
     table = voted_table(voted.images, voted.ids, split, votes, policy, single, tuple(row_errors.lines))
     if circumplex:
-        shares = normalise(table.votes[:, : len(FERPLUS)])
+        shares = normalize(table.votes[:, : len(FERPLUS)])
         table = replace(table, valence_arousal=valence_arousal(shares, FERPLUS.classes))
     return converted(treat_leaks(table, leaks), label_set)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from fer_tf.errors import DataError, UserError, unknown_name
 from fer_tf.facetable import FaceTable
-from fer_tf.labels import FERPLUS, normalise, tempered
+from fer_tf.labels import FERPLUS, normalize, tempered
 
 VOTE_CLASSES = (*FERPLUS.classes, "unknown", "NF")
 EMOTIONS = len(FERPLUS)
@@ -58,7 +58,7 @@ def vote_shares(votes: np.ndarray) -> np.ndarray:
     Returns:
         float32 (N, 8), rows sum to 1.
     """
-    return normalise(np.asarray(votes)[:, :EMOTIONS])
+    return normalize(np.asarray(votes)[:, :EMOTIONS])
 
 
 def _distribution(votes: list[int], mode: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""Load images from class folders: ``DIR/<split>/<class>/*.png`` or ``DIR/<class>/*.png``."""
+"""Load images from class folders."""
 
 import logging
 import os

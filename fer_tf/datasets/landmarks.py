@@ -1,4 +1,4 @@
-"""Read the landmark CSVs that ``fer-tf landmarks`` writes, and add them to datasets."""
+"""Read landmark CSVs and add them to datasets."""
 
 import csv
 import math

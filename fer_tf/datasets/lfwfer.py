@@ -1,4 +1,4 @@
-"""Load LFW-FER, M-LFW-FER and M-LFW-FER-face-cut (Yang, Wu and Hattori 2020), plain or masked faces."""
+"""Load LFW-FER and its masked versions (Yang, Wu and Hattori 2020)."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Read the pictures of a dataset, from the cache when none of the files has changed."""
+"""Read the image files of a dataset, or take them from the cache."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Analyze an uploaded photograph or video with networks that are loaded once for all users."""
+"""Analyze an uploaded photograph or video for the page."""
 
 import threading
 import time

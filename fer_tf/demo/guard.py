@@ -1,4 +1,4 @@
-"""Limit what reaches Gradio: which requests, how large, how many; and what a browser may load.
+"""Limit the requests that reach Gradio.
 
 Gradio limits the size of a file but not that of other bodies, serves more than this page needs, and fetches the
 addresses that a request names. This module is an ASGI application in front of it, made of Starlette's parts.

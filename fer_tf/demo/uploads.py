@@ -1,4 +1,4 @@
-"""The folder of uploads: limited in size and age, and deleted when the server ends.
+"""Keep uploads in a temporary folder of limited size and age.
 
 Gradio's ``delete_cache`` deletes complete uploads by age. This also limits their total size, and deletes what an
 interrupted upload left.

@@ -1,4 +1,4 @@
-"""Evaluate trained networks on a dataset: logits, scores, ensembles, uncertainty and latency."""
+"""Evaluate trained networks on a dataset."""
 
 from fer_tf._lazy import attach
 

@@ -1,4 +1,4 @@
-"""Test-time augmentation: the crops of a face, and their mirror images, whose logits are averaged."""
+"""Create the crops and mirror images of test-time augmentation."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Tables of the uncertainty of predictions: calibration, conformal sets, rejection, one row per face."""
+"""Tabulate calibration, conformal sets and selective prediction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ import pandas as pd
 from fer_tf.datasets.ferplus_votes import EMOTIONS, VOTE_CLASSES
 from fer_tf.evaluation.ensemble import combine, uncertainty_of
 from fer_tf.facetable import FaceTable
-from fer_tf.labels import normalise
+from fer_tf.labels import normalize
 from fer_tf.metrics import calibration, conformal, distribution, selective
 from fer_tf.metrics.probabilities import log_softmax, softmax
 
@@ -67,7 +67,7 @@ def vote_entropy(table: FaceTable) -> np.ndarray | None:
     votes = votes[:, :EMOTIONS] if votes.shape[1] == len(VOTE_CLASSES) else votes
     some = votes.sum(axis=1) > 0  # faces without votes have zeros, or NaN
     found = np.full(len(table), np.nan)
-    found[some] = np.abs(distribution.entropy(normalise(votes[some])))  # −0 is no number to show
+    found[some] = np.abs(distribution.entropy(normalize(votes[some])))  # −0 is no number to show
     return found
 
 

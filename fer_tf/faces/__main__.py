@@ -1,4 +1,4 @@
-"""Run ``python -m fer_tf.faces crop|landmarks|mask``, the same as ``fer-tf crop|landmarks|mask``."""
+"""Run ``fer-tf crop``, ``landmarks`` and ``mask`` as a module."""
 
 from fer_tf import cli
 

@@ -1,4 +1,4 @@
-"""Faces cut out of a photograph: shrunk to their resolution, then turned and shifted into place."""
+"""Crop faces out of a photograph with TensorFlow."""
 
 import functools
 from typing import Any

@@ -1,4 +1,4 @@
-"""dlib's HOG face detector, and 68 landmarks by dlib's regression trees (Kazemi & Sullivan, CVPR 2014).
+"""Detect faces and 68 landmarks with dlib.
 
 Needs the extra ``landmarks``. Of 500 evenly spaced faces of FER2013 (48×48 pixels) get points:
 
@@ -35,7 +35,7 @@ BORDER = 24
 # which are whole pixels there, to be exact to a third of a per cent of the face.
 PATCH, BOX = 240, 160
 # A face unit is √(eye distance · distance from eyes to mouth). The box that the predictor was trained with, HOG's, is
-# so many units wide and centred between eyes and mouth: the median over FER2013 is 2.3 to 2.4.
+# so many units wide and centered between eyes and mouth: the median over FER2013 is 2.3 to 2.4.
 BOX_UNITS = 2.3
 # Mean distance in face units between dlib's and the detector's five points over which dlib's are wrong. The faces of
 # FER2013 for which it is were looked at: mostly profiles, and faces that lie on their side.
@@ -152,14 +152,14 @@ def landmarks_of_faces(images: np.ndarray, detector: str | Detector = "retinafac
     finder = PointFinder(detector)
     points = np.full((len(images), 68, 2), np.nan, np.float32)
     for start in range(0, len(images), FACES_AT_ONCE):
-        faces = in_colour(images[start : start + FACES_AT_ONCE])
+        faces = in_color(images[start : start + FACES_AT_ONCE])
         for i, found in enumerate(finder.detect(list(faces))):
             if len(found):
                 points[start + i] = finder.points(faces[i], choose(found, "largest", faces[i].shape))[0]
     return points
 
 
-def in_colour(images: np.ndarray) -> np.ndarray:
+def in_color(images: np.ndarray) -> np.ndarray:
     """Return gray or RGB images, uint8 (N, H, W, C), as RGB (N, H, W, 3)."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise UserError(f"Faces are uint8 (N, H, W, 1 or 3), got {images.dtype} {images.shape}.")
@@ -172,7 +172,7 @@ def landmarks68(photograph: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     Args:
         photograph: uint8, RGB (H, W, 3) or gray (H, W).
         boxes: float (F, 4), x0, y0, x1, y1 in pixels, from brows to chin, as ``HogDetector`` gives them; for one that
-            is no square, the square of its area and centre is taken.
+            is no square, the square of its area and center is taken.
 
     Returns:
         float32 (F, 68, 2), x, y in pixels, in the order of iBUG; NaN for a box that is empty or not in the photograph.

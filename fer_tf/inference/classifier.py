@@ -1,4 +1,4 @@
-"""Classify cropped faces: preprocessing, network, temperature and softmax in one place.
+"""Classify cropped faces, with preprocessing and calibration.
 
 Prediction, Grad-CAM, export and the demo share this class. Arrays go through LiteRT if the network was read from a
 file: for a single face that takes a tenth of TensorFlow's time. A network in memory may still be trained, so it runs in

@@ -1,4 +1,4 @@
-"""Notice processes that were forked after TensorFlow started: their threads are gone, and the next call would hang."""
+"""Notice processes that were forked after TensorFlow started."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Turn what people give to ``analyze`` and ``predict`` into pixels: paths, arrays, Pillow images, bytes, files."""
+"""Convert the inputs of ``analyze`` and ``predict`` to images."""
 
 import os
 from collections.abc import Iterable

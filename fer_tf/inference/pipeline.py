@@ -119,9 +119,9 @@ class FacePipeline:
         found = [choose(f, self.faces, p.shape) for f, p in zip(found, pictures, strict=True)]
         frames = [geometry.face_frames(f.boxes, f.landmarks) for f in found]
         ends = np.cumsum([len(f) for f in found])[:-1]
-        return list(zip(found, np.split(self._recognised(pictures, frames), ends), strict=True))
+        return list(zip(found, np.split(self._recognized(pictures, frames), ends), strict=True))
 
-    def _recognised(self, pictures: Sequence[np.ndarray], frames: Sequence[np.ndarray]) -> np.ndarray:
+    def _recognized(self, pictures: Sequence[np.ndarray], frames: Sequence[np.ndarray]) -> np.ndarray:
         """Crop faces and return their distributions (F, C), in batches, so that crowds need little memory."""
         size, waiting, found = self.classifier.metadata.face_size, [], []
         for picture, squares in zip(pictures, frames, strict=True):

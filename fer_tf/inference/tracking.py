@@ -1,4 +1,4 @@
-"""Track faces through a video: assign identities, smooth predictions, interpolate boxes between key frames.
+"""Track faces through a video and smooth their predictions.
 
 A face gets the identity of the earlier face whose box it overlaps most (intersection over union); pairs with the
 largest overlap are matched first. Only positions are used, so two people who change places swap identities.

@@ -1,4 +1,4 @@
-"""Read CSV files as people have them: gzipped or not, with commas, semicolons or tabs."""
+"""Read CSV files, plain or gzipped, with any usual separator."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""Keras layers that Keras lacks, written with ``keras.ops`` only; all have ``get_config``.
+"""Provide Keras layers that Keras lacks, on every backend.
 
 To add a layer, write its class in a module of this package and add one line below. Layers are found by their public
 names here, and ``register`` makes them known to ``keras.saving.load_model``.

@@ -1,4 +1,4 @@
-"""Attention: gates between height, width and channels, and sums over attention heads."""
+"""Weight height, width and channels of feature maps by attention."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Convolutions that Keras lacks: low-pass filtered strides, and maps of which half are cheap copies."""
+"""Provide anti-aliased strides and ghost convolutions."""
 
 from typing import Any
 

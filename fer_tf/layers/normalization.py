@@ -1,4 +1,4 @@
-"""The image normalization of FER+: histogram equalization, illumination plane, root mean square."""
+"""Normalize images as FER+ does, by histogram equalization."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ _LEVELS = 256
 
 
 # Files of networks name the layer in the British spelling, under which it was first registered.
-@keras.saving.register_keras_serializable(package="fer_tf", name="FerPlusNormalisation")
+@keras.saving.register_keras_serializable(package="fer_tf", name="FerPlusNormalization")
 class FerPlusNormalization(keras.layers.Layer):
     """Equalize the histogram of each face, subtract its illumination, divide by its RMS.
 

@@ -1,4 +1,4 @@
-"""Regions of a face: cut them out as a batch of images, and gather what a network computes for each."""
+"""Crop regions of a face as a batch, and gather their features."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""Losses on label distributions, as Keras classes of (targets, logits) and as functions of log-probabilities.
+"""Compute losses on label distributions.
 
 Targets are float (N, C) with rows that sum to 1; a hard label is a one-hot row. The classes take logits: no softmax in
 front. To add a loss, write its class and add one line to ``LOSSES``.

@@ -1,4 +1,4 @@
-"""Measures of two series of numbers that a loss can be made of: Lin's concordance, for valence and arousal."""
+"""Compare two series of numbers, for use in losses."""
 
 from keras import ops
 

@@ -1,4 +1,4 @@
-"""Calibration: how well a network's probabilities agree with how often it is right."""
+"""Measure and fit the calibration of probabilities."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Split conformal prediction: sets of classes that hold the right one as often as promised.
+"""Predict sets of classes with split conformal prediction.
 
 A conformal score (N, C) is large for a class that would be unusual for the face. ``thresholds`` finds, on faces that
 the network was not trained on, how unusual the right class may be; the set of a new face has all classes up to that

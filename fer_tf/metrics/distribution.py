@@ -1,4 +1,4 @@
-"""Distances and similarities of a predicted label distribution and the true one (arXiv 1408.6027).
+"""Measure distances between predicted and annotated distributions.
 
 The six measures take targets and probabilities, float (N, C) with rows that sum to 1, and return one number per face,
 float64 (N,). Where a class has 0 in both, its term 0/0 counts 0 (Clark, Canberra). Shapes that differ, or no face, are

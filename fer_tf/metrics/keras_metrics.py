@@ -1,4 +1,4 @@
-"""Metrics as Keras classes, for ``model.compile``: they add up over the batches of an epoch."""
+"""Provide Keras metrics for ``model.compile``."""
 
 import keras
 from keras import ops

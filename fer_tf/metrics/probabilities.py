@@ -1,4 +1,4 @@
-"""Probabilities from logits, and the check that targets and predictions have one shape.
+"""Compute and check probabilities.
 
 All in NumPy and float64, so that metrics do not depend on how a backend rounds.
 """

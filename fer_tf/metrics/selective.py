@@ -1,4 +1,4 @@
-"""Selective prediction: how accuracy grows when the least confident faces are rejected."""
+"""Measure accuracy when the least confident predictions are rejected."""
 
 import numpy as np
 

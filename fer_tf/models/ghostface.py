@@ -95,7 +95,7 @@ def GhostFace(
     images = keras.Input(check_input_shape(input_shape, halvings), name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(images)
     filters = scaled(filters, width)
-    x = _normalised_convolution(x, filters[0], 5, stem_stride, penalty, "stem")
+    x = _normalized_convolution(x, filters[0], 5, stem_stride, penalty, "stem")
     x = _stages(x, filters, per_block(depth, len(filters)), strides, VARIANTS[variant], penalty)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dense(filters[-1], kernel_regularizer=penalty, name="embedding")(x)
@@ -126,7 +126,7 @@ def _stages(
     return x
 
 
-def _normalised_convolution(
+def _normalized_convolution(
     x: keras.KerasTensor, filters: int, kernel: int, stride: int, penalty: Any, name: str
 ) -> keras.KerasTensor:
     """Convolve without bias, normalize, rectify."""
@@ -140,7 +140,7 @@ def _fused_block(
     x: keras.KerasTensor, filters: int, stride: int, attention: dict | None, penalty: Any, name: str, out: str
 ) -> keras.KerasTensor:
     """Convolve 3×3, attend, convolve with kernel and stride ``stride``; a shortcut where the shape is kept."""
-    y = _normalised_convolution(x, filters, 3, stride, penalty, f"{name}_a")
+    y = _normalized_convolution(x, filters, 3, stride, penalty, f"{name}_a")
     if attention is not None:
         y = TripletAttention(**attention, name=f"{name}_attention")(y)
     y = layers.Conv2D(

@@ -1,4 +1,4 @@
-"""Membership inference: can one tell from a network's predictions which faces it was trained on?
+"""Audit networks for membership inference.
 
 An attack gives every face a score; the higher, the likelier the face was in the training. ``audit_predictions`` runs
 attacks and measures them. The command ``fer-tf privacy`` audits a network or a file of predictions.

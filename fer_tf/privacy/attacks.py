@@ -1,4 +1,4 @@
-"""Membership inference attacks: scores that are higher for faces that a network was probably trained on.
+"""Attack the membership of faces in the training data.
 
 Each attack is a function of log-probabilities, float64 (N, C) in nats, and labels, int (N,), that returns scores,
 float64 (N,). Its further arguments say what the attacker must know:

@@ -1,4 +1,4 @@
-"""Run attacks on predictions, and measure them on all faces, by class, and on right and wrong predictions."""
+"""Run membership attacks on predictions and measure them."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence

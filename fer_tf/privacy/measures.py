@@ -1,4 +1,4 @@
-"""Measures of an attack: the ROC curve, decisions by a threshold, and bootstrap intervals.
+"""Measure attacks: ROC curves, thresholds and intervals.
 
 ``scores`` are float (N,), higher for members; ``member`` is bool (N,). Faces of equal scores are decided alike.
 """

@@ -1,4 +1,4 @@
-"""The audited network, the faces that it was and was not trained on, and shadow models trained like it."""
+"""Load the audited network and its member and non-member faces."""
 
 import inspect
 import json

@@ -1,4 +1,4 @@
-"""Predictions of a network for members and non-members, and the file that holds them."""
+"""Store predictions for members and non-members."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

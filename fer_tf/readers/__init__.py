@@ -1,4 +1,4 @@
-"""From a face table to what ``model.fit`` takes, the same bytes on every Keras backend."""
+"""Feed batches of a face table to ``model.fit`` on every backend."""
 
 from typing import Any
 

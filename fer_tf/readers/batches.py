@@ -40,7 +40,7 @@ class BatchSource:
         image_size: side in pixels to which faces are brought before augmentation; the table's channels are kept.
         image_shape: (H, W, C) to which faces are brought, needed for a table of paths. H and W hold before the crop.
             Gray faces are repeated for three channels; RGB faces become luma for one.
-        repeats: how often the readers yield each batch in a row (2 for sharpness-aware minimisation).
+        repeats: how often the readers yield each batch in a row (2 for sharpness-aware minimization).
         drop_remainder: whether the last incomplete batch is left out; ``None`` means in training only. A table smaller
             than one batch is always one batch.
         columns: what a batch has besides the targets: names of ``COLUMNS``.

@@ -1,4 +1,4 @@
-"""Compute batches in other processes: augmentation is many short NumPy calls, for which threads wait on Python's lock.
+"""Compute batches in other processes, which do not wait for Python's lock.
 
 The processes are spawned, not forked from a process that has threads. As everywhere with spawned processes, a script
 that starts a run on the top level of its module needs ``if __name__ == "__main__":`` around it.

@@ -1,4 +1,4 @@
-"""The tf.data reader: a batch source's stream, computed by several threads, in order."""
+"""Feed batches to TensorFlow as a ``tf.data.Dataset``."""
 
 import numpy as np
 import tensorflow as tf

@@ -1,1 +1,1 @@
-"""Figures, tables and self-contained pages made from results. Functions return figures and strings; edges write."""
+"""Draw figures, tables and self-contained pages of results."""

@@ -1,4 +1,4 @@
-"""Figures of corrupted faces: curves by severity, the faces that suffer most, flips by shift."""
+"""Draw figures of the corruption benchmark."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fer_tf.reports.figures import COLOURS, INK, PALE
+from fer_tf.reports.figures import COLORS, INK, PALE
 
 PANELS_ACROSS = 4
 MEANS = "mean of all corruptions"
@@ -48,7 +48,7 @@ def severity_curves(accuracy: Mapping[str, pd.DataFrame], clean: float, overall:
         whole = table if 0 in table.index else pd.concat([pd.DataFrame(clean, index=[0], columns=table.columns), table])
         for i, column in enumerate(whole):
             style = {
-                "color": COLOURS[i % len(COLOURS)],
+                "color": COLORS[i % len(COLORS)],
                 "ls": "--" if group == MEANS and i else "-",
             }
             axes.plot(whole.index, 100 * whole[column], marker="o", ms=3.5, lw=1.6, label=str(column), **style)
@@ -92,7 +92,7 @@ def _line(cells: np.ndarray, example: Example) -> None:
         axes.set_yticks([])
         axes.spines[:].set_color(PALE)
         right = example.right[step]
-        axes.set_xlabel(example.words[step], fontsize=7.5, labelpad=2, color=INK if right else COLOURS[1],
+        axes.set_xlabel(example.words[step], fontsize=7.5, labelpad=2, color=INK if right else COLORS[1],
                         fontweight="normal" if right else "bold")  # fmt: skip
         axes.set_title(example.name if not step else f"{step}", fontsize=8, loc="left", pad=2)
 
@@ -130,7 +130,7 @@ def shift_map(rates: Mapping[tuple[int, int], float], others: Mapping[str, float
 
 def _bars(axes: Axes, rates: Mapping[str, float], highest: float) -> None:
     values = [100 * rate for rate in rates.values()]
-    axes.barh(range(len(values)), values, color=COLOURS[0], height=0.6)
+    axes.barh(range(len(values)), values, color=COLORS[0], height=0.6)
     for i, value in enumerate(values):
         axes.text(value + 0.02 * highest, i, f"{value:.1f}", va="center", fontsize=9, color=INK)
     axes.set_yticks(range(len(values)), rates)

@@ -1,4 +1,4 @@
-"""Figures of heat maps: photograph, face and distribution side by side, and many faces in a grid."""
+"""Draw figures of heat maps."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from fer_tf.reports.figures import COLOURS, INK, PALE
+from fer_tf.reports.figures import COLORS, INK, PALE
 
 if TYPE_CHECKING:
     from fer_tf.explain.faithfulness import Curves
     from fer_tf.explain.pictures import FaceView
 
-# Grows steadily lighter, so that it reads in gray and with every kind of colour vision. Its pale end is left out.
-COLOURMAP, BRIGHTEST = "inferno", 0.87
-# How much of the hottest pixel is colour; the rest, and all of the coldest one, is the face.
+# Grows steadily lighter, so that it reads in gray and with every kind of color vision. Its pale end is left out.
+COLORMAP, BRIGHTEST = "inferno", 0.87
+# How much of the hottest pixel is color; the rest, and all of the coldest one, is the face.
 HOT = 0.7
 # More pixels than this along a photograph's longer side cannot be seen in a figure, and take seconds.
 LONGEST = 1200
@@ -31,7 +31,7 @@ SMALL = 8.5
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lay a heat map over a face: the hotter, the more colour and the less face.
+    """Lay a heat map over a face: the hotter, the more color and the less face.
 
     Args:
         image: uint8 (S, S, 3).
@@ -44,8 +44,8 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     layer = Image.fromarray(np.asarray(heat, np.float32)).resize(image.shape[1::-1], Image.Resampling.BILINEAR)
     large = np.clip(np.asarray(layer), 0, 1)
     share = HOT * large[..., None]
-    colour = matplotlib.colormaps[COLOURMAP](BRIGHTEST * large)[..., :3]
-    return np.rint(255 * (share * colour + (1 - share) * gray)).astype(np.uint8)
+    color = matplotlib.colormaps[COLORMAP](BRIGHTEST * large)[..., :3]
+    return np.rint(255 * (share * color + (1 - share) * gray)).astype(np.uint8)
 
 
 def explanation(
@@ -124,12 +124,12 @@ def faithfulness(curves: Mapping[str, "Curves"], right: np.ndarray, controls: Se
     grid = figure.subplots(2, 2, sharex=True, sharey=True)
     for across, (which, chosen) in enumerate((("right", right), ("wrong", ~right))):
         for down, part in enumerate(("deletion", "insertion")):
-            axes, coloured = grid[down, across], iter(COLOURS)
+            axes, colored = grid[down, across], iter(COLORS)
             for name, found in curves.items():
                 values = getattr(found, part)[chosen]
                 share = np.linspace(0, 100, values.shape[1])
                 gray = next((s for c, s in zip(controls, ("--", ":"), strict=False) if c == name), None)
-                style = {"color": INK, "ls": gray, "lw": 1.3} if gray else {"color": next(coloured), "lw": 1.8}
+                style = {"color": INK, "ls": gray, "lw": 1.3} if gray else {"color": next(colored), "lw": 1.8}
                 if len(values):
                     axes.plot(share, 100 * values.mean(axis=0), label=name, **style)
             axes.set_title(f"{part}, {chosen.sum()} {which} predictions", fontsize=10, loc="left", color=INK)
@@ -153,12 +153,12 @@ def _photograph(axes: Axes, photograph: np.ndarray, faces: "Sequence[FaceView]",
         if face.box is None:
             continue
         x0, y0, x1, y1 = face.box
-        for colour, thick in (("white", 3.2), (COLOURS[0], 1.8)):
-            axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, lw=thick))
+        for color, thick in (("white", 3.2), (COLORS[0], 1.8)):
+            axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color, lw=thick))
         if label := _label(number, faces):
             axes.text(np.clip(x0, 0, width), np.clip(y0, 0, height), label, fontsize=SMALL, color="white",
                       va="bottom", ha="left", clip_on=True,
-                      bbox={"facecolor": COLOURS[0], "edgecolor": "white", "lw": 0.7, "pad": 1.6})  # fmt: skip
+                      bbox={"facecolor": COLORS[0], "edgecolor": "white", "lw": 0.7, "pad": 1.6})  # fmt: skip
 
 
 def _face(axes: Axes, face: "FaceView", title: str, label: str) -> None:
@@ -172,7 +172,7 @@ def _bars(axes: Axes, face: "FaceView", classes: Sequence[str]) -> None:
     percent = 100 * np.asarray(face.probabilities, float)
     best = int(percent.argmax())
     marked = face.explained or classes[best]
-    axes.barh(range(len(classes)), percent, color=[COLOURS[0] if c == marked else PALE for c in classes], height=0.68)
+    axes.barh(range(len(classes)), percent, color=[COLORS[0] if c == marked else PALE for c in classes], height=0.68)
     for i, value in enumerate(percent):
         axes.text(value + 1.5, i, f"{value:.1f}", va="center", fontsize=SMALL - 1, color=INK,
                   fontweight="bold" if i == best else "normal")  # fmt: skip

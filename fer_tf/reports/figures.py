@@ -1,4 +1,4 @@
-"""Figures of a study. Each function returns a matplotlib figure that belongs to no window."""
+"""Draw the figures of a study."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,28 +6,28 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette: told apart by colour-blind readers, too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Okabe and Ito's palette: told apart by color-blind readers, too.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 PALE = "#c8ccd0"
 INK = "#24292f"
 # How far lines of one panel stand beside each other, as a share of x.
 APART = 0.012
 
 
-def learning_curves(histories: Mapping[str, pd.DataFrame], marked: int = len(COLOURS)) -> Figure:
+def learning_curves(histories: Mapping[str, pd.DataFrame], marked: int = len(COLORS)) -> Figure:
     """Draw validation accuracy and training loss by epoch.
 
     Args:
         histories: run name → table with ``epoch``, ``val_accuracy`` and ``loss``, best run first.
-        marked: how many of the first runs have a colour and a name; the others are pale.
+        marked: how many of the first runs have a color and a name; the others are pale.
     """
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     names = list(histories)
     for i, name in reversed(list(enumerate(names))):
         history = histories[name]
-        named = i < min(marked, len(COLOURS))
-        style = {"color": COLOURS[i], "lw": 2, "label": name} if named else {"color": PALE, "lw": 1}
+        named = i < min(marked, len(COLORS))
+        style = {"color": COLORS[i], "lw": 2, "label": name} if named else {"color": PALE, "lw": 1}
         marker = "o" if len(history) < 2 else None
         left.plot(history["epoch"], 100 * history["val_accuracy"], marker=marker, **style)
         right.plot(history["epoch"], history["loss"], marker=marker, **style)
@@ -42,7 +42,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], marked: int = len(COL
 
 
 def accuracy_grid(accuracy: pd.DataFrame, title: str = "") -> Figure:
-    """Draw accuracies as a grid, optimisers down and schedules across; empty cells were not run.
+    """Draw accuracies as a grid, optimizers down and schedules across; empty cells were not run.
 
     Args:
         accuracy: values in 0..1, NaN where there is no run.
@@ -80,7 +80,7 @@ def differences(points: pd.DataFrame, x_name: str, title: str = "") -> Figure:
     values, halves = points["difference"].to_numpy(), points["half"].fillna(0).to_numpy()
     figure = Figure(figsize=(8, 1.0 + 0.3 * len(points)), layout="constrained")
     axes = figure.subplots()
-    colors = [COLOURS[0] if v >= 0 else COLOURS[1] for v in values]
+    colors = [COLORS[0] if v >= 0 else COLORS[1] for v in values]
     axes.barh(range(len(values)), values, xerr=halves, color=colors, height=0.7,
               error_kw={"ecolor": INK, "lw": 0.9, "capsize": 2})  # fmt: skip
     reach = max(np.abs(values).max(initial=0.1), 0.1)
@@ -187,12 +187,12 @@ def log_panels(
     panels = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
     for axes, (x_name, frame) in zip(panels, values.items(), strict=True):
         for i, column in enumerate(frame):
-            line, colour = frame[column].dropna(), COLOURS[i % len(COLOURS)]
-            axes.plot(line.index, line, marker="o", ms=4.5, lw=1.6, color=colour, label=str(column))
+            line, color = frame[column].dropna(), COLORS[i % len(COLORS)]
+            axes.plot(line.index, line, marker="o", ms=4.5, lw=1.6, color=color, label=str(column))
             note = (notes or {}).get(x_name, {}).get(column)
             if note and len(line):
                 axes.annotate(note, (line.index[-1], line.iloc[-1]), xytext=(6, -3), textcoords="offset points",
-                              fontsize=8, color=colour)  # fmt: skip
+                              fontsize=8, color=color)  # fmt: skip
         axes.set(xlabel=x_name, xscale="log", yscale="log")
         axes.set_xticks(frame.index, [f"{x:g}" for x in frame.index], rotation=45)
         axes.minorticks_off()
@@ -210,7 +210,7 @@ def _draw_lines(axes, values: pd.DataFrame, errors: pd.DataFrame | None, apart: 
         bars = None if errors is None else errors[column]
         x = values.index + step * (i - (values.shape[1] - 1) / 2) if apart else values.index
         axes.errorbar(x, values[column], yerr=bars, marker="o", ms=4.5, lw=1.6, capsize=3,
-                      color=COLOURS[i % len(COLOURS)], label=str(column))  # fmt: skip
+                      color=COLORS[i % len(COLORS)], label=str(column))  # fmt: skip
     quiet(axes)
 
 
@@ -225,7 +225,7 @@ def dots(
     """Draw a dot for each row and column, one line a row, with error bars.
 
     Args:
-        values: numbers in the unit of ``x_name``; rows from top to bottom, a colour a column.
+        values: numbers in the unit of ``x_name``; rows from top to bottom, a color a column.
         errors: half lengths of the error bars, same shape; NaN for none.
         x_name: label of the axis.
         baseline: row whose values are drawn as vertical lines through all rows.
@@ -240,8 +240,8 @@ def dots(
         axes.scatter(list(marked.values()), [rows.index(row) for row in marked], marker="D", s=42, facecolor="white",
                      edgecolor=INK, lw=1.2, label=mark_name, zorder=3)  # fmt: skip
     if baseline in rows:
-        for column, colour in zip(values, COLOURS, strict=False):
-            axes.axvline(values.loc[baseline, column], color=colour, lw=0.9, ls=(0, (4, 3)), alpha=0.7, zorder=1)
+        for column, color in zip(values, COLORS, strict=False):
+            axes.axvline(values.loc[baseline, column], color=color, lw=0.9, ls=(0, (4, 3)), alpha=0.7, zorder=1)
     _draw_dots(axes, values, errors, [f"{row} (dashed)" if row == baseline else row for row in rows])
     axes.set_xlabel(x_name)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False, fontsize=8)
@@ -274,11 +274,11 @@ def dot_panels(
 
 
 def _draw_dots(axes, values: pd.DataFrame, errors: pd.DataFrame, labels: Sequence[str]) -> None:
-    """Draw a row's dots below each other, a colour a column, and name the rows."""
+    """Draw a row's dots below each other, a color a column, and name the rows."""
     for i, column in enumerate(values):
-        shift, colour = 0.22 * (i - (values.shape[1] - 1) / 2), COLOURS[i % len(COLOURS)]
+        shift, color = 0.22 * (i - (values.shape[1] - 1) / 2), COLORS[i % len(COLORS)]
         axes.errorbar(values[column], np.arange(len(values)) + shift, xerr=errors[column].fillna(0), fmt="o", ms=6.5,
-                      capsize=3, lw=1.6, color=colour, label=str(column), zorder=4)  # fmt: skip
+                      capsize=3, lw=1.6, color=color, label=str(column), zorder=4)  # fmt: skip
     axes.set_yticks(range(len(values)), labels)
     axes.set_ylim(len(values) - 0.5, -0.5)
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fer_tf.reports.figures import COLOURS, INK
+from fer_tf.reports.figures import COLORS, INK
 
-# Beyond six attacks colours come again, with another dash.
+# Beyond six attacks colors come again, with another dash.
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 
 
@@ -27,13 +27,13 @@ def roc_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], non_members:
     lowest = min(0.5 / non_members, 0.005)
     axes.plot([lowest, 1], [lowest, 1], color=INK, lw=0.9, ls=(0, (4, 3)), label="chance")
     for i, (name, (fpr, tpr)) in enumerate(curves.items()):
-        dash, colour = DASHES[i // len(COLOURS) % len(DASHES)], COLOURS[i % len(COLOURS)]
+        dash, color = DASHES[i // len(COLORS) % len(DASHES)], COLORS[i % len(COLORS)]
         if len(fpr) == 3:  # one threshold: a point, for between it and the corners there is nothing to choose
-            axes.plot(fpr[1], tpr[1], "o", ms=6, color=colour, label=name)
+            axes.plot(fpr[1], tpr[1], "o", ms=6, color=color, label=name)
             continue
         # The curve starts at 0 false alarms, which a logarithmic axis shows at its left end.
         left, bottom = np.maximum(fpr, lowest), np.maximum(tpr, lowest)
-        axes.step(left, bottom, where="post", lw=1.6, ls=dash, color=colour, label=name)
+        axes.step(left, bottom, where="post", lw=1.6, ls=dash, color=color, label=name)
     axes.set(xscale="log", yscale="log", xlim=(lowest, 1), ylim=(lowest, 1.03))
     axes.set(xlabel="non-members called members (FPR)", ylabel="members called members (TPR)")
     for most in (0.01, 0.001):
@@ -56,11 +56,11 @@ def two_sides(members: np.ndarray, others: np.ndarray, name: str, bins: int = 50
     high = high if high > low else low + 1
     figure = Figure(figsize=(6.6, 3.4), layout="constrained")
     axes = figure.subplots()
-    for values, label, colour in ((members, "members (training)", COLOURS[1]), (others, "non-members", COLOURS[0])):
+    for values, label, color in ((members, "members (training)", COLORS[1]), (others, "non-members", COLORS[0])):
         weights = np.full(len(values), 100 / len(values))
         axes.hist(
-            np.clip(values, low, high), np.linspace(low, high, bins + 1), weights=weights, label=label, color=colour,
-            alpha=0.5, histtype="stepfilled", lw=1.2, edgecolor=colour,
+            np.clip(values, low, high), np.linspace(low, high, bins + 1), weights=weights, label=label, color=color,
+            alpha=0.5, histtype="stepfilled", lw=1.2, edgecolor=color,
         )  # fmt: skip
     axes.set(xlabel=name, ylabel="share of faces, %")
     axes.legend(frameon=False, fontsize=8)

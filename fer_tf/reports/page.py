@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: no script, no style sheet and no picture from anywhere else."""
+"""Write self-contained HTML pages."""
 
 import base64
 import html

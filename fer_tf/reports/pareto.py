@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
-from fer_tf.reports.figures import COLOURS, INK, PALE, quiet
+from fer_tf.reports.figures import COLORS, INK, PALE, quiet
 
 
 def pareto(
@@ -32,10 +32,10 @@ def pareto(
     axes.set_xscale("log")
     for axis_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         axis_formatter("{x:g}")
-    axes.step(cost[front], points[front], where="post", color=COLOURS[0], lw=1.2)
+    axes.step(cost[front], points[front], where="post", color=COLORS[0], lw=1.2)
     others = np.setdiff1d(np.arange(len(points)), front)
     axes.scatter(cost[others], points[others], color=PALE, edgecolor=INK, lw=0.5, s=36, zorder=3)
-    axes.scatter(cost[front], points[front], color=COLOURS[0], s=42, zorder=4)
+    axes.scatter(cost[front], points[front], color=COLORS[0], s=42, zorder=4)
     axes.set(xlabel=cost_name, ylabel=f"{accuracy_name}, %")
     axes.margins(x=0.12)
     quiet(axes)

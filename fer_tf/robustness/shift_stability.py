@@ -1,4 +1,4 @@
-"""Copy a network so that its predictions change less when a face moves by a pixel.
+"""Copy a network so that small shifts change its predictions less.
 
 The copy averages the predictions of a grid of crops, every other one mirrored; its convolutions of stride 2 may get a
 low-pass filter inside their kernels (arXiv 1904.11486). Nothing is trained.

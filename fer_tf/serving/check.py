@@ -1,4 +1,4 @@
-"""Check an export before a server loads it: run each signature as the server does, and compare it with Keras."""
+"""Check an export as TensorFlow Serving would run it."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Decode image files in a TensorFlow graph, where one bad file does not fail its batch.
+"""Decode image files in a TensorFlow graph.
 
 JPEG (also CMYK, turned upright by its EXIF orientation) and PNG are decoded; all other files are bad rows. The size in
 the header is checked before anything is decoded: a few bytes can declare gigapixels.

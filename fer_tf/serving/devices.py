@@ -1,4 +1,4 @@
-"""Write a network as a LiteRT (TFLite) or ONNX file, from faces to probabilities, for phones and other devices."""
+"""Export a network as LiteRT or ONNX file."""
 
 import json
 import logging

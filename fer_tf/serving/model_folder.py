@@ -1,4 +1,4 @@
-"""The folder that a server watches: numbered versions of each model, and the files that the server is started with."""
+"""Manage the versions and configuration files of exported models."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Convert server responses to dicts. REST and gRPC give the same; the standard library is enough."""
+"""Convert server responses to dicts."""
 
 from collections.abc import Mapping
 from typing import Any

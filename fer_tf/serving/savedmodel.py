@@ -1,4 +1,4 @@
-"""Write a trained network as a SavedModel for TensorFlow Serving, checked before a server can load it."""
+"""Export a network as a SavedModel for TensorFlow Serving."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The signatures of a served network, each one graph function: image files of faces, face pixels, and photographs.
+"""Define the signatures of an exported network.
 
 The first dimension of every input and output is the rows of the request, as the row format of the REST API and the
 batching of the server require.

@@ -1,4 +1,4 @@
-"""How a network learns: run configurations, objectives, optimizers, schedules, averaging, checkpoints."""
+"""Train networks in runs that resume exactly."""
 
 from fer_tf._lazy import attach
 

@@ -1,4 +1,4 @@
-"""Evaluating on other weights than the trained ones: averages of the iterates, and what they ask of evaluation.
+"""Evaluate averaged weights: EMA and SWA.
 
 The averages live in ``optimizer.variables``, and ``fit`` never overwrites the trained weights with them:
 ``averaged_weights`` lends them to the network while it is scored or saved.

@@ -1,4 +1,4 @@
-"""What happens during a run besides gradient steps: validation, choice of the epoch, checkpoints, alarms."""
+"""Validate, save and stop at the end of each epoch."""
 
 import math
 import time

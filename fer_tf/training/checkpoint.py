@@ -1,4 +1,4 @@
-"""The state of a run after an epoch, as one file from which training goes on exactly."""
+"""Save and restore the state of a run after an epoch."""
 
 import json
 import zipfile

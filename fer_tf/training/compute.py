@@ -1,4 +1,4 @@
-"""How a network computes while it trains: in which precision, and with batch-norms of one operation.
+"""Set precision and fused batch-norm while a network trains.
 
 Files and evaluation see the network as it was built: float32, and plain ``keras.layers.BatchNormalization``. A run
 gives its network the faster form with ``speed_up``, and takes it back for a while with ``as_built``.

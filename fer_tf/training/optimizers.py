@@ -1,4 +1,4 @@
-"""Optimizers by name, with decay, clipping, averaging and sharpness-aware minimization from one ``get``.
+"""Create optimizers by name, with decay, clipping and averaging.
 
 Facts of a row:
     learning_rate: a sensible rate for a batch-normalized VGG from scratch on FER2013.

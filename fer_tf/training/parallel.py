@@ -1,4 +1,4 @@
-"""One training over several devices of a machine: each takes an equal share of every batch, all keep the same weights.
+"""Train one network on several devices of a machine.
 
 The batch stays the configuration's, so that the loss is one device's within rounding, and a run may be continued on
 another number of devices.

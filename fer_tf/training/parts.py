@@ -1,4 +1,4 @@
-"""What a configuration stands for, built in one place: batches, loss, schedule, optimizer, network, objective."""
+"""Build the parts of a run from its configuration."""
 
 from dataclasses import dataclass
 

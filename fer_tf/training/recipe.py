@@ -1,4 +1,4 @@
-"""What every optimizer of this package can do besides its own rule: coupled decay, and averaging its iterates."""
+"""Add decay, clipping and averaging to an optimizer."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The update rules, each as a function from its own settings to a Keras class and its keywords.
+"""Map optimizer names to Keras classes and their arguments.
 
 Defaults are the published study's where it has the rule, that is torch's; where Keras writes a formula differently,
 the settings are translated.
@@ -14,50 +14,50 @@ from fer_tf.training import schedule_free
 from fer_tf.training.recipe import Recipe
 
 Rule = tuple[type[keras.optimizers.Optimizer], dict[str, Any]]
-serialisable = keras.saving.register_keras_serializable(package="fer_tf")
+serializable = keras.saving.register_keras_serializable(package="fer_tf")
 
 
-@serialisable
+@serializable
 class SGD(Recipe, keras.optimizers.SGD):
     """Keras' SGD with the recipe."""
 
 
-@serialisable
+@serializable
 class Adam(Recipe, keras.optimizers.Adam):
     """Keras' Adam with the recipe."""
 
 
-@serialisable
+@serializable
 class Adagrad(Recipe, keras.optimizers.Adagrad):
     """Keras' Adagrad with the recipe."""
 
 
-@serialisable
+@serializable
 class Adadelta(Recipe, keras.optimizers.Adadelta):
     """Keras' Adadelta with the recipe."""
 
 
-@serialisable
+@serializable
 class Nadam(Recipe, keras.optimizers.Nadam):
     """Keras' Nadam with the recipe."""
 
 
-@serialisable
+@serializable
 class Lion(Recipe, keras.optimizers.Lion):
     """Keras' Lion with the recipe."""
 
 
-@serialisable
+@serializable
 class Lamb(Recipe, keras.optimizers.Lamb):
     """Keras' Lamb with the recipe."""
 
 
-@serialisable
+@serializable
 class Muon(Recipe, muon_rule.ConvMuon):
     """Muon with the recipe."""
 
 
-@serialisable
+@serializable
 class ScheduleFreeAdamW(Recipe, schedule_free.ScheduleFreeAdamW):
     """Schedule-free AdamW with the coupled decay of the recipe; it is an average already."""
 

@@ -1,4 +1,4 @@
-"""One training run in one folder: it starts, continues or is found finished, and its folder explains it."""
+"""Train a run, or resume it from its folder."""
 
 import contextlib
 import ctypes

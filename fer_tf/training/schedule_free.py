@@ -1,4 +1,4 @@
-"""Schedule-free AdamW: no schedule, because evaluation reads an average that the optimizer keeps."""
+"""Implement schedule-free AdamW (arXiv 2405.15682)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: each a table with one rate for each optimizer step, or a rule that watches a score.
+"""Create learning-rate schedules.
 
 The tables follow the torch schedulers of the published studies: per-epoch ones change after an epoch, the cosine one
 is periodic, and plateau reduces once the bad epochs *exceed* its patience. They are pure NumPy; ``get`` makes what a

@@ -1,4 +1,4 @@
-"""Sharpness-aware minimization as an optimizer around another, without a training loop of its own."""
+"""Implement sharpness-aware minimization (arXiv 2010.01412)."""
 
 from collections.abc import Callable
 from typing import Any

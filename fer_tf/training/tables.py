@@ -1,4 +1,4 @@
-"""The faces of a run: its dataset, prepared as its configuration says, a table a split."""
+"""Load and prepare the faces of a run."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Run studies: many runs in one resumable folder, searched with Optuna, stopped early, or on a Ray cluster."""
+"""Run studies: many runs in one resumable folder."""
 
 from fer_tf._lazy import attach
 

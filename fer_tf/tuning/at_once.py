@@ -1,4 +1,4 @@
-"""Several runs at once on this machine, each in a process of its own with its share of the cores."""
+"""Train several runs at once, each in a process of its own."""
 
 import contextlib
 import multiprocessing

@@ -1,4 +1,4 @@
-"""The optimizer study: which pairs run, at which rates, and what its page shows (arXiv 2105.03588)."""
+"""Define the optimizer study."""
 
 import argparse
 import math
@@ -43,8 +43,8 @@ def grid(kind: str, epochs: int) -> list[tuple[str, str]]:
     """Return the (optimizer, schedule) pairs to run.
 
     Args:
-        kind: ``cross`` (every optimiser at a constant rate, every schedule with Nesterov momentum) or ``full``
-            (and every optimiser but the schedule-free with plateau, as in the study's figure).
+        kind: ``cross`` (every optimizer at a constant rate, every schedule with Nesterov momentum) or ``full``
+            (and every optimizer but the schedule-free with plateau, as in the study's figure).
         epochs: length of a run, for the schedules' arguments.
     """
     constant, *others = schedules(epochs)
@@ -58,11 +58,11 @@ def grid(kind: str, epochs: int) -> list[tuple[str, str]]:
 
 
 def settings(optimizer: str, rate: str, decay: float) -> dict[str, Any]:
-    """Return an optimiser's part of a configuration: its rate, and the decay that belongs to its name.
+    """Return an optimizer's part of a configuration: its rate, and the decay that belongs to its name.
 
     Args:
         optimizer: name in ``OPTIMIZERS``.
-        rate: ``own`` (the row's usual rate), ``study`` (the study's 0.01 where it had the optimiser, else the usual
+        rate: ``own`` (the row's usual rate), ``study`` (the study's 0.01 where it had the optimizer, else the usual
             one) or a number.
         decay: strength; coupled or decoupled as the row says.
 

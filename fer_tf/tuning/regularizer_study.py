@@ -1,4 +1,4 @@
-"""The regularizer study: one change at a time against one baseline, and what its page shows."""
+"""Define the regularizer study."""
 
 import argparse
 import inspect

@@ -1,4 +1,4 @@
-"""Results of runs, the tables of a study with settings ranked over seeds, and scores kept beside networks."""
+"""Tabulate and rank the results of runs."""
 
 import functools
 import hashlib

@@ -1,4 +1,4 @@
-"""Run a list of configurations; keep the results of those that end, and the reasons of those that do not."""
+"""Run a list of configurations and keep their results."""
 
 import functools
 import sys

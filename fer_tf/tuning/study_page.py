@@ -1,4 +1,4 @@
-"""What every study leaves behind: a ranking on screen, a page and figures to look at, the winner's network."""
+"""Write the ranking, page and winner of a study."""
 
 import html
 import shutil

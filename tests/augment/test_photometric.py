@@ -33,7 +33,7 @@ def test_contrast_moves_about_the_mean():
 
 
 @pytest.mark.parametrize("factor", [0.3, 1.0, 1.7])
-def test_colour_and_contrast_are_pillows(factor):
+def test_color_and_contrast_are_pillows(factor):
     images = faces(1, channels=3)
     picture = Image.fromarray(images[0].astype(np.uint8))
     for apply, enhancer in ((scale_color, ImageEnhance.Color), (scale_contrast, ImageEnhance.Contrast)):
@@ -41,7 +41,7 @@ def test_colour_and_contrast_are_pillows(factor):
         np.testing.assert_allclose(apply(images, np.array([factor]))[0], wanted, atol=1.6)
 
 
-def test_gray_faces_have_no_colour():
+def test_gray_faces_have_no_color():
     np.testing.assert_allclose(scale_color(faces(), np.array([0.2, 1, 1.8])), faces(), atol=1e-4)
 
 

@@ -15,15 +15,15 @@ def points(count=5, faces=2):
 
 
 def spots(where):
-    """Draw bright spots of 3×3 pixels about pixel centres ``where`` (K, 2), one image a spot."""
+    """Draw bright spots of 3×3 pixels about pixel centers ``where`` (K, 2), one image a spot."""
     images = np.zeros((len(where), SIDE, SIDE, 1), np.float32)
     for image, (x, y) in zip(images, where, strict=True):
         image[int(y) - 1 : int(y) + 2, int(x) - 1 : int(x) + 2] = 255
     return images
 
 
-def centres(images):
-    """Return the centre of mass of each image, (0, 0) being the corner of the first pixel."""
+def centers(images):
+    """Return the center of mass of each image, (0, 0) being the corner of the first pixel."""
     weight = images[..., 0] / images[..., 0].sum(axis=(1, 2), keepdims=True)
     along = np.arange(images.shape[1]) + 0.5
     return np.stack([(weight.sum(axis=1) * along).sum(axis=1), (weight.sum(axis=2) * along).sum(axis=1)], axis=1)
@@ -36,10 +36,10 @@ def test_points_stay_on_their_pixels(call):
         "affine": "(rotation=20, shift=0.05, zoom=0.2, shear=0.1)",
     }  # fmt: skip
     images = spots([(20, 12), (14, 23), (25, 25), (18, 18)])
-    where = np.repeat(centres(images)[:, None], 5, axis=1).astype(np.float32)
+    where = np.repeat(centers(images)[:, None], 5, axis=1).astype(np.float32)
     pipeline = get([f"{call}{arguments.get(call, '()')}"])
     moved, _, after = pipeline.with_points(images, np.zeros((4, 2), np.float32), np.random.default_rng(1), where)
-    np.testing.assert_allclose(after[:, 2], centres(moved), atol=0.05)
+    np.testing.assert_allclose(after[:, 2], centers(moved), atol=0.05)
 
 
 def test_points_do_not_change_what_happens_to_the_images():

@@ -136,7 +136,7 @@ def affectnet_npy(root: Path) -> None:
 
 
 def ckplus(root: Path, people: int = 14, frames: int = 6) -> None:
-    """One labelled sequence a person, classes in turn from 1 to 7, and for each a second one without a label."""
+    """One labeled sequence a person, classes in turn from 1 to 7, and for each a second one without a label."""
     for p in range(people):
         who, last = f"S{p + 5:03d}", f"{frames:08d}"
         for sequence in ("001", "002"):

@@ -29,7 +29,7 @@ def csv_file(tmp_path, layouts):
     return tmp_path
 
 
-def test_the_last_frames_of_labelled_sequences_in_the_official_order(sequences):
+def test_the_last_frames_of_labeled_sequences_in_the_official_order(sequences):
     table = get("ckplus", sequences)
     assert len(table) == 14 * 3
     assert table.label_set.classes == ORDER

@@ -48,7 +48,7 @@ def test_blocks_change_nothing(faces, monkeypatch):
     np.testing.assert_array_equal(near_copies(faces, faces, threshold=0.5), whole)
 
 
-def test_a_face_of_one_colour_has_no_near_copy():
+def test_a_face_of_one_color_has_no_near_copy():
     flat = np.stack([np.full((48, 48, 1), v, np.uint8) for v in (0, 255)])
     assert len(near_copies(flat, flat)) == 0
 

@@ -151,9 +151,9 @@ def test_a_truncated_gzip_names_the_row_it_ends_in(tmp_path, rng):
 
 def test_repeated_faces_are_kept_counted_or_refused(tmp_path, faces):
     rows = rows_of(faces)
-    relabelled = "5" + rows[0][1:]
+    relabeled = "5" + rows[0][1:]
     leak = rows[0].replace("Training", "PrivateTest")
-    path = write(tmp_path / "fer2013.csv", [*rows, rows[1], relabelled, leak])
+    path = write(tmp_path / "fer2013.csv", [*rows, rows[1], relabeled, leak])
     table = get("fer2013", tmp_path)
     assert len(table) == 7
     assert [g.tolist() for g in duplicates(table)] == [[0, 5, 6], [1, 4]]

@@ -60,11 +60,11 @@ def test_an_upload_is_looked_at_and_seen(tab, faces, joy, tmp_path, size):
         assert time.monotonic() < end
 
 
-def _has(tab, path, width, colour):
+def _has(tab, path, width, color):
     tab.screenshot(path)
     seen = np.asarray(Image.open(path).convert("RGB")).astype(int)
     assert seen.shape[1] in (width, width - 15)
-    return (np.abs(seen - colour).sum(axis=-1) < 12).sum() > 500
+    return (np.abs(seen - color).sum(axis=-1) < 12).sum() > 500
 
 
 def test_another_method_is_drawn_at_once(tab, faces):

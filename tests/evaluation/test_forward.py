@@ -37,7 +37,7 @@ def test_ten_crop_is_the_mean_over_ten_explicit_crops(network, faces):
     np.testing.assert_allclose(evaluation.logits(network, faces, view="ten_crop"), np.mean(crops, axis=0), atol=1e-5)
 
 
-# An odd margin has no exact centre, so there only the ten crops are the same crops for both.
+# An odd margin has no exact center, so there only the ten crops are the same crops for both.
 @pytest.mark.parametrize(("view", "size"), [("ten_crop", 48), ("ten_crop", 47), ("flip", 48)])
 def test_a_face_and_its_mirror_have_identical_logits(network, view, size):
     faces = np.random.default_rng(1).integers(0, 256, (5, size, size, 1), dtype=np.uint8)

@@ -125,7 +125,7 @@ def test_operations_are_summed_by_the_kind_that_their_names_say():
         ("aten::native_batch_norm", 400.0),
     ]
     assert by_kind(operations, 2) == pytest.approx(
-        {"convolution": 2.0, "batch-norm": 0.7, "dense": 0.25, "optimiser": 0.1, "relu": 0.05, "other": 0.025}
+        {"convolution": 2.0, "batch-norm": 0.7, "dense": 0.25, "optimizer": 0.1, "relu": 0.05, "other": 0.025}
     )
     text = "import time: self [us] | cumulative | imported package\nimport time:      1500 |       2000 |   a.b\n"
     text += "import time:       500 |        500 |     c\nimport time:      3000 |       5000 | d\nsomething else\n"

@@ -71,7 +71,7 @@ def test_a_named_class_is_explained_and_probabilities_stay(photograph):
 
 
 def test_what_is_drawn_is_what_the_network_sees():
-    """A face of a bright centre: 20 pixels of which the network sees 16, drawn at 224."""
+    """A face of a bright center: 20 pixels of which the network sees 16, drawn at 224."""
     picture = np.zeros((100, 100, 3), np.uint8)
     picture[10:90, 10:90] = 255  # what the network sees, to the pixel
     (view,) = explainer(detector=None).explain(picture)

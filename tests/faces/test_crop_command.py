@@ -151,15 +151,15 @@ def sixteen_bits():
     return png(Image.fromarray(FACE[..., 0].astype(np.uint16) * 257))
 
 
-colour = Image.fromarray(FACE)
-other = Image.new("RGB", colour.size)
+color = Image.fromarray(FACE)
+other = Image.new("RGB", color.size)
 GOOD = {
-    "cmyk": ("x.jpg", lambda: encoded(colour.convert("CMYK"), "JPEG", quality=95)),
-    "palette": ("x.png", lambda: png(colour.quantize(32))),
-    "rgba": ("x.png", lambda: png(colour.convert("RGBA"))),
-    "animated gif": ("x.gif", lambda: encoded(colour.quantize(32), "GIF", save_all=True, append_images=[other])),
-    "animated webp": ("x.webp", lambda: encoded(colour, "WEBP", save_all=True, append_images=[other], quality=95)),
-    "spaces and letters": ("ü é\n日本 .JPG", lambda: encoded(colour, "JPEG")),
+    "cmyk": ("x.jpg", lambda: encoded(color.convert("CMYK"), "JPEG", quality=95)),
+    "palette": ("x.png", lambda: png(color.quantize(32))),
+    "rgba": ("x.png", lambda: png(color.convert("RGBA"))),
+    "animated gif": ("x.gif", lambda: encoded(color.quantize(32), "GIF", save_all=True, append_images=[other])),
+    "animated webp": ("x.webp", lambda: encoded(color, "WEBP", save_all=True, append_images=[other], quality=95)),
+    "spaces and letters": ("ü é\n日本 .JPG", lambda: encoded(color, "JPEG")),
 }
 
 

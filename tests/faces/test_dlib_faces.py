@@ -273,4 +273,4 @@ def test_arrays_of_another_kind_are_refused(array):
 @pytest.mark.parametrize("shape", [(9, 9, 3), (1, 9, 9, 4), (1, 9, 9)])
 def test_faces_of_another_kind_are_refused(shape):
     with pytest.raises(UserError, match="uint8"):
-        dlib_faces.in_colour(np.zeros(shape, np.uint8))
+        dlib_faces.in_color(np.zeros(shape, np.uint8))

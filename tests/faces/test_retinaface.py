@@ -35,7 +35,7 @@ def litert_runner():
 
 
 def framed(image):
-    """Put one pixel of the mean colour around an image, as the LiteRT file takes it."""
+    """Put one pixel of the mean color around an image, as the LiteRT file takes it."""
     found = np.tile(np.float32(retinaface.MEAN), (1, image.shape[0] + 2, image.shape[1] + 2, 1))
     found[0, 1:-1, 1:-1] = image
     return found
@@ -96,7 +96,7 @@ def test_offsets_by_hand():
     boxes = np.array([[1.0, -2.0, 0.0, np.log(2.0) / 0.2]], np.float32)
     points = np.arange(10, dtype=np.float32).reshape(1, 10)
     found, landmarks = decode(boxes, points, places)
-    # The centre moves by 0.1 · 20 a unit; the width stays 20, the height doubles.
+    # The center moves by 0.1 · 20 a unit; the width stays 20, the height doubles.
     np.testing.assert_allclose(np.asarray(found), [[92.0, 26.0, 112.0, 66.0]], rtol=1e-6)
     np.testing.assert_allclose(np.asarray(landmarks)[0, 4], [116.0, 68.0])
 

@@ -71,7 +71,7 @@ def test_gray_pixels_are_taken_and_pictures_without_a_face_give_none(astronaut):
         (io.StringIO("text"), "Open it in binary mode"),
     ],
 )
-def test_what_cannot_be_analysed_is_refused(given, message):
+def test_what_cannot_be_analyzed_is_refused(given, message):
     with pytest.raises(UserError, match=message):
         fer_tf.analyze(given)
 

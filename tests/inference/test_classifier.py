@@ -60,7 +60,7 @@ def test_with_flip_the_logits_of_the_mirror_are_averaged(face):
     np.testing.assert_allclose(ExpressionClassifier(halves(), flip=True).predict(face[None]), [[0.5, 0.5]], rtol=1e-6)
 
 
-def test_colour_becomes_gray_by_luma_and_gray_becomes_three_channels(face):
+def test_color_becomes_gray_by_luma_and_gray_becomes_three_channels(face):
     red = np.zeros((1, 6, 6, 3), np.uint8)
     red[:, :, 3:, 0] = 100  # luma 0.299 · 100 = 29.9, a whole level: 30
     np.testing.assert_allclose(ExpressionClassifier(halves()).predict(red)[0, 1], sigmoid(3.0), rtol=1e-6)

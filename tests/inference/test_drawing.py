@@ -53,7 +53,7 @@ def test_small_pictures_are_enlarged_but_not_video_frames():
     assert annotate(np.zeros((1, 1, 3), np.uint8), []).shape == (640, 640, 3)
 
 
-def test_every_label_set_has_a_colour_a_class_and_synonyms_share_it():
+def test_every_label_set_has_a_color_a_class_and_synonyms_share_it():
     for label_set in labels.LABEL_SETS.values():
         assert len(set(colors(label_set.classes).values())) == len(label_set)
     assert colors(["happiness"])["happiness"] == colors(["happy"])["happy"]

@@ -86,7 +86,7 @@ def test_a_face_has_what_the_classifier_says_of_its_pixels(network, tmp_path):
     assert abs(sum(face.distribution.values()) - 1) < 1e-6
 
 
-def test_faces_of_a_crowd_are_recognised_in_parts(network):
+def test_faces_of_a_crowd_are_recognized_in_parts(network):
     places = [(8 + 20 * x, 8 + 20 * y, 12) for y in range(10) for x in range(15)]
     picture = drawn.photograph(*places, width=320, height=220)
     sizes = []

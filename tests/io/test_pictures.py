@@ -13,21 +13,21 @@ from fer_tf.io.pictures import check_picture, read_picture
 
 
 def test_faces_in_memory_are_resized_as_files_are(tmp_path, picture):
-    gray, colour = picture(tmp_path / "gray.png"), picture(tmp_path / "colour.png", "RGB")
-    for images, name in ((gray[None, ..., None], "gray.png"), (colour[None], "colour.png")):
+    gray, color = picture(tmp_path / "gray.png"), picture(tmp_path / "color.png", "RGB")
+    for images, name in ((gray[None, ..., None], "gray.png"), (color[None], "color.png")):
         expected = read_picture(tmp_path / name, 30, images.shape[-1])
         np.testing.assert_array_equal(pictures.resized(images, 30)[0], expected)
         assert pictures.resized(images, 48) is images
 
 
-def test_gray_and_colour_come_back_as_written(tmp_path, picture):
+def test_gray_and_color_come_back_as_written(tmp_path, picture):
     gray = picture(tmp_path / "gray.png")
-    colour = picture(tmp_path / "colour.png", "RGB")
+    color = picture(tmp_path / "color.png", "RGB")
     np.testing.assert_array_equal(read_picture(tmp_path / "gray.png", 48, 1)[..., 0], gray)
-    np.testing.assert_array_equal(read_picture(tmp_path / "colour.png", 48, 3), colour)
+    np.testing.assert_array_equal(read_picture(tmp_path / "color.png", 48, 3), color)
     np.testing.assert_array_equal(read_picture(tmp_path / "gray.png", 48, 3), np.stack([gray] * 3, axis=-1))
-    weighted = colour @ np.array([0.299, 0.587, 0.114])
-    assert np.abs(read_picture(tmp_path / "colour.png", 48, 1)[..., 0] - weighted).max() <= 1
+    weighted = color @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(read_picture(tmp_path / "color.png", 48, 1)[..., 0] - weighted).max() <= 1
 
 
 def test_exif_orientation_is_honoured(tmp_path):
@@ -52,7 +52,7 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
 @pytest.mark.parametrize(
     ("mode", "suffix"), [("CMYK", "jpg"), ("P", "png"), ("P", "gif"), ("1", "png"), ("RGBA", "png")]
 )
-def test_other_modes_are_brought_to_gray_and_colour(tmp_path, mode, suffix):
+def test_other_modes_are_brought_to_gray_and_color(tmp_path, mode, suffix):
     source = Image.new("RGB", (48, 48), (255, 255, 255))
     source.paste((0, 0, 0), (0, 0, 24, 48))
     path = tmp_path / f"face.{suffix}"

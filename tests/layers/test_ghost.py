@@ -18,7 +18,7 @@ def stirred(layer, x, seed=1):
     return layer
 
 
-def normalised(norm, x):
+def normalized(norm, x):
     gamma, beta, mean, variance = (np.asarray(w, np.float64) for w in norm.weights)
     return gamma * (x - mean) / np.sqrt(variance + norm.epsilon) + beta
 
@@ -34,10 +34,10 @@ def convolved(kernel, x, depthwise=False):
 
 def expected(layer, x):
     kernel, cheap_kernel = (np.asarray(c.kernel, np.float64) for c in (layer.primary, layer.cheap))
-    own = normalised(layer.primary_norm, convolved(kernel, x))
+    own = normalized(layer.primary_norm, convolved(kernel, x))
     if layer.relu or layer.combine == "add":
         own = own.clip(0)
-    cheap = normalised(layer.cheap_norm, convolved(cheap_kernel, own, depthwise=True))
+    cheap = normalized(layer.cheap_norm, convolved(cheap_kernel, own, depthwise=True))
     if layer.relu:
         cheap = cheap.clip(0)
     return own + cheap if layer.combine == "add" else np.concatenate([own, cheap], axis=-1)[..., : layer.filters]

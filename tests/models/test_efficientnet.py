@@ -56,15 +56,15 @@ def test_equals_the_network_of_keras_applications_with_the_same_weights(row, siz
 def test_gray_images_are_repeated_to_three_channels():
     keras.utils.set_random_seed(0)
     call = "efficientnet_b0(width=0.1, depth=1)"
-    gray, colour = (models.get(call, 8, (64, 64, channels)) for channels in (1, 3))
-    colour.set_weights(gray.get_weights())
+    gray, color = (models.get(call, 8, (64, 64, channels)) for channels in (1, 3))
+    color.set_weights(gray.get_weights())
     x = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 1)).astype("float32")
-    np.testing.assert_array_equal(np.asarray(gray(x)), np.asarray(colour(np.repeat(x, 3, axis=3))))
+    np.testing.assert_array_equal(np.asarray(gray(x)), np.asarray(color(np.repeat(x, 3, axis=3))))
     with pytest.raises(UserError, match="1 or 3 channels"):
         models.get(call, 8, (64, 64, 4))
 
 
-def test_pixels_are_standardised_by_imagenets_mean_and_deviation():
+def test_pixels_are_standardized_by_imagenets_mean_and_deviation():
     model = models.get("efficientnet_b0(width=0.1, depth=1)", 8, (32, 32, 3))
     scaled = keras.Model(model.input, model.get_layer("scale").output)(np.full((1, 32, 32, 3), 255.0))
     expected = [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]

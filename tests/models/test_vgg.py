@@ -97,7 +97,7 @@ def test_heads(head, layers):
     assert pooled == (head != "(64,)")
 
 
-def test_large_colour_images():
+def test_large_color_images():
     model = models.get("vgg(width=0.05, head='gap')", num_classes=7, input_shape=(224, 224, 3))
     assert model(np.zeros((1, 224, 224, 3))).shape == (1, 7)
 

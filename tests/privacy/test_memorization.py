@@ -80,5 +80,5 @@ def test_wrong_labels_alone_give_nobody_away():
 def test_repeated_wrong_labels_give_members_away():
     found = membership(*world(repeats=True))
     assert found["auc_wrong_labels"] > 0.95 and found["auc_right_labels"] == pytest.approx(0.5, abs=0.06)
-    # A wrongly labelled member stands above all non-members of its kind, and level with those of right labels.
+    # A wrongly labeled member stands above all non-members of its kind, and level with those of right labels.
     assert found["auc"] == pytest.approx(0.5 + 0.2 / 2, abs=0.05)

@@ -121,13 +121,13 @@ def test_drawn_targets_are_mixed_after_the_draw():
     assert ((source.batch(0, 0)[1] > 0).sum(axis=1) <= 2).all()
 
 
-def test_gray_becomes_three_channels_and_colour_one():
+def test_gray_becomes_three_channels_and_color_one():
     gray = BatchSource(table(), 5, image_shape=(12, 12, 3), shuffle=False)
     assert gray.image_shape == (12, 12, 3)
     np.testing.assert_array_equal(gray.batch(0, 0)[0], np.repeat(table().images[:5], 3, axis=-1))
-    colour = table(channels=3)
-    luma = BatchSource(colour, 5, image_shape=(12, 12, 1), shuffle=False).batch(0, 0)[0][..., 0]
-    np.testing.assert_allclose(luma, colour.images[:5] @ [0.299, 0.587, 0.114], rtol=1e-5)
+    color = table(channels=3)
+    luma = BatchSource(color, 5, image_shape=(12, 12, 1), shuffle=False).batch(0, 0)[0][..., 0]
+    np.testing.assert_allclose(luma, color.images[:5] @ [0.299, 0.587, 0.114], rtol=1e-5)
 
 
 @pytest.mark.parametrize("side", [6, 20])

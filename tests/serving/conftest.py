@@ -44,7 +44,7 @@ def portrait():
 
 @pytest.fixture(scope="session")
 def picture():
-    """A smooth picture of 80×60 in all colours."""
+    """A smooth picture of 80×60 in all colors."""
     rng = np.random.default_rng(0)
     return Image.fromarray(rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)).resize((80, 60), Image.Resampling.BICUBIC)
 

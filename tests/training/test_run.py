@@ -1,4 +1,4 @@
-"""A run: chosen on validation, recorded, recognised when finished, continued exactly when interrupted."""
+"""A run: chosen on validation, recorded, recognized when finished, continued exactly when interrupted."""
 
 import json
 import shutil

@@ -12,7 +12,7 @@ from fer_tf.datasets.synthetic.painter import paint
 from fer_tf.datasets.synthetic.people import CLEAR, draw_people, draw_scenes
 from fer_tf.errors import UserError, unknown_name
 from fer_tf.facetable import FaceTable, converted
-from fer_tf.labels import FERPLUS, LABEL_SETS, MERGED, normalise, one_hot, valence_arousal
+from fer_tf.labels import FERPLUS, LABEL_SETS, MERGED, normalize, one_hot, valence_arousal
 
 TAGGERS = 10
 SMALLEST, LARGEST = 48, 224
@@ -85,7 +85,7 @@ def load_synthetic(
     classes = LABEL_SETS[label_set].classes
     images = np.empty((faces, size, size, channels), np.uint8)
     labels, votes, points, boxes = _draw_into(images, seed, identities, classes, ambiguity, occlusion)
-    shares = normalise(votes[:, : len(classes)])
+    shares = normalize(votes[:, : len(classes)])
     subject = np.arange(faces) % identities
     return FaceTable(
         targets=shares if targets == "votes" else one_hot(labels, len(classes)), label_set=LABEL_SETS[label_set],
@@ -191,7 +191,7 @@ def _single_labels(votes: np.ndarray, seed: int) -> np.ndarray:
     """Draw one label a face from votes (N, 10): float32 (N, 8), one-hot."""
     contempt = FERPLUS.index("contempt")  # the last one, which FER2013 lacks
     # A tenth of a vote for each of the others, so that a face that all call contempt has a label.
-    bounds = normalise(votes[:, :contempt] + 0.1).cumsum(axis=1)[:, :-1]
+    bounds = normalize(votes[:, :contempt] + 0.1).cumsum(axis=1)[:, :-1]
     uniform = np.random.default_rng((seed, _LABELS)).random((len(votes), 1))
     return one_hot((bounds < uniform).sum(axis=1), len(FERPLUS))
 

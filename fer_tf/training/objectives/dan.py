@@ -1,4 +1,4 @@
-"""Distract your Attention: features near the center of their class, heads that differ."""
+"""Train DAN (Distract your Attention, arXiv 2109.07270)."""
 
 from typing import Any
 

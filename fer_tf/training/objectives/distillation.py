@@ -1,4 +1,4 @@
-"""Knowledge distillation: what trained networks say of a batch becomes part of its targets."""
+"""Train a network on the predictions of teachers."""
 
 from collections.abc import Sequence
 from typing import Any

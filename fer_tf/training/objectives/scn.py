@@ -1,4 +1,4 @@
-"""Self-Cure Network: faces weighted by attention, weights kept apart by rank, and labels that cure themselves."""
+"""Train the Self-Cure Network (arXiv 2002.10392)."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from fer_tf.io import atomic
 from fer_tf.models import logits_of
 from fer_tf.training.objectives.base import Objective, check_share
 
-RELABELLED = "relabelled.csv"
+RELABELLED = "relabeled.csv"
 SCOPES = ("all", "low")
 
 
@@ -81,7 +81,7 @@ class SelfCure(Objective):
 
     The compiled loss sees α·z, the network's logits. A label is replaced after the loss of its batch was taken, and
     holds from the next epoch on; it may be replaced again. Accuracy in training is against the labels of the dataset.
-    History: ``weighted_ce``, ``rank``, and ``relabelled``, the share of faces whose label is not the dataset's.
+    History: ``weighted_ce``, ``rank``, and ``relabeled``, the share of faces whose label is not the dataset's.
 
     Args:
         network, table: see ``Objective``; the network has a layer ``alpha`` of outputs (B, 1) in (0, 1).
@@ -90,7 +90,7 @@ class SelfCure(Objective):
         gamma: γ. The public code adds both parts (twice the paper's sum at 0.5: another learning rate).
         relabel_from: first epoch, from 1, that replaces labels; ``None`` for never.
         relabel_margin: δ₂, by how much the largest probability must exceed the label's.
-        scope: ``all`` faces may be relabelled (public code), or the ``low`` group of the batch only (paper).
+        scope: ``all`` faces may be relabeled (public code), or the ``low`` group of the batch only (paper).
 
     References:
         arXiv 2002.10392.
@@ -108,7 +108,7 @@ class SelfCure(Objective):
         relabel_margin: float = 0.2,
         scope: str = "all",
     ):
-        super().__init__(network, table, tensors={"alpha": "alpha"}, parts=("weighted_ce", "rank", "relabelled"))
+        super().__init__(network, table, tensors={"alpha": "alpha"}, parts=("weighted_ce", "rank", "relabeled"))
         if scope not in SCOPES:
             raise UserError(f"Unknown scope {scope!r}. Available: {', '.join(SCOPES)}.")
         if relabel_from is not None and (not isinstance(relabel_from, int) or relabel_from < 1):
@@ -139,11 +139,11 @@ class SelfCure(Objective):
         if training and self.relabel_from is not None:
             self._relabel(targets, logits, alpha, index)
         changed = ops.take(self.new_class, index, axis=0) >= 0
-        self.note(weighted_ce=weighted, rank=rank, relabelled=ops.mean(ops.cast(changed, "float32")))
+        self.note(weighted_ce=weighted, rank=rank, relabeled=ops.mean(ops.cast(changed, "float32")))
         return self.gamma * weighted + (1 - self.gamma) * rank
 
     def current_targets(self, targets: Any, index: Any) -> Any:
-        """Return the targets (B, C) with the one-hot rows of new classes in place of what was relabelled."""
+        """Return the targets (B, C) with the one-hot rows of new classes in place of what was relabeled."""
         new = ops.take(self.new_class, index, axis=0)
         rows = ops.one_hot(ops.maximum(new, 0), targets.shape[-1], dtype=targets.dtype)
         return ops.where((new >= 0)[:, None], rows, targets)
@@ -177,14 +177,14 @@ def relabel_precision(folder: Path, clean: FaceTable) -> dict[str, float]:
         clean: its training faces without label noise.
 
     Returns:
-        ``relabelled`` and ``relabel_precision``; both NaN for a run that does not relabel, the second for one that
+        ``relabeled`` and ``relabel_precision``; both NaN for a run that does not relabel, the second for one that
         relabeled no face.
     """
     path = Path(folder) / RELABELLED
     if not path.is_file():
-        return {"relabelled": float("nan"), "relabel_precision": float("nan")}
+        return {"relabeled": float("nan"), "relabel_precision": float("nan")}
     changed = pd.read_csv(path, dtype={"id": str})
     names = np.array(clean.label_set.classes)[clean.labels]
     label = dict(zip(clean.ids.tolist(), names.tolist(), strict=True))
     right = [label[i] == new for i, new in zip(changed["id"], changed["new_class"], strict=True)]
-    return {"relabelled": len(right), "relabel_precision": sum(right) / len(right) if right else float("nan")}
+    return {"relabeled": len(right), "relabel_precision": sum(right) / len(right) if right else float("nan")}

@@ -38,18 +38,18 @@ def test_a_longer_table_starts_with_the_shorter_one(table):
 
 
 def test_another_size_or_mode_shows_the_same_faces():
-    gray, large, colour = (
+    gray, large, color = (
         load_synthetic(faces=30),
         load_synthetic(faces=30, size=96),
         load_synthetic(faces=30, channels=3),
     )
     np.testing.assert_allclose(large.landmarks, 2 * gray.landmarks, rtol=1e-5)
     np.testing.assert_array_equal(large.votes, gray.votes)
-    np.testing.assert_array_equal(colour.votes, gray.votes)
+    np.testing.assert_array_equal(color.votes, gray.votes)
     halved = large.images.reshape(30, 48, 2, 48, 2).mean(axis=(2, 4))
     alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(halved, gray.images, strict=True)]
     assert min(alike) > 0.8 and np.median(alike) > 0.97
-    luma = colour.images @ np.array([0.299, 0.587, 0.114])
+    luma = color.images @ np.array([0.299, 0.587, 0.114])
     assert np.abs(luma - gray.images[..., 0]).mean() < 2
 
 
@@ -125,13 +125,13 @@ def test_landmarks_lie_in_the_box_and_in_the_picture(table):
 def test_landmarks_follow_the_68_point_order(table):
     x, y = table.landmarks[..., 0], table.landmarks[..., 1]
 
-    def centre(values, points):
+    def center(values, points):
         return values[:, points].mean(axis=1)
 
-    assert (centre(y, range(36, 48)) < centre(y, range(31, 36))).all()
-    assert (centre(y, range(31, 36)) < centre(y, range(48, 60))).all()
-    assert (centre(y, range(48, 60)) < y[:, 8]).all()
-    assert (centre(y, range(17, 27)) < centre(y, range(36, 48))).all()
+    assert (center(y, range(36, 48)) < center(y, range(31, 36))).all()
+    assert (center(y, range(31, 36)) < center(y, range(48, 60))).all()
+    assert (center(y, range(48, 60)) < y[:, 8]).all()
+    assert (center(y, range(17, 27)) < center(y, range(36, 48))).all()
     assert (np.diff(x[:, [0, 17, 21, 22, 26, 16]], axis=1) > 0).all()
     assert (np.diff(x[:, [36, 39, 42, 45]], axis=1) > 0).all()
     assert (np.diff(x[:, 31:36], axis=1) > 0).all()

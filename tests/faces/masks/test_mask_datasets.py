@@ -72,7 +72,7 @@ def test_mistakes_are_named(table):
         (lambda: MaskSettings(train="veiled"), "Unknown part 'veiled'. Available: both, cut, masked, plain"),
         (lambda: MaskSettings(kind="scarf"), "Unknown mask 'scarf'"),
         (lambda: MaskSettings(seed=-1), "seed=-1 is negative"),
-        (lambda: COVERS.make("cover(colour='red')"), "colour"),
+        (lambda: COVERS.make("cover(color='red')"), "color"),
         (lambda: MaskSettings().apply(replace(table, landmarks=None), "train"), "fer-tf landmarks"),
         (lambda: MaskSettings().apply(table.take([1, 2]), "train"), "None of the 2 faces"),
         (lambda: put_mask(table.images[0], table.landmarks[0], fine=9), "fine=9 is out of range. Expected 1 to 8"),

@@ -9,13 +9,13 @@ HEAD = np.array([(-31, 0, 0), (31, 0, 0), (0, 37, 27), (-26, 66, 6), (26, 66, 6)
 KINDS = sorted(MASKS)
 
 
-def landmarks(turn=0.0, tilt=0.0, scale=1.0, centre=(112, 80)):
+def landmarks(turn=0.0, tilt=0.0, scale=1.0, center=(112, 80)):
     """Project the head, one pixel a millimetre: turned to the picture's right, then tilted clockwise, in degrees."""
     turn, tilt = np.radians([turn, tilt])
     x = HEAD[:, 0] * np.cos(turn) + HEAD[:, 2] * np.sin(turn)
     y = HEAD[:, 1]
     flat = np.stack([x * np.cos(tilt) - y * np.sin(tilt), x * np.sin(tilt) + y * np.cos(tilt)], axis=1)
-    return flat * scale + centre
+    return flat * scale + center
 
 
 def skin(size=224, level=(200, 160, 140)):
@@ -67,15 +67,15 @@ def test_cover_turns_by_90_degrees_with_the_landmarks(kind):
 @pytest.mark.parametrize("scale", [2, 8])
 def test_cover_grows_with_the_landmarks(kind, scale):
     size = 160
-    small = put_mask(skin(size), landmarks(centre=(80, 50)), kind).alpha
-    large = put_mask(skin(size * scale), landmarks(centre=(80, 50)) * scale, kind).alpha
+    small = put_mask(skin(size), landmarks(center=(80, 50)), kind).alpha
+    large = put_mask(skin(size * scale), landmarks(center=(80, 50)) * scale, kind).alpha
     shrunk = large.reshape(size, scale, size, scale).mean(axis=(1, 3))
     assert np.abs(shrunk - small).mean() < 0.005
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_48_pixels_suffice(kind):
-    points = landmarks(scale=0.33, centre=(24, 17))
+    points = landmarks(scale=0.33, center=(24, 17))
     masked = put_mask(skin(48), points, kind)
     assert at(masked.alpha, points[2]) == 1 and at(masked.alpha, points[0]) == 0
     soft = (masked.alpha > 0.1) & (masked.alpha < 0.9)
@@ -165,7 +165,7 @@ def test_pleats_and_valves_are_options():
 def test_a_face_outside_the_picture_changes_nothing():
     masked = put_mask(skin(), landmarks() + 1000)
     assert (masked.image == skin()).all() and not masked.alpha.any()
-    partly = put_mask(skin(), landmarks(centre=(2, 80)))
+    partly = put_mask(skin(), landmarks(center=(2, 80)))
     assert partly.alpha.any() and partly.image.shape == (224, 224, 3)
 
 
@@ -230,7 +230,7 @@ def test_enlarging_turns_the_upper_face_upright(tilt):
 def test_a_face_larger_than_the_picture_is_smoothed():
     # The part shown is 500 pixels wide, the picture 200: single black and white pixels become gray.
     checks = (np.indices((200, 200)).sum(axis=0) % 2 * 255).astype(np.uint8)[..., None]
-    seen = cut_face(checks, landmarks(scale=4, centre=(100, 100)), enlarge=True)[100:190, 75:125].astype(int)
+    seen = cut_face(checks, landmarks(scale=4, center=(100, 100)), enlarge=True)[100:190, 75:125].astype(int)
     assert abs(seen.mean() - 127.5) < 10 and seen.std() < 75
 
 

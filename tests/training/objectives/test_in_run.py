@@ -28,10 +28,10 @@ TRUNK = "width=0.04, depth=1, stem='strided'"
 # Objective, model, and the parts that the history has.
 RUNS = {
     "classification": ("classification(class_weights='balanced')", "vgg(width=0.02)", ()),
-    "scn": ("scn(relabel_from=1, relabel_margin=0.0)", f"scn({TRUNK})", ("weighted_ce", "rank", "relabelled")),
+    "scn": ("scn(relabel_from=1, relabel_margin=0.0)", f"scn({TRUNK})", ("weighted_ce", "rank", "relabeled")),
     "dan": ("dan", f"dan({TRUNK}, heads=2)", ("class_loss", "affinity", "partition")),
     "ran": ("ran", f"ran({TRUNK}, region_size=16)", ("class_loss", "rank_biased")),
-    "landmarks": ("landmarks", f"landmark_scn({TRUNK})", ("weighted_ce", "rank", "relabelled", "landmark")),
+    "landmarks": ("landmarks", f"landmark_scn({TRUNK})", ("weighted_ce", "rank", "relabeled", "landmark")),
     "multitask": (
         "multitask",
         "efficientnet_b0(width=0.1, depth=1, valence_arousal=True)",
@@ -97,7 +97,7 @@ def test_history_has_the_parts_and_the_compiled_metrics(name, finished):
         "images_per_second",
     ]  # fmt: skip
     assert np.isfinite(history.to_numpy()).all() and len(history) == 2
-    silent = {"relabelled"} if name == "landmarks" else set()  # it relabels only when it is told to
+    silent = {"relabeled"} if name == "landmarks" else set()  # it relabels only when it is told to
     assert (history["accuracy"] > 0).any() and all((history[p] != 0).any() == (p not in silent) for p in parts)
 
 
@@ -127,16 +127,16 @@ def test_a_continued_run_ends_as_an_uninterrupted_one(name, finished, tmp_path, 
     for ours, theirs in zip(*(n.weights for n in networks), strict=True):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
     if name == "scn":
-        tables_of_both = [(f / "relabelled.csv").read_text() for f in (whole, tmp_path)]
+        tables_of_both = [(f / "relabeled.csv").read_text() for f in (whole, tmp_path)]
         assert tables_of_both[0] == tables_of_both[1] and tables_of_both[0].count("\n") > 5
 
 
-def test_relabelled_says_which_face_changed_when(finished):
+def test_relabeled_says_which_face_changed_when(finished):
     folder, _ = finished("scn")
-    rows, train = pd.read_csv(folder / "relabelled.csv"), tables(CONFIG)["train"]
+    rows, train = pd.read_csv(folder / "relabeled.csv"), tables(CONFIG)["train"]
     known = dict(zip(train.ids, np.array(train.label_set.classes)[train.labels], strict=True))
     assert {2} <= set(rows["epoch"]) <= {1, 2} and (rows["old_class"] == rows["id"].map(known)).all()
-    share = pd.read_csv(folder / "history.csv")["relabelled"]
+    share = pd.read_csv(folder / "history.csv")["relabeled"]
     assert share[1] > 0 and len(rows) <= len(train)
 
 

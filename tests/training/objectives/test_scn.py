@@ -1,4 +1,4 @@
-"""Self-Cure: weights by rank, labels that cure themselves, and the table of what was relabelled."""
+"""Self-Cure: weights by rank, labels that cure themselves, and the table of what was relabeled."""
 
 import keras
 import numpy as np
@@ -91,7 +91,7 @@ def test_total_is_gamma_of_the_weighted_and_the_rest_of_the_rank_loss():
     cross_entropy = -np.log([0.1, 0.8, 0.8, 0.4]).mean()
     assert total == pytest.approx(0.25 * cross_entropy + 0.75 * (0.3 - 0.2), rel=1e-5)
     noted = {name: float(metric.result()) for name, metric in made.parts.items()}
-    assert noted == {"weighted_ce": pytest.approx(cross_entropy), "rank": pytest.approx(0.1), "relabelled": 0}
+    assert noted == {"weighted_ce": pytest.approx(cross_entropy), "rank": pytest.approx(0.1), "relabeled": 0}
 
 
 @pytest.mark.parametrize(
