@@ -19,6 +19,14 @@ def open_reader(source: BatchSource, start_epoch: int = 0, epochs: int = 1, work
     Returns:
         A ``tf.data.Dataset`` on TensorFlow, an ``ArrayReader`` elsewhere. Both are passed to ``fit`` with
         ``steps_per_epoch=source.steps_per_epoch`` and ``shuffle=False``.
+
+    Example:
+
+    >>> from fer_tf.datasets import load_synthetic
+    >>> source = BatchSource(load_synthetic(faces=60), batch_size=8, augment=["light"])
+    >>> images, targets = next(iter(open_reader(source)))
+    >>> tuple(images.shape), tuple(targets.shape)
+    ((8, 48, 48, 1), (8, 7))
     """
     import keras
 

@@ -48,6 +48,14 @@ class BatchSource:
     Raises:
         UserError: an empty table, a bad size, augmentations that cannot be built, or a column that the table lacks or
             an augmentation would make wrong.
+
+    Example:
+
+    >>> from fer_tf.datasets import load_synthetic
+    >>> source = BatchSource(load_synthetic(faces=60), batch_size=8, augment=["flip()", "mixup()"], crop=40)
+    >>> images, targets = source.batch(epoch=0, step=3)
+    >>> images.shape, targets.shape, source.steps
+    ((8, 40, 40, 1), (8, 7), 7)
     """
 
     def __init__(
@@ -221,10 +229,10 @@ def _shrunk(table: FaceTable, size: tuple[int, int]) -> FaceTable:
 
 
 def lower_priority() -> None:
-    """Lower the priority of the calling thread, so that batches are computed while a training step waits for memory.
+    """Lower the priority of the calling thread, which computes batches.
 
-    A third thread of equal rank on the two cores of a step would hold up one half of it, and with it the other. Does
-    nothing in the main thread, and where threads have no priority of their own (only Linux knows them).
+    At equal priority it would delay one of the threads of a training step, for which all others wait. Only Linux has
+    priorities of threads; elsewhere, and in the main thread, nothing happens.
     """
     if sys.platform == "linux" and threading.current_thread() is not threading.main_thread():
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)
