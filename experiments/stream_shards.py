@@ -32,10 +32,10 @@ from fer_tf.datasets.shards import INDEX, STATUSES, shard_name
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.faces.face_files import NewFace
 from fer_tf.facetable import FaceTable
+from fer_tf.input_pipeline.batches import BatchSource
 from fer_tf.io import atomic
 from fer_tf.labels import FER2013
 from fer_tf.progress import bar
-from fer_tf.readers.batches import BatchSource
 from fer_tf.shards.plan import ShardOptions
 from fer_tf.shards.writing import Record, write_shard
 
@@ -170,7 +170,7 @@ def _train(table: FaceTable, steps: int) -> int:
     """Train a small network on the training split, through the reader that runs use; return the steps done."""
     import keras
 
-    from fer_tf.readers import open_reader
+    from fer_tf.input_pipeline import open_reader
 
     source = BatchSource(table.select("train"), BATCH, ["flip()"], seed=0)
     steps = min(steps, source.steps)

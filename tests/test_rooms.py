@@ -17,7 +17,7 @@ TENSORFLOW_ROOMS = {
     "fer_tf.demo.analysis", "fer_tf.demo.results", "fer_tf.explain.explainer", "fer_tf.explain.faithfulness",
     "fer_tf.explain.methods", "fer_tf.explain.pictures",
     "fer_tf.faces.crop", "fer_tf.faces.extraction", "fer_tf.models.litert",
-    "fer_tf.readers.tfdata", "fer_tf.inference.pipeline", "fer_tf.inference.classifier", "fer_tf.serving.check",
+    "fer_tf.input_pipeline.tfdata", "fer_tf.inference.pipeline", "fer_tf.inference.classifier", "fer_tf.serving.check",
     "fer_tf.serving.devices",
     "fer_tf.serving.decoding",
     "fer_tf.serving.savedmodel", "fer_tf.serving.signatures",
@@ -29,7 +29,7 @@ MODULES = sorted(m.name for m in pkgutil.walk_packages(fer_tf.__path__, "fer_tf.
 FLOORS = (
     {"_lazy", "cli", "errors", "callstring", "registry", "labels", "facetable", "io", "progress"},
     {"datasets", "augment", "models", "layers", "losses", "metrics"},
-    {"readers", "evaluation", "training", "faces", "pretrained"},
+    {"input_pipeline", "evaluation", "training", "faces", "pretrained"},
     {"privacy", "robustness", "publish", "reports", "tuning", "inference", "explain", "serving", "shards"},
     {"__main__", "commands", "demo", "gradcam", "export", "client", "predict"},
 )

@@ -20,7 +20,7 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
 
 
 def _work(settings: dict[str, Any], piped: bool) -> Work:
-    from fer_tf.readers import BatchSource, open_reader
+    from fer_tf.input_pipeline import BatchSource, open_reader
 
     table = training.random_faces((settings["steps"] + 1) * settings["batch"], 48, training.CLASSES)
     network = training.objective(settings, table)

@@ -48,7 +48,7 @@ def _predict(wanted: dict[str, int]) -> Callable[[], Any]:
 
 
 def _input(wanted: dict[str, int]) -> Callable[[], Any]:
-    from fer_tf.readers import BatchSource
+    from fer_tf.input_pipeline import BatchSource
 
     side, batch = wanted["image size"], wanted["batch"]
     # The time starts when the first batch is there.

@@ -13,7 +13,7 @@ BATCH, SIDE, CROP, CLASSES = 64, 48, 40, 7
 
 def epoch_seconds(source: Any, epoch: int, workers: int | None = None) -> float:
     """Return the seconds from an epoch's first batch to its last."""
-    from fer_tf.readers import open_reader
+    from fer_tf.input_pipeline import open_reader
 
     stream = iter(open_reader(source, epoch, 1, workers))
     next(stream)
@@ -25,8 +25,8 @@ def epoch_seconds(source: Any, epoch: int, workers: int | None = None) -> float:
 
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
     """Return ``epoch``: our reader, as training uses it, by a thread or a process a core."""
-    from fer_tf.readers import BatchSource
-    from fer_tf.readers.processes import ProcessSource
+    from fer_tf.input_pipeline import BatchSource
+    from fer_tf.input_pipeline.processes import ProcessSource
 
     table = training.random_faces((settings["batches"] + 1) * BATCH, SIDE, CLASSES)
     source = BatchSource(table, BATCH, ["study"], crop=CROP)

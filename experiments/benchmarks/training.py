@@ -41,7 +41,7 @@ def random_faces(count: int, side: int, classes: int) -> Any:
 
 def batch_of(table: Any, size: int, crop: int = CROP) -> tuple[Any, Any]:
     """Return images and targets of the first faces, not augmented."""
-    from fer_tf.readers import BatchSource
+    from fer_tf.input_pipeline import BatchSource
 
     return BatchSource(table, size, crop=crop, shuffle=False).batch(0, 0)
 

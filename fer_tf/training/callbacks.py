@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from fer_tf import evaluation, models
 from fer_tf.facetable import FaceTable
+from fer_tf.input_pipeline.batches import BatchSource
 from fer_tf.io import atomic
-from fer_tf.readers.batches import BatchSource
 from fer_tf.training import averaging, checkpoint, compute
 from fer_tf.training.config import RunConfig
 from fer_tf.training.schedules import Plateau

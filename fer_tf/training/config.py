@@ -152,7 +152,7 @@ class RunConfig:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What the objective needs of a face besides its target (``fer_tf.readers.batches.COLUMNS``)."""
+        """What the objective needs of a face besides its target (``fer_tf.input_pipeline.batches.COLUMNS``)."""
         from fer_tf.training.objectives import OBJECTIVES
 
         return OBJECTIVES.resolve(self.objective)[0].facts["columns"]

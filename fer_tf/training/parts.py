@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from fer_tf import losses, models
-from fer_tf.readers.batches import BatchSource
+from fer_tf.input_pipeline.batches import BatchSource
 from fer_tf.training import compute, objectives, optimizers, parallel, schedules, sharpness
 from fer_tf.training.config import RunConfig
 from fer_tf.training.objectives.base import Objective

@@ -19,10 +19,10 @@ import fer_tf
 from fer_tf import evaluation, models
 from fer_tf.errors import UserError
 from fer_tf.facetable import SPLITS, FaceTable
+from fer_tf.input_pipeline import open_reader
+from fer_tf.input_pipeline.processes import computed_by
 from fer_tf.io import atomic
 from fer_tf.progress import bar
-from fer_tf.readers import open_reader
-from fer_tf.readers.processes import computed_by
 from fer_tf.training import checkpoint, compute, parallel, processor
 from fer_tf.training.callbacks import CHECKPOINT, HISTORY, EndOfEpoch, RunFailed, RunStopped, StopRule, model_of
 from fer_tf.training.config import RunConfig
@@ -59,7 +59,7 @@ def execute(
         description: what the progress bar says.
         stop: may end the run early, after any epoch. Without a rule, a run that one had ended starts over.
         devices: how many share each batch (``fer_tf.training.parallel``).
-        processes: how many compute batches in place of this one's threads (``fer_tf.readers.processes``).
+        processes: how many compute batches in place of this one's threads (``fer_tf.input_pipeline.processes``).
 
     Returns:
         The contents of ``metrics.json``.

@@ -11,9 +11,9 @@ from PIL import Image
 from fer_tf import datasets
 from fer_tf.errors import DataError
 from fer_tf.facetable import FaceTable, ImagesOnDisk
+from fer_tf.input_pipeline.batches import BatchSource
 from fer_tf.io.arrays import StreamedFaces
 from fer_tf.io.pictures import resized
-from fer_tf.readers.batches import BatchSource
 from fer_tf.shards import ShardOptions, prepare
 
 

@@ -1,6 +1,6 @@
 """What a network is trained for. ``get`` makes an objective from its call string.
 
-Facts of a row: ``columns`` (what a batch must have besides targets, see ``fer_tf.readers.batches.COLUMNS``),
+Facts of a row: ``columns`` (what a batch must have besides targets, see ``fer_tf.input_pipeline.batches.COLUMNS``),
 ``layers`` (names that the network must have), ``outputs`` (keys of its dict of outputs besides ``logits``),
 ``models`` (rows of ``MODELS`` that have them), ``by_face`` (whether a batch's loss is the mean of its faces' losses, by
 the default keywords), and ``networks`` (the keyword that names files of trained networks, if there is one).
@@ -9,7 +9,7 @@ the default keywords), and ``networks`` (the keyword that names files of trained
 from typing import TYPE_CHECKING
 
 from fer_tf.errors import UserError
-from fer_tf.readers.batches import check_columns
+from fer_tf.input_pipeline.batches import check_columns
 from fer_tf.registry import Registry
 
 if TYPE_CHECKING:

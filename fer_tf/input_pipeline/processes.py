@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from fer_tf.readers.batches import PRIORITY, BatchSource, Labels
+from fer_tf.input_pipeline.batches import PRIORITY, BatchSource, Labels
 
 __all__ = ["ProcessSource", "computed_by"]
 

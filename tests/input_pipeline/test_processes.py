@@ -13,9 +13,9 @@ from PIL import Image
 
 from fer_tf.datasets import load_synthetic
 from fer_tf.errors import DataError
+from fer_tf.input_pipeline import BatchSource, open_reader
+from fer_tf.input_pipeline.processes import ProcessSource, computed_by
 from fer_tf.io.arrays import StreamedFaces
-from fer_tf.readers import BatchSource, open_reader
-from fer_tf.readers.processes import ProcessSource, computed_by
 
 CALLS = ("study", "randaugment()", "mixup()")
 
@@ -106,8 +106,8 @@ def test_processes_end_with_the_block_and_with_the_process_that_asked(tmp_path):
     for ending, code in (("there.close()", 0), ("os.kill(os.getpid(), 9)", -9)):
         script = tmp_path / "script.py"
         script.write_text(
-            "import os\nfrom fer_tf.datasets import load_synthetic\nfrom fer_tf.readers import BatchSource\n"
-            "from fer_tf.readers.processes import ProcessSource\n"
+            "import os\nfrom fer_tf.datasets import load_synthetic\nfrom fer_tf.input_pipeline import BatchSource\n"
+            "from fer_tf.input_pipeline.processes import ProcessSource\n"
             "if __name__ == '__main__':\n"
             "    there = ProcessSource(BatchSource(load_synthetic(faces=60).select('train'), 8), 2)\n"
             f"    there.batch(0, 0)\n    {ending}\n"

@@ -6,8 +6,8 @@ from PIL import Image
 
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import FaceTable
+from fer_tf.input_pipeline import BatchSource
 from fer_tf.labels import FER2013, one_hot
-from fer_tf.readers import BatchSource
 
 AUGMENT = ("study", "randaugment()", "mixup()")
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fer_tf.readers.batches import BatchSource, Labels, lower_priority
+from fer_tf.input_pipeline.batches import BatchSource, Labels, lower_priority
 
 
 class ArrayReader(keras.utils.PyDataset):

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from fer_tf.readers.batches import BatchSource, lower_priority
+from fer_tf.input_pipeline.batches import BatchSource, lower_priority
 
 
 def as_dataset(
