@@ -30,14 +30,13 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from benchmarks import rows, tables
-from benchmarks.measuring import Measured, Pythons, command, grow, measure
-from benchmarks.worker import JobFailed, Worker
+from benchmarks.measuring import Measured, Pythons, grow, measure
+from benchmarks.worker import JobFailed
 
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.io.atomic import atomic_write, write_text
@@ -84,16 +83,22 @@ def run(options: argparse.Namespace) -> int:
             ticks.update()
 
         for group in groups:
-            _in_folder(lambda folder, group=group: measure(group, pythons, rounds, cores, folder, tick))
+            with tempfile.TemporaryDirectory() as folder:
+                measure(group, pythons, rounds, cores, Path(folder), tick, options.profile)
         for task, axes in lines.items():
             try:
-                growth[task] = _in_folder(lambda f, task=task, axes=axes: grow(task, axes, rounds, cores, f))
+                with tempfile.TemporaryDirectory() as folder:
+                    growth[task] = grow(task, axes, rounds, cores, Path(folder))
             except JobFailed as error:
                 failed = True
                 said.append(f"growth of {task}: {error}")
             ticks.update(len(axes))
-    profiled = groups if options.profile else ()
-    profiles = [text for g in profiled for text in _in_folder(lambda folder, g=g: _profile(g, pythons, cores, folder))]
+    profiles = [
+        tables.profile(f"{row.row.name}, {side}", found)
+        for row in measured
+        for side, found in (("ours", row.ours.profile), ("theirs", row.theirs.profile))
+        if found
+    ]
     for path in _write(options.out, [tables.record(row) for row in measured], growth, said, profiles):
         print(f"wrote {path}")
     failed = failed or any(row.failed for row in measured)
@@ -105,35 +110,6 @@ def _pythons(named: Sequence[str]) -> Pythons:
         return Pythons.of(named)
     except (OSError, subprocess.CalledProcessError) as error:
         raise UserError(f"--peer-python: {error}. Expected the Python of a virtual environment.") from None
-
-
-def _in_folder(work: Callable[[Path], Any]) -> Any:
-    """Return what ``work`` returns of a folder that is deleted afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        return work(Path(folder))
-
-
-def _profile(group: rows.Group, pythons: Pythons, cores: int, folder: Path) -> list[str]:
-    """Return where the time of a group's rows goes, as Markdown; nothing for rows that have no profile."""
-    if group.jobs not in ("training", "starting") or group.settings.get("jit") or group.needs:
-        return []
-    settings, texts = {**group.settings, "cores": cores}, []
-    sides = {"ours": sys.executable, "theirs": group.jobs == "training" and pythons.with_all(group.theirs)}
-    if group.files:
-        subprocess.run(command(sys.executable, group.jobs, "prepare", folder, settings), check=True, cwd=folder)
-    for side, python in sides.items():
-        if not python:
-            continue
-        start = command(python, group.jobs, side, folder, settings)
-        worker = Worker(start, folder, folder / "log", group.ours if side == "ours" else None)
-        for row in group.rows:
-            try:
-                _, _, found, _ = worker("profile" if group.jobs == "training" else f"profile {row.job}")
-            except JobFailed as error:
-                found = {f"failed: {error}": 0.0}
-            texts.append(tables.profile(f"{row.name}, {side}", dict(found)))
-        worker.close()
-    return texts
 
 
 def _write(

@@ -1,5 +1,6 @@
 """Measure rows in rounds, both sides in turn, and say what the rounds gave."""
 
+import contextlib
 import itertools
 import json
 import math
@@ -28,6 +29,7 @@ class Side:
         found: what the job returned, such as how many faces it found.
         same: what both sides must agree on.
         failed: why there is no more.
+        profile: milliseconds of a job's parts, where asked for.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -36,6 +38,7 @@ class Side:
     found: Any = None
     same: Any = None
     failed: str = ""
+    profile: Mapping[str, float] = field(default_factory=dict)
 
     def do(self, work: Callable[[str], Any], job: str, counts: bool) -> None:
         """Have the job done once; a round that does not count compiles, opens and loads."""
@@ -121,9 +124,18 @@ def command(python: str, module: str, role: str, folder: Path, settings: Mapping
 
 
 def measure(
-    group: Group, pythons: Pythons, rounds: int, cores: int, folder: Path, tick: Callable[[Measured], None]
+    group: Group,
+    pythons: Pythons,
+    rounds: int,
+    cores: int,
+    folder: Path,
+    tick: Callable[[Measured], None],
+    profile: bool = False,
 ) -> None:
-    """Measure the rows of a group, one after the other; call ``tick`` with each when it is done."""
+    """Measure the rows of a group, one after the other; call ``tick`` with each when it is done.
+
+    With ``profile`` also say where the time goes, where a side has a job for it, called "profile" and the row's job.
+    """
     settings = {**group.settings, "cores": cores}
     ours = pythons.with_all(group.needs) if group.needs else sys.executable
     theirs = pythons.with_all(group.theirs) if group.theirs else sys.executable
@@ -143,7 +155,11 @@ def measure(
     try:
         for row in group.rows:
             said = (peer if group.theirs else "this package") if row.peer else ""
-            tick(in_turn(row, workers[: 2 if row.peer else 1], 0 if row.once else rounds, said))
+            found = in_turn(row, workers[: 2 if row.peer else 1], 0 if row.once else rounds, said)
+            for side, work in zip((found.ours, found.theirs), workers if profile else (), strict=False):
+                with contextlib.suppress(JobFailed):
+                    side.profile = dict(work(f"profile {row.job}")[2])
+            tick(found)
     finally:
         for process in workers:
             process.close()

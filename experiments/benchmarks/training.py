@@ -12,7 +12,7 @@ CROP, CLASSES, FILTERS = 44, 7, (64, 128, 256, 512)
 
 
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
-    """Return ``steps`` (``settings["steps"]`` of them after one that compiles) and ``profile``."""
+    """Return ``steps``, ``settings["steps"]`` of them after one that compiles, and where their time goes."""
     from benchmarks import profiles
 
     table = random_faces(settings["batch"], 48, CLASSES)
@@ -21,7 +21,7 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
     parameters = sum(math.prod(v.shape) for v in network.trainable_variables)
     return {
         "steps": lambda: {"seconds": seconds(network, repeated(*batch), settings["steps"]), "same": parameters},
-        "profile": lambda: profiles.of_keras(network, *batch),
+        "profile steps": lambda: profiles.of_keras(network, *batch),
     }
 
 
@@ -133,7 +133,7 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     parameters = sum(p.numel() for p in network.parameters())
     return {
         "steps": lambda: {"seconds": steps(), "same": parameters},
-        "profile": lambda: profiles.of_torch(step),
+        "profile steps": lambda: profiles.of_torch(step),
     }
 
 
