@@ -13,8 +13,6 @@ import fer_tf
 
 # Packages whose names are commands or page parts, not an API.
 COMMANDS = {"fer_tf.demo"}
-# Packages whose names still wait for their examples.
-WAITING = {"fer_tf.shards"}
 
 
 def packages():
@@ -26,8 +24,6 @@ def packages():
 def exported():
     """Return (package, name) of each exported function and class."""
     for package in packages():
-        if package in WAITING:
-            continue
         for name in importlib.import_module(package).__all__:
             yield package, name
 

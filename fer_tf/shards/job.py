@@ -25,13 +25,13 @@ from fer_tf.shards.writing import digest_of
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """What a folder of shards holds.
+    """Count the contents of a folder of shards.
 
     Attributes:
-        images: photographs, and so records.
-        statuses: how many of each of ``datasets.shards.STATUSES``.
-        shards: how many.
-        index: the file that says so.
+        images: Number of photographs, which is the number of records.
+        statuses: Number of records of each of ``datasets.shards.STATUSES``.
+        shards: Number of shards.
+        index: Path of the index file.
 
     Example:
         >>> ShardSummary(images=2, statuses={"face": 2}, shards=1, index=Path("index.json")).images
@@ -69,17 +69,23 @@ def prepare(
     """Write one record for each photograph, or resume a job that was stopped.
 
     Args:
-        src: a folder tree of photographs, or one.
-        dst: output folder: new, empty, or of this same job.
-        options: ``None`` for the defaults.
-        overwrite: delete what an earlier job wrote into ``dst`` first.
+        src: A folder of photographs, or a single one.
+        dst: Output folder: new, empty, or of the same job.
+        options: How records are made; ``None`` means the defaults.
+        overwrite: Delete what an earlier job wrote into ``dst`` first.
         executor: ``local``, or a ``fer_tf.shards.cluster.RayData``.
 
     Returns:
-        What ``dst`` now holds.
+        The counts of ``dst``.
 
     Raises:
-        UserError: nothing to read, a detector, network or folder that cannot be used, or one of another job.
+        UserError: There is nothing to read, or a detector, network or folder cannot be used.
+
+    Example:
+        >>> from fer_tf import shards
+        >>> done = shards.prepare("data/folder", "prepared", shards.ShardOptions(faces="whole"))
+        >>> done.images, done.shards
+        (20, 1)
     """
     task = Task(Path(src), Path(dst), options or ShardOptions())
     job, settings = ShardFolder(task.dst), task.options.settings()
@@ -122,10 +128,16 @@ def _finish(task: Task, blocks: Sequence[Block], settings: dict[str, Any]) -> Sh
 
 
 def verify(folder: Path | str) -> ShardSummary:
-    """Read every byte of a complete folder: one record a photograph, in order, none twice, none damaged.
+    """Check that a complete folder has one undamaged record for each photograph, in order.
 
     Raises:
-        DataError: the first thing that is wrong, with the file's name.
+        DataError: A record is missing, repeated or damaged; the message names the first file.
+
+    Example:
+        >>> from fer_tf import shards
+        >>> _ = shards.prepare("data/folder", "verified", shards.ShardOptions(faces="whole"))
+        >>> shards.verify("verified").images
+        20
     """
     folder = Path(folder)
     index, before, images = read_index(folder), [], 0

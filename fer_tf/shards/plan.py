@@ -24,19 +24,27 @@ FACES = ("largest", "central", "whole")
 
 @dataclass(frozen=True)
 class ShardOptions:
-    """How records are made.
+    """Set how records of shards are made.
 
     Attributes:
-        size, channels: of a face, in pixels; 1 (gray) or 3 (RGB).
-        faces: which face of a photograph, ``largest`` or ``central``; or ``whole``: faces are cut out already, each
-            picture is one.
-        detector, margin, align, fallback: as in ``faces.crops.CropOptions``; idle with ``whole``.
-        model: a network whose distribution of each face is stored: a shipped name or a ``.keras`` file.
-        features: store the network's last features as well, what its layer ``logits`` gets.
-        shard_images: photographs a shard; the unit that is repeated when a worker dies.
+        size: Side of a face in pixels.
+        channels: 1 (gray) or 3 (RGB).
+        faces: Which face of a photograph to keep: ``largest`` or ``central``; ``whole`` means that each image is one
+            cropped face.
+        detector: As in ``faces.crops.CropOptions``; not used with ``whole``.
+        margin: As in ``faces.crops.CropOptions``; not used with ``whole``.
+        align: As in ``faces.crops.CropOptions``; not used with ``whole``.
+        fallback: As in ``faces.crops.CropOptions``; not used with ``whole``.
+        model: Name of a shipped network or a ``.keras`` file, whose predictions are stored; ``None`` for none.
+        features: Also store the network's last features, the input of its layer ``logits``.
+        shard_images: Number of photographs in a shard, which is repeated if its worker dies.
 
     Raises:
-        UserError: a value out of range.
+        UserError: A value is out of range.
+
+    Example:
+        >>> ShardOptions(faces="whole", size=48).shard_images
+        4096
     """
 
     size: int = 48
