@@ -85,8 +85,9 @@ class AtOnce:
         given = (sender, Local(stop=self.stop, processes=self.processes), job)
         process = context.Process(target=_work, args=given, daemon=True)
         threads = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-        # The bars of several runs would write over each other.
-        values = {**dict.fromkeys(threads, str(self.threads)), "TQDM_DISABLE": "1"} if self.count > 1 else {}
+        # A run would take a graphics card's whole memory, and the bars of several would write over each other.
+        shared = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TQDM_DISABLE": "1"}
+        values = {**dict.fromkeys(threads, str(self.threads)), **shared} if self.count > 1 else {}
         with _environment(values):
             process.start()
         sender.close()
