@@ -103,6 +103,6 @@ def test_no_run_outlives_the_study(kind, tmp_path):
     assert len(running) == 2
     # A terminal interrupts all processes of the study, a kill ends one.
     os.killpg(study.pid, kind) if kind == signal.SIGINT else study.kill()
-    study.communicate(timeout=60)
+    study.communicate(timeout=240)
     wait_until(lambda: not any(map(is_alive, running)))
     assert study.returncode != 0
