@@ -248,7 +248,7 @@ def _overall(record: dict[str, Any]) -> list[str]:
 
 def _reproduce(record: dict[str, Any]) -> str:
     training = record["training"]
-    command = f"```sh\n{training['command']}\n```\n\n" if training["command"] else ""
+    command = f"The command that was run:\n\n```sh\n{training['command']}\n```\n\n" if training["command"] else ""
     settings = json.dumps(training["config"], indent=1, ensure_ascii=False)
     versions = ", ".join(f"{k} {v}" for k, v in training["environment"].items() if not k.endswith("digest"))
     again = (
