@@ -107,7 +107,7 @@ def VGG16(
     spatial_dropout: float = 0.0,
     name: str = "vgg16",
 ) -> keras.Model:
-    """Build VGG16 with batch-norm and global average pooling in place of the hidden layers.
+    """Build VGG16 with batch-norm and global average pooling before the logits.
 
     Args:
         num_classes: number of classes C.
@@ -155,7 +155,7 @@ def VGG19(
     spatial_dropout: float = 0.0,
     name: str = "vgg19",
 ) -> keras.Model:
-    """Build VGG19 with batch-norm and global average pooling in place of the hidden layers.
+    """Build VGG19 with batch-norm and global average pooling before the logits.
 
     Args:
         num_classes: number of classes C.
