@@ -264,7 +264,7 @@ def _read_arrays(annotations: Path, stems: Sequence[str], kinds: Sequence[str]) 
         n = len(stems)
         out = {kind: np.full(n, np.nan) for kind in kinds} | {"lnd": np.full((n, 2 * POINTS), np.nan, np.float32)}
         reasons = [""] * n
-        for row in counted(range(n), f"ReadOptions {annotations.parent.name}", "face"):
+        for row in counted(range(n), f"Reading {annotations.parent.name}", "face"):
             try:
                 for kind in kinds:
                     name = f"{stems[row]}_{kind}.npy"
