@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fer_tf.input_pipeline.batches import BatchSource, Labels, lower_priority
+from fer_tf.input_pipeline.batches import BatchSource, Labels
 
 
 class ArrayReader(keras.utils.PyDataset):
@@ -45,7 +45,7 @@ class ArrayReader(keras.utils.PyDataset):
         """Return batch ``index`` of the stream, counted from the start of ``start_epoch``, repeats included."""
         number = index // self.source.repeats
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, "batches", initializer=lower_priority)
+            self._pool = ThreadPoolExecutor(self._threads, "batches")
         last = self._total // self.source.repeats - 1
         wanted = range(number, max(number, min(number + self._threads + 1, last)) + 1)
         self._ahead = {n: self._ahead.get(n) or self._pool.submit(self._compute, n) for n in wanted}

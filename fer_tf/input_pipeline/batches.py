@@ -1,8 +1,6 @@
 """Batches of a face table as a pure function of seed, epoch and step."""
 
 import os
-import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,6 @@ from fer_tf.facetable import FaceTable, ImagesOnDisk
 # What an objective may ask for besides targets: index int32 (B,), the face's row in the table; landmarks float32
 # (B, K, 2), moved with the pixels; valence_arousal float32 (B, 2).
 COLUMNS = ("index", "landmarks", "valence_arousal")
-# What is added to the niceness of the threads and processes that compute batches.
-PRIORITY = 10
 
 Labels = np.ndarray | dict[str, np.ndarray]
 
@@ -226,16 +222,6 @@ def _shrunk(table: FaceTable, size: tuple[int, int]) -> FaceTable:
         picture = Image.fromarray(face[..., 0] if face.shape[-1] == 1 else face)
         small[:] = np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR)).reshape(small.shape)
     return table.with_images(images)
-
-
-def lower_priority() -> None:
-    """Lower the priority of the calling thread, which computes batches.
-
-    At equal priority it would delay one of the threads of a training step, for which all others wait. Only Linux has
-    priorities of threads; elsewhere, and in the main thread, nothing happens.
-    """
-    if sys.platform == "linux" and threading.current_thread() is not threading.main_thread():
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)
 
 
 def check_columns(table: FaceTable, columns: Sequence[str]) -> tuple[str, ...]:

@@ -1,25 +1,33 @@
-"""Compute batches in other processes, which do not wait for Python's lock.
+"""Compute batches in other processes: augmentation is many short NumPy calls, for which threads wait on Python's lock.
+
+Images come back through memory that both sides share, requests and labels through a pipe to each process. A pool of
+``concurrent.futures`` takes twice as long for a batch of small faces, for its threads wait on that lock, too.
 
 The processes are spawned, not forked from a process that has threads. As everywhere with spawned processes, a script
 that starts a run on the top level of its module needs ``if __name__ == "__main__":`` around it.
 """
 
 import contextlib
+import math
 import multiprocessing
-import os
 import pickle
+import queue
 import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
 
-from fer_tf.input_pipeline.batches import PRIORITY, BatchSource, Labels
+import numpy as np
+
+from fer_tf.input_pipeline.batches import BatchSource, Labels
 
 __all__ = ["ProcessSource", "computed_by"]
 
-_held: list[BatchSource] = []  # in a process that computes batches: their source
+
+class _Worker(NamedTuple):
+    process: multiprocessing.Process
+    pipe: Connection
+    memory: Any
 
 
 class ProcessSource:
@@ -37,18 +45,21 @@ class ProcessSource:
     Example:
 
     >>> from fer_tf.datasets import load_synthetic
-    >>> source = ProcessSource(BatchSource(load_synthetic(faces=60), batch_size=8), processes=2)
-    >>> source.workers, source.image_shape
+    >>> source = BatchSource(load_synthetic(faces=60), batch_size=8)
+    >>> with computed_by(2, source) as batches:
+    ...     batches.workers, batches.image_shape
     (2, (48, 48, 1))
-    >>> source.close()
     """
 
     def __init__(self, source: BatchSource, processes: int):
         self._source, self.workers = source, processes
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         # Pickled here, so that a source that cannot be sent is told before any process starts.
         given = pickle.dumps(source, protocol=pickle.HIGHEST_PROTOCOL)
-        spawn = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(processes, spawn, initializer=_begin, initargs=(given,))
+        size = source.batch_size * math.prod(source.image_shape)
+        self._workers = [_start(given, size) for _ in range(processes)]
+        for worker in self._workers:
+            self._idle.put(worker)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
@@ -57,17 +68,31 @@ class ProcessSource:
         """Have one batch computed, see ``BatchSource.batch``.
 
         Raises:
-            RuntimeError: a process that computes batches is dead.
+            RuntimeError: the process that computed it is dead.
             Exception: what the source raised.
         """
+        worker = self._idle.get()
         try:
-            return self._pool.submit(_compute, epoch, step).result()
-        except BrokenProcessPool:
-            raise RuntimeError("A process that computes batches died: out of memory?") from None
+            worker.pipe.send((epoch, step))
+            answer = worker.pipe.recv()
+            if isinstance(answer, Exception):
+                raise answer
+            shape, labels = answer
+            return _images(worker.memory, shape).copy(), labels
+        except (EOFError, ConnectionError):
+            worker.process.join()
+            code = worker.process.exitcode
+            raise RuntimeError(f"A process that computes batches died (exit code {code}): out of memory?") from None
+        finally:
+            self._idle.put(worker)
 
     def close(self) -> None:
         """End the processes."""
-        self._pool.shutdown(cancel_futures=True)
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
+            worker.pipe.close()
 
 
 @contextlib.contextmanager
@@ -89,20 +114,40 @@ def computed_by(processes: int, source: BatchSource) -> Iterator[BatchSource | P
         yield started
 
 
-def _begin(given: bytes) -> None:
-    """Make a new process ready for ``_compute``."""
+def _start(given: bytes, size: int) -> _Worker:
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    memory = spawn.RawArray("f", size)
+    process = spawn.Process(target=_work, args=(given, there, memory), daemon=True)
+    process.start()
+    there.close()
+    return _Worker(process, here, memory)
+
+
+def _work(given: bytes, pipe: Connection, memory: Any) -> None:
+    """Answer requests until there are no more: the asking process closed the pipe, or is dead."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
-    # The pool's processes hold its pipes open for each other, and would outlive a parent that was killed.
-    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
-    if hasattr(os, "nice"):
-        os.nice(PRIORITY)
-    _held.append(pickle.loads(given))
+    source = pickle.loads(given)
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            epoch, step = pipe.recv()
+            try:
+                images, labels = source.batch(epoch, step)
+                _images(memory, images.shape)[:] = images
+                pipe.send((images.shape, labels))
+            except Exception as error:
+                pipe.send(_sendable(error))
 
 
-def _end_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
+def _images(memory: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """View the begin of shared memory as float32 images of a shape."""
+    return np.frombuffer(memory, np.float32, math.prod(shape)).reshape(shape)
 
 
-def _compute(epoch: int, step: int) -> tuple[Any, Labels]:
-    return _held[0].batch(epoch, step)
+def _sendable(error: Exception) -> Exception:
+    """Return the error, or where a library's own cannot be pickled, one that tells it."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(repr(error))
+    return error

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from fer_tf.input_pipeline.batches import BatchSource, lower_priority
+from fer_tf.input_pipeline.batches import BatchSource
 
 
 def as_dataset(
@@ -22,7 +22,7 @@ def as_dataset(
         targets and the source's columns; static in all but an incomplete last batch. For
         ``model.fit(dataset, steps_per_epoch=source.steps_per_epoch, …)``.
     """
-    steps, repeats, workers = source.steps, source.repeats, workers or source.workers
+    steps, repeats = source.steps, source.repeats
     whole = source.drop_remainder or len(source.table) % source.batch_size == 0
     batch = source.batch_size if whole else None
     labels = source.label_shapes
@@ -30,7 +30,6 @@ def as_dataset(
     shapes = ((batch, *source.image_shape), *((batch, *shape) for shape, _ in labels.values()))
 
     def compute(number: np.ndarray) -> tuple[np.ndarray, ...]:
-        lower_priority()
         images, given = source.batch(*divmod(int(number), steps))
         return (images, *given.values()) if source.columns else (images, given)
 
@@ -41,11 +40,8 @@ def as_dataset(
         return images, (dict(zip(labels, given, strict=True)) if source.columns else given[0])
 
     numbers = tf.data.Dataset.range(start_epoch * steps, (start_epoch + epochs) * steps)
-    dataset = numbers.map(read, num_parallel_calls=workers, deterministic=True)
+    dataset = numbers.map(read, num_parallel_calls=workers or source.workers, deterministic=True)
     if repeats > 1:
         dataset = dataset.flat_map(lambda *pair: tf.data.Dataset.from_tensors(pair).repeat(repeats))
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(epochs * steps * repeats))
-    options = tf.data.Options()
-    # Threads of its own: those of the training steps keep their priority.
-    options.threading.private_threadpool_size = workers
-    return dataset.prefetch(2).with_options(options)
+    return dataset.prefetch(2)
