@@ -5,8 +5,9 @@ from pathlib import Path
 
 from fer_tf.errors import UserError
 from fer_tf.faces.crops import CropOptions, crop
+from fer_tf.io import pictures, video
 
-DESCRIPTION = """Find the faces of photographs and videos, turn them upright, and cut them out.
+DESCRIPTION = f"""Find the faces of photographs and videos, turn them upright, and cut them out.
 
 DST gets the same folders as SRC, so that class folders stay class folders; faces.csv, where each face came from;
 skipped.csv, what gave no face, and why. Interrupted, the same command goes on. Names: a/b.jpg becomes a/b.png and its
@@ -14,8 +15,8 @@ further faces a/b_1.png and so on; the frames of talk.mp4 go to talk/000123.png,
 happy/talk_000123.png; of two sources that would write one file, the second keeps its suffix (a.png.png).
 
 Files are told by their suffix, others are passed over:
-  photographs  .png .jpg .jpeg .bmp .gif .webp .tif .tiff .ppm .pgm
-  videos       .mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .wmv .flv .3gp"""
+  photographs  {" ".join(pictures.SUFFIXES)}
+  videos       {" ".join(video.SUFFIXES)}"""
 
 EXAMPLES = """examples:
   fer-tf crop photographs faces

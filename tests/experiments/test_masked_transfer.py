@@ -76,4 +76,4 @@ def test_faces_without_landmarks_are_told_before_the_first_run(tmp_path, capsys)
     with pytest.raises(SystemExit) as ended:
         commandline.main(script.STUDY, ["--dataset", "fer2013", "--data", str(tmp_path), "--out", str(tmp_path / "o")])
     assert ended.value.code == 2
-    assert "fer_tf.faces landmarks" in capsys.readouterr().err
+    assert "fer-tf landmarks" in capsys.readouterr().err
