@@ -44,12 +44,14 @@ def warp(images: np.ndarray, matrices: np.ndarray, size: tuple[int, int], fill: 
         float32 (B, height, width, C). Matrices of whole numbers (flips, crops) copy pixels without arithmetic.
     """
     out = np.empty((len(images), *size, images.shape[-1]), np.float32)
-    whole = bool((matrices == np.rint(matrices)).all())
     # Where neither row nor column depends on the other, half the work is enough.
-    straight = (matrices[:, 0, 1] == 0) & (matrices[:, 1, 0] == 0) & (not whole)
+    straight = (matrices[:, 0, 1] == 0) & (matrices[:, 1, 0] == 0)
+    copied = _copy_windows(images, matrices, straight, out)
+    whole = bool((matrices[~copied] == np.rint(matrices[~copied])).all())
+    straight &= not whole
     matrices = matrices.astype(np.float32)
     piece = max(1, PIECE_PIXELS // (size[0] * size[1]))
-    for alike in (straight, ~straight):
+    for alike in (straight & ~copied, ~straight & ~copied):
         rows = np.flatnonzero(alike)
         for start in range(0, len(rows), piece):
             part = rows[start : start + piece]
@@ -60,6 +62,20 @@ def warp(images: np.ndarray, matrices: np.ndarray, size: tuple[int, int], fill: 
                 _warp_piece(images[part], matrices[part], found, fill, whole)
             out[part] = found
     return out
+
+
+def _copy_windows(images: np.ndarray, matrices: np.ndarray, straight: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Copy the windows of whole pixels, mirrored or not, that lie inside their image; say which images these are."""
+    steps, first = matrices[:, (0, 1), (0, 1)], matrices[:, :2, 2]
+    last = first + steps * (out.shape[2] - 1, out.shape[1] - 1)
+    low, high = np.minimum(first, last), np.maximum(first, last)
+    inside = (low >= 0) & (high < (images.shape[2], images.shape[1])) & (np.abs(steps) == 1) & (first == np.rint(first))
+    found = straight & inside.all(axis=1)
+    rows = np.flatnonzero(found)
+    places = np.concatenate([low[rows], high[rows] + 1, steps[rows]], axis=1).astype(int).tolist()
+    for row, (left, top, right, bottom, across, down) in zip(rows.tolist(), places, strict=True):
+        out[row] = images[row, top:bottom, left:right][::down, ::across]
+    return found
 
 
 def _warp_piece(images: np.ndarray, matrices: np.ndarray, out: np.ndarray, fill: str, whole: bool) -> None:

@@ -100,3 +100,21 @@ def test_one_threads_pieces_do_not_touch_anothers():
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda i: warp(images[i % 3], turned, (25, 31), "reflect"), range(60)))
     assert all(np.array_equal(found, alone[i % 3]) for i, found in enumerate(together))
+
+
+def test_copied_windows_are_those_that_are_interpolated():
+    images = np.random.default_rng(0).integers(0, 256, (5, 9, 8, 2), dtype=np.uint8)
+    matrices = np.tile(np.eye(3), (5, 1, 1))
+    matrices[0, :2, 2] = 2, 1  # a window
+    matrices[1, 0, 0], matrices[1, 0, 2] = -1, 6  # mirrored
+    matrices[2, 1, 1], matrices[2, 1, 2] = -1, 4  # upside down
+    matrices[3, :2, 2] = 5, 7  # leaves the image
+    matrices[4, 0, 1] = 0.25  # slanted, so that the others are next to an interpolated one
+    together = warp(images, matrices, (4, 5), "constant")
+    np.testing.assert_array_equal(together[0], images[0, 1:5, 2:7])
+    np.testing.assert_array_equal(together[1], images[1, :4, 6:1:-1])
+    np.testing.assert_array_equal(together[2], images[2, 4:0:-1, :5])
+    np.testing.assert_array_equal(together[3, :2, :3], images[3, 7:, 5:])
+    assert not together[3, 2:].any() and not together[3, :, 3:].any()
+    alone = [warp(images[i : i + 1], matrices[i : i + 1], (4, 5), "constant")[0] for i in range(5)]
+    np.testing.assert_array_equal(together, alone)
