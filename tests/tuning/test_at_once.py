@@ -24,11 +24,13 @@ CONFIG = RunConfig(
 )  # fmt: skip
 LONG = replace(CONFIG, epochs=2000)
 SWEEP = """
+import signal
 import sys
 from fer_tf.tuning import runner
 from fer_tf.tuning.at_once import AtOnce
 from fer_tf.training.config import RunConfig
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
     configs = [RunConfig.from_json(values) for values in {configs}]
     runner.run_all(configs, sys.argv[1], executor=AtOnce(2))
 """
