@@ -14,7 +14,7 @@ skipped.csv, what gave no face, and why. Interrupted, the same command goes on. 
 further faces a/b_1.png and so on; the frames of talk.mp4 go to talk/000123.png, those of happy/talk.mp4 to
 happy/talk_000123.png; of two sources that would write one file, the second keeps its suffix (a.png.png).
 
-Files are told by their suffix, others are passed over:
+Files with these suffixes are read, and others by their content:
   photographs  {" ".join(pictures.SUFFIXES)}
   videos       {" ".join(video.SUFFIXES)}"""
 
