@@ -31,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="own: each optimizer's usual one; study: 0.01 for its seven (default own)")  # fmt: skip
     group.add_argument("--decay", type=float, default=1e-4, help="weight decay of every run (default 1e-4)")
     group.add_argument("--dropout", type=float, default=0.2, help="default 0.2")
-    group.add_argument("--augment", default="light", metavar="PRESET|OPS",
-                       help="none, light, study, strong, or call strings separated by ';' (default light)")  # fmt: skip
+    group.add_argument("--augment", metavar="PRESET|OPS",
+                       help="none, light, study, strong, or call strings separated by ';' (default light; flip() for "
+                       "drawn faces)")  # fmt: skip
     group.add_argument("--finalists", type=int, metavar="N",
                        help="after all runs of one seed, how many of the best on validation are trained with a second "
                        f"one (default {FINALISTS}; --quick and --search: none)")  # fmt: skip
@@ -43,7 +44,7 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
         name="base",
         model=commandline.sized(options.model, options.width),
         dropout=options.dropout,
-        augment=commandline.augmentations(options.augment),
+        augment=commandline.augmentations(options.augment or ("light" if options.data else "flip()")),
         **commandline.shared_settings(options),
     )
     pairs = optimizer_study.grid(options.grid, options.epochs)
