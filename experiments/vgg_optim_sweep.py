@@ -1,6 +1,6 @@
 """Which optimizer and which learning-rate schedule suit a VGG on FER2013? (arXiv 2105.03588, and what came since)
 
-  python experiments/vgg_optim_sweep.py                       built-in faces, 3.2 minutes on 2 cores
+  python experiments/vgg_optim_sweep.py                       built-in faces, 3.7 minutes on 2 cores
   python experiments/vgg_optim_sweep.py --list                which runs there are
   python experiments/vgg_optim_sweep.py --only 'nesterov-*'   the schedules alone
   python experiments/vgg_optim_sweep.py --dataset fer2013 --data DIR --model vgg --width 1 --epochs 300 \\
@@ -9,9 +9,12 @@
 
 Every optimizer runs at a constant rate, and SGD with Nesterov momentum with every schedule; --grid full adds the
 plateau schedule for every optimizer, as in the study's figure. Runs choose their epoch on validation and score test
-once. Stop it at any moment and start it again: finished runs are kept, the interrupted one continues.
+once; the five best on validation are then trained with a second seed. Stop it at any moment and start it again:
+finished runs are kept, the interrupted one continues.
 
-Writes results.csv, report.html and winner.keras into --out. Figures: experiments/results/vgg_optim_sweep.md.
+Writes results.csv, report.html (ranking with intervals, and which differences are real), results.md and winner.keras
+into --out. On built-in faces the best runs name 88 % of the test faces, the worst 78 %.
+Figures: experiments/results/vgg_optim_sweep.md.
 """
 
 import argparse
