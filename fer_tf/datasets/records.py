@@ -34,7 +34,7 @@ from fer_tf.labels import one_hot
 SHARD = re.compile(r"faces-(\d{5,})-of-(\d{5,})\.tfrecord")
 
 
-def shard_name(number: int, total: int) -> str:
+def record_name(number: int, total: int) -> str:
     """Name a shard, counted from 0."""
     return f"faces-{number:05d}-of-{total:05d}.tfrecord"
 
@@ -98,16 +98,16 @@ def find_shards(root: Path) -> list[Path]:
         DataError: no such folder, none in it, or one is missing.
     """
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder. Expected {shard_name(0, 1)} and so on in it.")
+        raise DataError(f"{root}: no such folder. Expected {record_name(0, 1)} and so on in it.")
     found = {p: m for p in sorted(root.iterdir()) if (m := SHARD.fullmatch(p.name))}
     if not found:
-        raise DataError(f"{root}: no shards. Expected {shard_name(0, 1)} and so on in it.")
+        raise DataError(f"{root}: no shards. Expected {record_name(0, 1)} and so on in it.")
     totals = sorted({int(m[2]) for m in found.values()})
     if len(totals) > 1:
         raise DataError(f"{root}: shards of {totals[0]} and of {totals[-1]}. Expected those of one run of crop.")
     missing = sorted(set(range(totals[0])) - {int(m[1]) for m in found.values()})
     if missing:
-        raise DataError(f"{root}: {shard_name(missing[0], totals[0])} is missing.")
+        raise DataError(f"{root}: {record_name(missing[0], totals[0])} is missing.")
     return list(found)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fer_tf.datasets.records import SHARD, shard_name
+from fer_tf.datasets.records import SHARD, record_name
 from fer_tf.errors import UserError
 from fer_tf.faces.detectors import POINT_COLUMNS
 from fer_tf.io.folder_job import FolderJob, JobSummary, stamp
@@ -59,7 +59,7 @@ class CropFolder(FolderJob):
         """Give the shards the names by which readers find them, and write the tables."""
         for number, path in self._shards():
             if number < journal.shards:
-                path.replace(self.folder / shard_name(number, journal.shards))
+                path.replace(self.folder / record_name(number, journal.shards))
             else:  # Its entries were damaged, and its faces are in another shard now.
                 path.unlink()
         return self.write_tables(journal, FACE_COLUMNS, lambda entry: _rows(entry, journal.shards), notes)
@@ -72,7 +72,7 @@ class CropFolder(FolderJob):
 
 def _rows(entry: Entry, shards: int) -> Iterable[list[Any]]:
     for face in entry.faces:
-        file = shard_name(face["file"], shards) if isinstance(face["file"], int) else face["file"]
+        file = record_name(face["file"], shards) if isinstance(face["file"], int) else face["file"]
         yield [
             entry.source, _blank(entry.video_frame), face["number"], file, _blank(face["score"]),
             *(face["box"] or [""] * 4), *(face["landmarks"] or [""] * 10), *face["frame"],

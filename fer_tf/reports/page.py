@@ -44,7 +44,7 @@ def table(frame: pd.DataFrame, ranked: bool = False) -> str:
     kind = ['class="number"' if n else "" for n in numeric]
     head = "".join(f"<th {k}>{html.escape(str(c))}</th>" for c, k in zip(frame.columns, kind, strict=True))
     body = "".join(
-        "<tr>" + "".join(f"<td {k}>{_cell(v)}</td>" for v, k in zip(row, kind, strict=True)) + "</tr>"
+        "<tr>" + "".join(f"<td {k}>{_html_cell(v)}</td>" for v, k in zip(row, kind, strict=True)) + "</tr>"
         for row in frame.itertuples(index=False)
     )
     style = ' class="ranked"' if ranked else ""
@@ -67,7 +67,7 @@ def page(title: str, note: str, sections: Sequence[tuple[str, str]]) -> str:
     )
 
 
-def _cell(value: object) -> str:
+def _html_cell(value: object) -> str:
     if value is None or value is pd.NA or value != value:  # NaN differs from itself
         return "–"
     if isinstance(value, float):

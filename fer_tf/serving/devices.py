@@ -62,7 +62,7 @@ def write_litert(classifier: ExpressionClassifier, path: Path | str, int8: bool 
         raise UserError(f"{path}: expected a name that ends in .tflite.")
     content = convert_litert(classifier, int8)
     if not int8:
-        _check(classifier, run_litert(content, example_faces(classifier)))
+        _check_answers(classifier, run_litert(content, example_faces(classifier)))
     with atomic.atomic_write(path) as part:
         part.write_bytes(content)
         # Readers of the format stop at the end of the network; labels are an archive after it, as the standard says.
@@ -103,7 +103,7 @@ def write_onnx(classifier: ExpressionClassifier, path: Path | str) -> Path:
     if path.suffix != ".onnx":
         raise UserError(f"{path}: expected a name that ends in .onnx.")
     content = convert_onnx(classifier)
-    _check(classifier, run_onnx(content, example_faces(classifier)))
+    _check_answers(classifier, run_onnx(content, example_faces(classifier)))
     with atomic.atomic_write(path) as part:
         part.write_bytes(content)
     return path
@@ -144,7 +144,7 @@ def example_faces(classifier: ExpressionClassifier) -> np.ndarray:
     return np.concatenate([drawn, noise])
 
 
-def _check(classifier: ExpressionClassifier, found: np.ndarray) -> None:
+def _check_answers(classifier: ExpressionClassifier, found: np.ndarray) -> None:
     """Raise a ``RuntimeError`` unless the probabilities for ``example_faces`` are those of Keras."""
     difference = float(np.abs(found - classifier.probabilities(example_faces(classifier)).numpy()).max())
     if not difference <= TOLERANCE:

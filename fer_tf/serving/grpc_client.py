@@ -8,7 +8,7 @@ from typing import Any
 
 from fer_tf.errors import UserError
 
-_PORT = 8500
+_GRPC_PORT = 8500
 # The default limit of gRPC, 4 MB, is too small for many photographs with many faces.
 _LARGEST = 256 * 1024 * 1024
 
@@ -61,7 +61,7 @@ class GrpcClient:
 
         if "://" in host or not host:
             raise UserError(f"{host!r} is not an address for gRPC. Expected localhost or localhost:8500.")
-        self.address = host if _has_port(host) else f"{host}:{_PORT}"
+        self.address = host if _has_port(host) else f"{host}:{_GRPC_PORT}"
         self.model, self.version, self.timeout = model, version, timeout
         sizes = [("grpc.max_receive_message_length", _LARGEST), ("grpc.max_send_message_length", _LARGEST)]
         self._channel = grpc.insecure_channel(self.address, options=sizes)

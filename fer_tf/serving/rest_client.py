@@ -12,7 +12,7 @@ from typing import Any
 
 from fer_tf.errors import UserError
 
-_PORT = 8501
+_REST_PORT = 8501
 
 
 class RestClient:
@@ -40,7 +40,7 @@ class RestClient:
         try:
             parts = urllib.parse.urlsplit(address)
             named = parts.scheme in ("http", "https") and parts.hostname
-            port = "" if parts.port or "://" in host else f":{_PORT}"
+            port = "" if parts.port or "://" in host else f":{_REST_PORT}"
         except ValueError:
             named, port = None, ""
         if not named:

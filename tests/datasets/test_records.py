@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fer_tf.datasets import get
-from fer_tf.datasets.records import shard_name
+from fer_tf.datasets.records import record_name
 from fer_tf.errors import DataError
 from fer_tf.io.tfrecord import RecordWriter, encode_example
 
@@ -38,7 +38,7 @@ def shards(tmp_path, picture):
             name = f"{('Happiness', 'sad')[i % 2]}/{shard}{i} é.png"
             features, pixels[name] = face(picture, tmp_path, name)
             rows.append(features)
-        write(root / shard_name(shard, 2), rows)
+        write(root / record_name(shard, 2), rows)
     return root, pixels
 
 
@@ -68,7 +68,7 @@ def test_size_channels_and_splits_are_options_and_the_cache_keeps_them_apart(sha
 
 def test_split_folders_are_kept(tmp_path, picture):
     names = ["Training/a/x.png", "Training/b/x.png", "PublicTest/a/y.png", "PrivateTest/b/z.png"]
-    write(tmp_path / shard_name(0, 1), [face(picture, tmp_path, name)[0] for name in names])
+    write(tmp_path / record_name(0, 1), [face(picture, tmp_path, name)[0] for name in names])
     table = get("records", tmp_path)
     assert dict(zip(table.ids, table.split, strict=True)) == dict(
         zip(names, ["train", "train", "validation", "test"], strict=True)
@@ -77,10 +77,10 @@ def test_split_folders_are_kept(tmp_path, picture):
 
 def test_missing_shards_are_named(tmp_path, shards):
     root, _ = shards
-    (root / shard_name(0, 2)).rename(tmp_path / "aside")
+    (root / record_name(0, 2)).rename(tmp_path / "aside")
     with pytest.raises(DataError, match=r"faces-00000-of-00002\.tfrecord is missing"):
         get("records", root)
-    (tmp_path / "aside").rename(root / shard_name(0, 3))
+    (tmp_path / "aside").rename(root / record_name(0, 3))
     with pytest.raises(DataError, match="shards of 2 and of 3"):
         get("records", root)
     with pytest.raises(DataError, match="aside: no such folder"):
@@ -98,7 +98,7 @@ def test_bad_records_are_named_or_skipped(tmp_path, picture):
         "no tf.train.Example": b"\xff\xff",
     }
     for reason, features in bad.items():
-        write(tmp_path / shard_name(0, 1), [*good[:3], features, *good[3:]])
+        write(tmp_path / record_name(0, 1), [*good[:3], features, *good[3:]])
         with pytest.raises(DataError, match=rf"of-00001\.tfrecord: record 3: .*{reason}"):
             get("records", tmp_path)
         for _ in range(2):
@@ -110,7 +110,7 @@ def test_bad_records_are_named_or_skipped(tmp_path, picture):
 
 def test_a_shard_cut_short_gives_what_is_before(shards):
     root, _ = shards
-    path = root / shard_name(0, 2)
+    path = root / record_name(0, 2)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match="record 9: the file ends within it"):
         get("records", root)

@@ -15,7 +15,7 @@ from fer_tf.faces.masks.painting import check_image
 LEVEL = 0.3
 # What is enlarged: so far to each side of the nose and above the eyes: temples and forehead are in it.
 _ASIDE, _ABOVE = 1.0, 1.1
-_MOST_FINE = 8
+_FINEST_CUT = 8
 
 
 def cut_face(
@@ -65,7 +65,7 @@ def _enlarged(image: np.ndarray, head: HeadPose, level: float) -> np.ndarray:
     corner = head.camera[:, 3] - right / 2 - _ABOVE * down
     # Finer than the picture where that has more pixels than the result, so that nothing is left out.
     larger = max(1.0, np.linalg.norm(right) / max(width, 1), np.linalg.norm(below) / max(height, 1))
-    fine = int(np.ceil(min(larger, _MOST_FINE)))
+    fine = int(np.ceil(min(larger, _FINEST_CUT)))
     size = height * fine, width * fine
     matrix = np.eye(3)
     matrix[:2, 0], matrix[:2, 1] = right / size[1], below / size[0]
