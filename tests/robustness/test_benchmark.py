@@ -139,7 +139,7 @@ def test_mistakes_cost_one_line(capsys, tmp_path):
 
 @pytest.mark.slow
 def test_the_command(tmp_path):
-    command = [sys.executable, "-m", "fer_tf.robustness", "fer2013", "--limit", "20", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "fer_tf", "robustness", "fer2013", "--limit", "20", "--out", str(tmp_path)]
     command += ["--only", "mask", "--only", "jpeg", "--only", "flips"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
