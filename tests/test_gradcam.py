@@ -177,14 +177,14 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(here, network, capsys, 
 def test_figures_have_names_of_their_own(here):
     for name in ("x/a.jpg", "x/a.png", "x/deep/a.jpg", "y/a.jpg", "y/b_gradcam.png"):
         noise(here / name)
-    found = files.find([Path("x"), Path("y"), Path("y/a.jpg")], "gradcam", print)
+    found = files.find_pictures([Path("x"), Path("y"), Path("y/a.jpg")], "gradcam", print)
     assert [str(s.figure) for s in found] == [
         "x/a_gradcam.png", "x/a.png_gradcam.png", "x/deep/a_gradcam.png", "y/a_gradcam.png"
     ]  # fmt: skip
-    found = files.find([Path("x"), Path("y")], "scorecam", print, Path("out"))
+    found = files.find_pictures([Path("x"), Path("y")], "scorecam", print, Path("out"))
     assert len({s.figure for s in found}) == 4
     assert {str(s.figure) for s in found} >= {"out/a_scorecam.png", "out/deep/a_scorecam.png"}
-    assert [s.name for s in files.find([Path("y/b_gradcam.png")], "gradcam", print)] == ["b_gradcam.png"]
+    assert [s.name for s in files.find_pictures([Path("y/b_gradcam.png")], "gradcam", print)] == ["b_gradcam.png"]
 
 
 def test_help_shows_examples(capsys):

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit code."""
     _, skipped = METHODS[options.method], {}
-    sources = files.find(options.paths, options.method, skipped.__setitem__, options.out)
+    sources = files.find_pictures(options.paths, options.method, skipped.__setitem__, options.out)
     for name, reason in skipped.items():
         print(f"{name}: skipped: {reason}", file=sys.stderr)
     # TensorFlow takes seconds to load, so mistakes in the paths are reported first.

@@ -32,7 +32,7 @@ class Source:
     figure: Path
 
 
-def find(paths: Sequence[Path | str], method: str, note: Note, out: Path | None = None) -> list[Source]:
+def find_pictures(paths: Sequence[Path | str], method: str, note: Note, out: Path | None = None) -> list[Source]:
     """List the pictures of files and folder trees, each once, and name their figures.
 
     A figure is written beside its picture or, with ``out``, at the same place below ``out``: ``a/b.jpg`` has the figure
