@@ -1,12 +1,21 @@
 """Load facial expression datasets by function or by call string."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from fer_tf import augment as augmentation
 from fer_tf._lazy import attach
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.registry import Registry
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Faces that shuffling holds in memory at once, beside the table itself.
+_SHUFFLED = 10_000
 # ``data`` says which files a dataset reads; it is empty for built-in datasets.
 DATASETS = Registry("dataset")
 for _name, _module, _data in (
@@ -23,7 +32,7 @@ for _name, _module, _data in (
     ("lfwfer", "lfwfer", "the folder with LFW-FER, M-LFW-FER or M-LFW-FER-face-cut, each of train/<class> and "
      "eval/<class>"),
     ("folder", "folder", "a folder of <class>/*.png or <split>/<class>/*.png"),
-    ("records", "records", "the folder of TFRecord shards that fer-tf crop --format tfrecord wrote"),
+    ("records", "shards", "the folder of TFRecord shards that fer-tf crop --format tfrecord wrote"),
     ("shards", "shards", "the folder of shards that fer-tf shards prepare wrote"),
     ("csv", "csvfile", "a CSV with the columns path,label, or path and a distribution"),
 ):  # fmt: skip
@@ -34,8 +43,7 @@ __getattr__, __dir__, __all__ = attach(
     *(DATASETS[name].target for name in DATASETS),
     "fer_tf.datasets.label_noise:flip_labels",
     "fer_tf.datasets.landmarks:with_landmarks",
-    "fer_tf.datasets.tfdata:as_tf_dataset",
-    own=("get",),
+    own=("as_tf_dataset", "get"),
 )
 
 # How a run masks its faces. The class belongs to a higher room, and is imported when it is made.
@@ -79,3 +87,52 @@ def get(identifier: str | FaceTable, data: Path | str | None = None, skip_bad: b
         return DATASETS.make(identifier, data, **common)
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be read: {error.strerror or error}.") from error
+
+
+def as_tf_dataset(
+    faces: FaceTable, batch_size: int = 128, shuffle: bool = False, augment: str | None = None, seed: int = 0
+) -> "tf.data.Dataset":
+    """Create batches of (images, targets) for ``model.fit`` and ``model.evaluate``.
+
+    Experiments use ``fer_tf.input_pipeline``, which also resumes in the middle of a training. This function is for
+    training with Keras alone.
+
+    Args:
+        faces: N faces with images in memory, for instance ``faces.train``.
+        batch_size: Number of faces in a batch.
+        shuffle: Shuffle the faces anew in each epoch.
+        augment: Augmentation call strings or presets, separated by ``;``, such as ``"flip(); affine(rotation=10)"``;
+            ``None`` means no augmentation. See ``fer_tf.augment``.
+        seed: Seed of the order and of the augmentation.
+
+    Returns:
+        A dataset of pairs: float32 images of shape (batch, H, W, channels), from 0 to 255, and float32 targets of
+        shape (batch, classes), whose rows sum to 1.
+
+    Example:
+        >>> from fer_tf import datasets
+        >>> faces = datasets.load_synthetic(faces=30)
+        >>> batches = datasets.as_tf_dataset(faces.train, batch_size=8, shuffle=True, augment="flip()")
+        >>> images, targets = next(iter(batches))
+        >>> images.shape, targets.shape
+        (TensorShape([8, 48, 48, 1]), TensorShape([8, 7]))
+    """
+    import tensorflow as tf
+
+    rows = tf.data.Dataset.range(len(faces))
+    if shuffle:
+        rows = rows.shuffle(min(len(faces), _SHUFFLED), seed=seed)
+    calls = [call.strip() for call in (augment or "").split(";") if call.strip()]
+    pipeline, rng = augmentation.get(calls), np.random.default_rng(seed)
+
+    def read(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return pipeline(faces.images[index], faces.targets[index], rng)
+
+    def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, targets = tf.numpy_function(read, [index], (tf.float32, tf.float32))
+        return (
+            tf.ensure_shape(images, (None, None, None, faces.image_shape[2])),
+            tf.ensure_shape(targets, (None, len(faces.label_set))),
+        )
+
+    return rows.batch(batch_size).map(batch).prefetch(tf.data.AUTOTUNE)

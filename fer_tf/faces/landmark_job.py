@@ -101,7 +101,7 @@ def write_landmarks(
     if table is not None and table.images is None:
         raise UserError(f"dataset {options.dataset!r} keeps its pictures on disk. Give {src} without a dataset.")
     sources = [] if options.dataset else folders.find_pictures(src, notes.__setitem__)
-    work = _Work(finder or PointFinder(options.detector, options.points), options.faces)
+    work = _LandmarkWork(finder or PointFinder(options.detector, options.points), options.faces)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.stem}-{_digest(src, options)}.jsonl")
     with Journal(part, lock=True) as journal:
@@ -139,7 +139,7 @@ def _check_replaceable(out: Path, src: Path) -> None:
         raise UserError(f"{out} is there and holds no landmarks. Give another name, or delete it.")
 
 
-class _Work:
+class _LandmarkWork:
     """Turn a batch of pictures into journal entries, whose faces are rows of the table."""
 
     def __init__(self, finder: PointFinder, which: str):

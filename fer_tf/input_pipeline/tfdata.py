@@ -1,14 +1,18 @@
 """Feed batches to TensorFlow as a ``tf.data.Dataset``."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import tensorflow as tf
 
 from fer_tf.input_pipeline.batches import BatchSource
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def as_dataset(
     source: BatchSource, start_epoch: int = 0, epochs: int = 1, workers: int | None = None
-) -> tf.data.Dataset:
+) -> "tf.data.Dataset":
     """Make a dataset of whole epochs, one after the other.
 
     Args:
@@ -22,6 +26,8 @@ def as_dataset(
         targets and the source's columns; static in all but an incomplete last batch. For
         ``model.fit(dataset, steps_per_epoch=source.steps_per_epoch, …)``.
     """
+    import tensorflow as tf
+
     steps, repeats = source.steps, source.repeats
     whole = source.drop_remainder or len(source.table) % source.batch_size == 0
     batch = source.batch_size if whole else None
@@ -33,7 +39,7 @@ def as_dataset(
         images, given = source.batch(*divmod(int(number), steps))
         return (images, *given.values()) if source.columns else (images, given)
 
-    def read(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | dict[str, tf.Tensor]]:
+    def read(number: "tf.Tensor") -> tuple[tf.Tensor, tf.Tensor | dict[str, tf.Tensor]]:
         # A stateful function would be run one at a time under op determinism; ours is a pure one.
         parts = tf.numpy_function(compute, [number], dtypes, stateful=False)
         images, *given = (tf.ensure_shape(part, shape) for part, shape in zip(parts, shapes, strict=True))

@@ -12,10 +12,12 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import tensorflow as tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 SIGNATURE = "serving_default"
 MOST_THREADS = 8
@@ -26,8 +28,8 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def converter(
-    function: tf.types.experimental.GenericFunction, variables: list, eight_bit: bool = False
-) -> tf.lite.TFLiteConverter:
+    function: "tf.types.experimental.GenericFunction", variables: list, eight_bit: bool = False
+) -> "tf.lite.TFLiteConverter":
     """Prepare the conversion of a graph function.
 
     Args:
@@ -37,6 +39,8 @@ def converter(
         eight_bit: store weights in 8 bits; activations are quantized while the file runs, unless the converter gets
             representative examples.
     """
+    import tensorflow as tf
+
     owner = tf.Module()
     owner.weights = [v.value for v in variables]
     made = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], owner)
@@ -44,7 +48,7 @@ def converter(
     return made
 
 
-def convert(prepared: tf.lite.TFLiteConverter) -> bytes:
+def convert(prepared: "tf.lite.TFLiteConverter") -> bytes:
     """Convert and return the content of the file.
 
     Raises:
@@ -97,6 +101,8 @@ def in_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> list[R
 
 def cores() -> int:
     """Return the number of threads that TensorFlow is set to use, or of cores."""
+    import tensorflow as tf
+
     return min(tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1, MOST_THREADS)
 
 
@@ -106,6 +112,8 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def _interpreter(content: bytes, threads: int) -> Callable[..., dict[str, np.ndarray]]:
+    import tensorflow as tf
+
     with _quiet():
         interpreter = tf.lite.Interpreter(model_content=content, num_threads=threads)
         interpreter.allocate_tensors()
