@@ -85,7 +85,7 @@ def main() -> None:
     for frame, name in ((faces, "faces.csv"), (table, "explain.csv")):
         with atomic.atomic_write(options.out / name) as part:
             frame.to_csv(part, index=False)
-    files.save(explanations.faithfulness(curves, right, comparison.CONTROLS), options.out / "explain.png")
+    files.save_figure(explanations.faithfulness(curves, right, comparison.CONTROLS), options.out / "explain.png")
     print(f"{int(right.sum())} faces predicted right, {int((~right).sum())} wrong\n{printed(table)}")
     for name in ("faces.csv", "explain.csv", "explain.png"):
         print(f"wrote {options.out / name}")

@@ -13,21 +13,16 @@ import fer_tf
 
 # The rooms that need TensorFlow; all others must import and work without it.
 TENSORFLOW_ROOMS = {
-    "fer_tf.explain.comparison",
-    "fer_tf.demo.analysis", "fer_tf.demo.results", "fer_tf.explain.explainer", "fer_tf.explain.faithfulness",
-    "fer_tf.explain.methods", "fer_tf.explain.pictures",
-    "fer_tf.faces.crop", "fer_tf.faces.extraction", "fer_tf.models.litert",
-    "fer_tf.input_pipeline.tfdata", "fer_tf.inference.pipeline", "fer_tf.inference.classifier", "fer_tf.serving.check",
-    "fer_tf.serving.devices",
-    "fer_tf.serving.decoding",
-    "fer_tf.serving.savedmodel", "fer_tf.serving.signatures",
+    "fer_tf.demo.analysis", "fer_tf.explain.explainer", "fer_tf.explain.faithfulness", "fer_tf.explain.methods",
+    "fer_tf.explain.pictures", "fer_tf.faces.crop", "fer_tf.faces.extraction", "fer_tf.inference.classifier",
+    "fer_tf.inference.pipeline", "fer_tf.serving.devices", "fer_tf.serving.savedmodel", "fer_tf.serving.signatures",
 }  # fmt: skip
 MODULES = sorted(m.name for m in pkgutil.walk_packages(fer_tf.__path__, "fer_tf."))
 
 
 # Imports go down only. Evaluation stands beside training, which chooses its epochs by it.
 FLOORS = (
-    {"_lazy", "cli", "errors", "callstring", "registry", "labels", "facetable", "io", "progress"},
+    {"cli", "errors", "registry", "labels", "facetable", "io", "progress"},
     {"datasets", "augment", "models", "layers", "losses", "metrics"},
     {"input_pipeline", "evaluation", "training", "faces", "pretrained"},
     {"privacy", "robustness", "publish", "reports", "tuning", "inference", "explain", "serving", "shards"},

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit code."""
     _, skipped = METHODS[options.method], {}
-    sources = files.find_pictures(options.paths, options.method, skipped.__setitem__, options.out)
+    found = files.find_pictures(options.paths, options.method, skipped.__setitem__, options.out)
     for name, reason in skipped.items():
         print(f"{name}: skipped: {reason}", file=sys.stderr)
     # TensorFlow takes seconds to load, so mistakes in the paths are reported first.
@@ -71,8 +71,8 @@ def run(options: argparse.Namespace) -> int:
     )
     title = explainer.explainer.title
     written, views, read = [], [], 0
-    with bar(len(sources), "Explaining", "image") as ticks:
-        for outcome in explainer.explain_files(sources):
+    with bar(len(found), "Explaining", "image") as ticks:
+        for outcome in explainer.explain_files(found):
             ticks.update()
             if outcome.photograph is None:
                 skipped[str(outcome.source.path)] = outcome.reason
@@ -102,7 +102,7 @@ def _write(outcome: "Outcome", classes: Sequence[str], title: str) -> Path:
 
     source = outcome.source
     figure = explanations.explanation(outcome.photograph, outcome.faces, classes, title, source.path.name)
-    files.save(figure, source.figure)
+    files.save_figure(figure, source.figure)
     return source.figure
 
 
@@ -114,7 +114,7 @@ def _write_montage(
     starts = range(0, len(views), explanations.PAGE)
     paths = [files.montage_path(options.paths, options.method, options.out, page) for page in range(1, len(starts) + 1)]
     for path, start in zip(paths, starts, strict=True):
-        files.save(explanations.montage(views[start : start + explanations.PAGE], classes, title), path)
+        files.save_figure(explanations.montage(views[start : start + explanations.PAGE], classes, title), path)
     return paths
 
 

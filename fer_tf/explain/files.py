@@ -18,7 +18,7 @@ DPI = 130
 
 
 @dataclass(frozen=True)
-class Source:
+class FigureSource:
     """A picture to explain.
 
     Attributes:
@@ -32,7 +32,7 @@ class Source:
     figure: Path
 
 
-def find_pictures(paths: Sequence[Path | str], method: str, note: Note, out: Path | None = None) -> list[Source]:
+def find_pictures(paths: Sequence[Path | str], method: str, note: Note, out: Path | None = None) -> list[FigureSource]:
     """List the pictures of files and folder trees, each once, and name their figures.
 
     A figure is written beside its picture or, with ``out``, at the same place below ``out``: ``a/b.jpg`` has the figure
@@ -64,7 +64,7 @@ def find_pictures(paths: Sequence[Path | str], method: str, note: Note, out: Pat
     keys = _told_apart([name for _, name in found.values()])
     names = naming.assign(keys, {}, several=False)
     return [
-        Source(file, name, _place(file, names[key], out) / f"{PurePosixPath(names[key]).name}_{method}.png")
+        FigureSource(file, name, _place(file, names[key], out) / f"{PurePosixPath(names[key]).name}_{method}.png")
         for key, (file, name) in zip(keys, found.values(), strict=True)
     ]
 
@@ -85,7 +85,7 @@ def montage_path(paths: Sequence[Path | str], method: str, out: Path | None = No
     return folder / f"montage{page if page > 1 else ''}_{method}.png"
 
 
-def save(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG, completely or not at all."""
     with atomic.atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=DPI)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from fer_tf.errors import DataError, UserError
-from fer_tf.explain.files import Source
+from fer_tf.explain.files import FigureSource
 from fer_tf.explain.methods import get
 from fer_tf.faces import detectors
 from fer_tf.faces import frames as geometry
@@ -55,7 +55,7 @@ class Outcome:
         reason: why there are no faces, or "".
     """
 
-    source: Source
+    source: FigureSource
     photograph: np.ndarray | None
     faces: Sequence[FaceView]
     reason: str = ""
@@ -117,7 +117,7 @@ class PictureExplainer:
             for view, heat, row, number, box in zip(views, found.heat, probabilities, found.classes, boxes, strict=True)
         ]
 
-    def explain_files(self, sources: Iterable[Source]) -> Iterator[Outcome]:
+    def explain_files(self, sources: Iterable[FigureSource]) -> Iterator[Outcome]:
         """Explain pictures one after the other; a picture that cannot be read gives an outcome with a reason."""
         for source in sources:
             try:

@@ -275,8 +275,8 @@ class FaceExtractor(tf.Module):
 
 
 @functools.cache
-def _runner(path: Path) -> litert.Runner:
-    return litert.Runner(path.read_bytes())
+def _runner(path: Path) -> litert.LiteRTRunner:
+    return litert.LiteRTRunner(path.read_bytes())
 
 
 @functools.lru_cache(maxsize=8)

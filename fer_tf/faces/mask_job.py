@@ -26,7 +26,7 @@ from fer_tf.io.read_ahead import InputImage
 
 RANDOM = "random"
 SURGICAL = "surgical"
-COLUMNS = ("source", "file", "face", "kind", "score", "x0", "y0", "x1", "y1")
+MASK_COLUMNS = ("source", "file", "face", "kind", "score", "x0", "y0", "x1", "y1")
 # What Pillow writes as it reads it; others get .png at the end.
 KEPT_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -130,7 +130,7 @@ def mask_folder(
             finder = finder or PointFinder(detector or options.detector, options.points)
             work = _Work(job.folder, options, files, stamps, finder)
             work_through(sources[:limit], journal, work, journal.append, "Masking")
-        return job.write_tables(journal, COLUMNS, _rows, notes)
+        return job.write_tables(journal, MASK_COLUMNS, _rows, notes)
 
 
 class _MaskFolder(FolderJob):

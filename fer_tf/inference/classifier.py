@@ -167,7 +167,7 @@ class ExpressionClassifier(tf.Module):
             found = litert.in_parallel(functools.partial(self._through, run, alone=False), batches)
         return np.concatenate(found) if found else np.empty((0, len(self.label_set)), np.float32)
 
-    def _through(self, run: litert.Runner, faces: np.ndarray, alone: bool) -> np.ndarray:
+    def _through(self, run: litert.LiteRTRunner, faces: np.ndarray, alone: bool) -> np.ndarray:
         if faces.shape[1:3] == (self.metadata.face_size,) * 2:
             prepared = self._fitting(faces)
         else:
@@ -182,7 +182,7 @@ class ExpressionClassifier(tf.Module):
         return np.broadcast_to(seen, (len(seen), *self.input_shape))
 
     @functools.cached_property
-    def _litert(self) -> litert.Runner | None:
+    def _litert(self) -> litert.LiteRTRunner | None:
         spec = tf.TensorSpec((None, *self.input_shape), tf.float32, name="faces")
 
         @tf.function(input_signature=[spec], autograph=False)
@@ -193,7 +193,7 @@ class ExpressionClassifier(tf.Module):
             return None
 
         def converted() -> dict[str, np.ndarray]:
-            content = litert.convert(litert.converter(probabilities, self.network.variables, self.fast))
+            content = litert.convert_to_litert(litert.litert_converter(probabilities, self.network.variables, self.fast))
             return {"content": np.frombuffer(content, np.uint8)}
 
         options = {
@@ -201,7 +201,7 @@ class ExpressionClassifier(tf.Module):
             "keras": keras.__version__,
         }  # fmt: skip
         try:
-            return litert.Runner(cache.cached(LITERT, (), options, converted)["content"].tobytes())
+            return litert.LiteRTRunner(cache.cached(LITERT, (), options, converted)["content"].tobytes())
         except ValueError as error:
             if self.fast:
                 raise UserError(f"fast=True: {error} Leave it out.") from None

@@ -27,7 +27,7 @@ _CREATING = threading.Lock()
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
-def converter(
+def litert_converter(
     function: "tf.types.experimental.GenericFunction", variables: list, eight_bit: bool = False
 ) -> "tf.lite.TFLiteConverter":
     """Prepare the conversion of a graph function.
@@ -48,7 +48,7 @@ def converter(
     return made
 
 
-def convert(prepared: "tf.lite.TFLiteConverter") -> bytes:
+def convert_to_litert(prepared: "tf.lite.TFLiteConverter") -> bytes:
     """Convert and return the content of the file.
 
     Raises:
@@ -61,7 +61,7 @@ def convert(prepared: "tf.lite.TFLiteConverter") -> bytes:
             raise ValueError(f"LiteRT does not take this network: {str(error).splitlines()[0]}") from error
 
 
-class Runner:
+class LiteRTRunner:
     """Run a LiteRT file; several threads may call it at the same time."""
 
     def __init__(self, content: bytes):

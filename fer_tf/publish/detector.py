@@ -126,7 +126,7 @@ def to_litert(weights: Path) -> dict[str, bytes]:
             return found if isinstance(found, dict) else dict(zip(retinaface.MAPS, found, strict=True))
 
         function = tf.function(outputs, input_signature=specs, autograph=False)
-        return litert.convert(litert.converter(function, network.variables, eight_bit))
+        return litert.convert_to_litert(litert.litert_converter(function, network.variables, eight_bit))
 
     network = retinaface.load(weights)
     maps = [network.get_layer(f"lateral{i}").input for i in (1, 2, 3)]

@@ -24,24 +24,24 @@ from fer_tf.robustness import rng
 SEVERITIES = (1, 2, 3, 4, 5)
 CORRUPTIONS = Registry("corruption")
 for _group, _module, _name, _amounts, _unit in (
-    ("light", "image_quality", "brighter", (38, 77, 115, 147, 179), "gray levels added"),
-    ("light", "image_quality", "darker", (0.6, 0.4, 0.25, 0.15, 0.08), "share of the light left"),
-    ("light", "image_quality", "contrast", (0.6, 0.4, 0.25, 0.15, 0.08), "share of the contrast left"),
-    ("noise", "image_quality", "gaussian_noise", (8, 14, 22, 32, 46), "standard deviation in gray levels"),
-    ("noise", "image_quality", "shot_noise", (400, 150, 70, 35, 16), "photons of white"),
-    ("noise", "image_quality", "impulse_noise", (0.01, 0.03, 0.06, 0.1, 0.16), "share of values black or white"),
-    ("blur", "image_quality", "gaussian_blur", (0.6, 0.9, 1.3, 1.8, 2.5), "standard deviation in pixels"),
-    ("blur", "image_quality", "motion_blur", (3, 5, 7, 10, 14), "length in pixels"),
-    ("blur", "image_quality", "defocus_blur", (1, 1.5, 2.2, 3, 4), "radius in pixels"),
-    ("encoding", "image_quality", "jpeg", (60, 35, 20, 12, 7), "quality"),
-    ("encoding", "image_quality", "pixelate", (32, 24, 19, 16, 12), "cells a side"),
-    ("framing", "pose_and_occlusion", "rotation", (8, 15, 23, 32, 45), "degrees, one way or the other"),
-    ("framing", "pose_and_occlusion", "translation", (3, 6, 9, 12, 16), "pixels in one of eight directions"),
-    ("framing", "pose_and_occlusion", "scale", (1.12, 1.25, 1.45, 1.7, 2.0), "factor, larger or smaller"),
-    ("occlusion", "pose_and_occlusion", "eyes", (0.4, 0.7, 1, 1.3, 1.6), "height of the band, 1 covers eyes and brows"),
-    ("occlusion", "pose_and_occlusion", "mouth", (0.4, 0.7, 1, 1.3, 1.6), "height of the band, 1 covers the mouth"),
-    ("occlusion", "pose_and_occlusion", "patch", (0.05, 0.1, 0.18, 0.28, 0.4), "share of the picture"),
-    ("mask", "pose_and_occlusion", "mask", (0.9, 0.7, 0.5, 0.25, 0), "eye distances below its place"),
+    ("light", "effects", "brighter", (38, 77, 115, 147, 179), "gray levels added"),
+    ("light", "effects", "darker", (0.6, 0.4, 0.25, 0.15, 0.08), "share of the light left"),
+    ("light", "effects", "contrast", (0.6, 0.4, 0.25, 0.15, 0.08), "share of the contrast left"),
+    ("noise", "effects", "gaussian_noise", (8, 14, 22, 32, 46), "standard deviation in gray levels"),
+    ("noise", "effects", "shot_noise", (400, 150, 70, 35, 16), "photons of white"),
+    ("noise", "effects", "impulse_noise", (0.01, 0.03, 0.06, 0.1, 0.16), "share of values black or white"),
+    ("blur", "effects", "gaussian_blur", (0.6, 0.9, 1.3, 1.8, 2.5), "standard deviation in pixels"),
+    ("blur", "effects", "motion_blur", (3, 5, 7, 10, 14), "length in pixels"),
+    ("blur", "effects", "defocus_blur", (1, 1.5, 2.2, 3, 4), "radius in pixels"),
+    ("encoding", "effects", "jpeg", (60, 35, 20, 12, 7), "quality"),
+    ("encoding", "effects", "pixelate", (32, 24, 19, 16, 12), "cells a side"),
+    ("framing", "effects", "rotation", (8, 15, 23, 32, 45), "degrees, one way or the other"),
+    ("framing", "effects", "translation", (3, 6, 9, 12, 16), "pixels in one of eight directions"),
+    ("framing", "effects", "scale", (1.12, 1.25, 1.45, 1.7, 2.0), "factor, larger or smaller"),
+    ("occlusion", "effects", "eyes", (0.4, 0.7, 1, 1.3, 1.6), "height of the band, 1 covers eyes and brows"),
+    ("occlusion", "effects", "mouth", (0.4, 0.7, 1, 1.3, 1.6), "height of the band, 1 covers the mouth"),
+    ("occlusion", "effects", "patch", (0.05, 0.1, 0.18, 0.28, 0.4), "share of the picture"),
+    ("mask", "effects", "mask", (0.9, 0.7, 0.5, 0.25, 0), "eye distances below its place"),
 ):
     CORRUPTIONS.add(
         _name, f"fer_tf.robustness.{_module}:{_name}", group=_group, amounts=_amounts, unit=_unit,
@@ -119,7 +119,7 @@ def corrupt(
     ids = range(len(images)) if ids is None else ids
     if len(ids) != len(images):
         raise UserError(f"{len(ids)} ids for {len(images)} images. Expected one for each.")
-    out, streams = images.copy(), rng.keys(seed, row.name, ids)
+    out, streams = images.copy(), rng.face_keys(seed, row.name, ids)
     piece = max(1, _PIECE_VALUES // max(1, int(np.prod(images.shape[1:]))))
     for start in range(0, len(images) if severity else 0, piece):
         part = slice(start, start + piece)

@@ -26,7 +26,7 @@ _GRAY = 128
 # Of a patch, width to height.
 _ASPECT = (2 / 3, 3 / 2)
 # Up to this height, pictures whose masks are painted finer than this cannot be told apart.
-_SMALL, _FINE = 64, 3
+_SMALL, _MASK_DETAIL = 64, 3
 
 
 def rotation(faces: FaceBatch, degrees: float) -> np.ndarray:
@@ -129,10 +129,10 @@ def mask(faces: FaceBatch, drop: float, kind: str | None = None) -> np.ndarray:
     """
     if faces.landmarks is None or not wearable(faces.landmarks).all():
         raise UserError("A mask needs the landmarks of every face. Leave faces without out; see wearable.")
-    names, fine = sorted(MASKS), _FINE if faces.images.shape[1] <= _SMALL else None
+    names, fine = sorted(MASKS), _MASK_DETAIL if faces.images.shape[1] <= _SMALL else None
     out = np.empty_like(faces.images)
     for i, (image, points, numbers) in enumerate(
-        zip(faces.images, faces.landmarks, rng.words(faces.streams, 2), strict=True)
+        zip(faces.images, faces.landmarks, rng.random_words(faces.streams, 2), strict=True)
     ):
         worn = kind or names[int(numbers[0]) % len(names)]
         down = fit_head(points).camera[:, 1] * drop

@@ -18,7 +18,7 @@ NORMAL_UNIT = 1024
 _LEVELS = 65_536
 
 
-def keys(seed: int, stream: str, ids: Iterable[str]) -> list[int]:
+def face_keys(seed: int, stream: str, ids: Iterable[str]) -> list[int]:
     """Return a generator's key, 128 bits, for each face.
 
     Args:
@@ -31,7 +31,7 @@ def keys(seed: int, stream: str, ids: Iterable[str]) -> list[int]:
     return [int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "big") for name in named]
 
 
-def words(streams: Sequence[int], count: int) -> np.ndarray:
+def random_words(streams: Sequence[int], count: int) -> np.ndarray:
     """Return the first ``count`` words of each stream, uint64 (N, count); a longer row begins with the shorter one."""
     rows = [np.random.Philox(key=key).random_raw(count) for key in streams]
     return np.array(rows, np.uint64).reshape(len(rows), count)
@@ -40,7 +40,7 @@ def words(streams: Sequence[int], count: int) -> np.ndarray:
 def sixteen(streams: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
     """Return whole numbers from 0 to 65,535, uint16 (N, \\*shape)."""
     count = int(np.prod(shape))
-    drawn = words(streams, -(-count // 4)).astype("<u8").view("<u2")
+    drawn = random_words(streams, -(-count // 4)).astype("<u8").view("<u2")
     return drawn[:, :count].reshape(len(streams), *shape)
 
 
@@ -51,7 +51,7 @@ def normal(streams: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
 
 def fractions(streams: Sequence[int], count: int) -> np.ndarray:
     """Return multiples of 2⁻⁵³ from 0 up to but without 1, float64 (N, count)."""
-    return (words(streams, count) >> np.uint64(11)) * 2.0**-53
+    return (random_words(streams, count) >> np.uint64(11)) * 2.0**-53
 
 
 def below(fraction: np.ndarray, count: np.ndarray | int) -> np.ndarray:

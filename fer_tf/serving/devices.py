@@ -73,16 +73,16 @@ def write_litert(classifier: ExpressionClassifier, path: Path | str, int8: bool 
 
 def convert_litert(classifier: ExpressionClassifier, int8: bool = False) -> bytes:
     """Return the content of a LiteRT file."""
-    converter = litert.converter(face_function(classifier), classifier.network.variables, eight_bit=int8)
+    converter = litert.litert_converter(face_function(classifier), classifier.network.variables, eight_bit=int8)
     if int8:
         faces = _synthetic(classifier, _CALIBRATION_FACES)
         converter.representative_dataset = lambda: ({"faces": face[None]} for face in faces)
-    return litert.convert(converter)
+    return litert.convert_to_litert(converter)
 
 
 def run_litert(content: bytes, faces: np.ndarray) -> np.ndarray:
     """Return the probabilities (N, C) that a LiteRT file computes for faces, float32 (N, S, S, channels)."""
-    return litert.Runner(content)({"faces": faces})["probabilities"]
+    return litert.LiteRTRunner(content)({"faces": faces})["probabilities"]
 
 
 def write_onnx(classifier: ExpressionClassifier, path: Path | str) -> Path:

@@ -127,7 +127,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         with atomic.atomic_write(self.folder / HISTORY) as part:
             pd.DataFrame(progress.history).to_csv(part, index=False)
         objective.write(self.folder, self.source.table)
-        checkpoint.save(self.folder / CHECKPOINT, objective, optimizer, progress)
+        checkpoint.save_state(self.folder / CHECKPOINT, objective, optimizer, progress)
         for path in self.folder.glob("model-*.keras"):
             if path != model_of(self.folder, progress.best_epoch):
                 path.unlink()

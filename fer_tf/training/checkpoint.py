@@ -43,7 +43,7 @@ def _variables(objective: keras.Model, optimizer: keras.optimizers.Optimizer) ->
     }
 
 
-def save(path: Path, objective: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress) -> None:
+def save_state(path: Path, objective: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress) -> None:
     """Write the variables of a built objective, its network and the optimizer, and the progress, atomically."""
     arrays = {
         f"{owner}/{i:04d}": keras.ops.convert_to_numpy(v)
@@ -54,7 +54,7 @@ def save(path: Path, objective: keras.Model, optimizer: keras.optimizers.Optimiz
         np.savez(file, progress=json.dumps(asdict(progress)), **arrays)
 
 
-def restore(path: Path, objective: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress | None:
+def restore_state(path: Path, objective: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress | None:
     """Assign what ``save`` wrote to a built objective and optimizer.
 
     Returns:

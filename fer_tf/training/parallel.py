@@ -21,7 +21,7 @@ from fer_tf.training.config import RunConfig
 from fer_tf.training.objectives import OBJECTIVES
 
 
-def check(config: RunConfig, faces: int, devices: int) -> None:
+def check_devices(config: RunConfig, faces: int, devices: int) -> None:
     """Refuse what several devices cannot do.
 
     Args:
@@ -56,7 +56,7 @@ def check(config: RunConfig, faces: int, devices: int) -> None:
 
 
 @contextlib.contextmanager
-def over(devices: int) -> Iterator[int]:
+def distributed(devices: int) -> Iterator[int]:
     """Let what is built and fitted inside be trained on this many devices.
 
     Enter after ``keras.utils.clear_session``, which forgets the devices.
@@ -77,7 +77,7 @@ def over(devices: int) -> Iterator[int]:
             yield devices
 
 
-def callbacks(replicas: int) -> list[keras.callbacks.Callback]:
+def replica_callbacks(replicas: int) -> list[keras.callbacks.Callback]:
     """Return what ``fit`` needs, before all other callbacks."""
     return [SharedMoments()] if replicas > 1 else []
 

@@ -50,7 +50,7 @@ def build_parts(config: RunConfig, tables: Tables, devices: int = 1) -> Parts:
     >>> len(parts.schedule.table) == 5 * parts.source.steps
     True
     """
-    parallel.check(config, len(tables["train"]), devices)
+    parallel.check_devices(config, len(tables["train"]), devices)
     source = BatchSource(
         tables["train"], config.batch_size, config.augment, seed=config.seed, crop=config.crop,
         repeats=sharpness.BATCH_REPEATS if config.sharpness else 1, columns=config.columns,

@@ -23,7 +23,8 @@ from fer_tf.input_pipeline import open_reader
 from fer_tf.input_pipeline.processes import computed_by
 from fer_tf.io import atomic
 from fer_tf.progress import bar
-from fer_tf.training import checkpoint, compute, parallel, processor
+from fer_tf.training import checkpoint, compute, processor
+from fer_tf.training.parallel import distributed, replica_callbacks
 from fer_tf.training.callbacks import CHECKPOINT, HISTORY, EndOfEpoch, RunFailed, RunStopped, StopRule, model_of
 from fer_tf.training.config import RunConfig
 from fer_tf.training.objectives.base import Objective
@@ -190,7 +191,7 @@ def _train(
 ) -> checkpoint.Progress:  # fmt: skip
     _release_memory()
     keras.utils.set_random_seed(config.seed)
-    with parallel.over(devices) as replicas:
+    with distributed(devices) as replicas:
         parts = build_parts(config, tables, devices)
         objective = compiled(config, tables, parts, replicas)
         return _fit(config, folder, objective, parts, tables["validation"], description, stop, processes)
@@ -202,7 +203,7 @@ def _fit(
 ) -> checkpoint.Progress:  # fmt: skip
     """Train from the last whole epoch on."""
     source, plateau = parts.source, parts.schedule.plateau
-    progress = checkpoint.restore(folder / CHECKPOINT, objective, parts.optimizer) or checkpoint.Progress()
+    progress = checkpoint.restore_state(folder / CHECKPOINT, objective, parts.optimizer) or checkpoint.Progress()
     if plateau is not None and progress.schedule_state is not None:
         plateau.set_state(progress.schedule_state)
     if progress.epoch >= config.epochs:
@@ -219,7 +220,7 @@ def _fit(
             steps_per_epoch=steps,
             initial_epoch=progress.epoch,
             epochs=config.epochs,
-            callbacks=[*parallel.callbacks(objective.replicas), end],
+            callbacks=[*replica_callbacks(objective.replicas), end],
             shuffle=False,
             verbose=0,
         )

@@ -31,7 +31,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def litert_runner():
-    return litert.Runner(retinaface.LITERT.read_bytes())
+    return litert.LiteRTRunner(retinaface.LITERT.read_bytes())
 
 
 def framed(image):
@@ -132,7 +132,7 @@ def through(paths, image):
     """Run LiteRT files one after the other."""
     found = {"framed": image}
     for path in paths:
-        found = litert.Runner(path.read_bytes())(found)
+        found = litert.LiteRTRunner(path.read_bytes())(found)
     return found
 
 

@@ -36,7 +36,7 @@ def flat(level, count=1, side=48, channels=1):
 
 
 def faces(images, name="test", landmarks=None):
-    return FaceBatch(images, rng.keys(0, name, range(len(images))), landmarks)
+    return FaceBatch(images, rng.face_keys(0, name, range(len(images))), landmarks)
 
 
 def worsened(table, name, severity, rows=slice(None), seed=0):
@@ -69,7 +69,7 @@ def test_contrast_keeps_the_mean_and_a_share_of_the_distance():
 
 
 def test_normal_draws_have_the_moments_of_a_normal_distribution():
-    z = rng.normal(rng.keys(0, "moments", range(40)), (10_000,)) / rng.NORMAL_UNIT
+    z = rng.normal(rng.face_keys(0, "moments", range(40)), (10_000,)) / rng.NORMAL_UNIT
     assert abs(z.mean()) < 0.006 and abs(z.var() - 1) < 0.01
     assert abs((z**3).mean()) < 0.02 and abs((z**4).mean() - 3) < 0.06
     assert abs(z).max() <= 4.33
