@@ -69,8 +69,9 @@ def main() -> None:
     import numpy as np
 
     from fer_tf import datasets
-    from fer_tf.explain import comparison, files
+    from fer_tf.explain import faithfulness
     from fer_tf.facetable import converted
+    from fer_tf.inference import sources
     from fer_tf.inference.classifier import ExpressionClassifier
     from fer_tf.io import atomic
     from fer_tf.reports import explanations
@@ -78,14 +79,14 @@ def main() -> None:
     classifier = ExpressionClassifier(options.model)
     test = converted(datasets.get(options.dataset, options.data).select("test"), classifier.label_set)
     drawn = np.random.default_rng(options.seed).choice(len(test), min(count, len(test)), replace=False)
-    faces, curves = comparison.compare_methods(
+    faces, curves = faithfulness.compare_methods(
         classifier, test.take(np.sort(drawn)), methods, options.layer, options.seed
     )
-    table, right = comparison.gains_table(faces), faces.loc[faces["method"] == methods[0], "right"].to_numpy()
+    table, right = faithfulness.gains_table(faces), faces.loc[faces["method"] == methods[0], "right"].to_numpy()
     for frame, name in ((faces, "faces.csv"), (table, "explain.csv")):
         with atomic.atomic_write(options.out / name) as part:
             frame.to_csv(part, index=False)
-    files.save_figure(explanations.faithfulness(curves, right, comparison.CONTROLS), options.out / "explain.png")
+    sources.save_figure(explanations.faithfulness(curves, right, faithfulness.CONTROLS), options.out / "explain.png")
     print(f"{int(right.sum())} faces predicted right, {int((~right).sum())} wrong\n{printed(table)}")
     for name in ("faces.csv", "explain.csv", "explain.png"):
         print(f"wrote {options.out / name}")

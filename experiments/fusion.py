@@ -14,7 +14,7 @@ fused. WuJie fuses two fully trained networks of equal strength. Figures: experi
 import argparse
 from dataclasses import replace
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import commandline
 
@@ -40,8 +40,8 @@ def fusions(member: RunConfig, paths: tuple[str, ...], options: argparse.Namespa
     """Return the fusion of two trained networks with frozen members, and with all weights trained."""
     suffix = member.name.removeprefix(MEMBERS[0])
     base = replace(member, epochs=options.fusion_epochs, schedule="constant")
-    frozen = callstring.render("fusion", {"members": paths, "frozen": True})
-    tuned, rate = callstring.render("fusion", {"members": paths}), options.learning_rate / 100
+    frozen = registry.render("fusion", {"members": paths, "frozen": True})
+    tuned, rate = registry.render("fusion", {"members": paths}), options.learning_rate / 100
     return [
         replace(base, name=f"fusion frozen{suffix}", model=frozen, learning_rate=0.01, l2=0.0),
         replace(base, name=f"fusion fine-tuned{suffix}", model=tuned, learning_rate=rate),

@@ -28,7 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.errors import UserError
 from fer_tf.models import small_configuration
 from fer_tf.training.config import KEPT, RunConfig
@@ -51,7 +51,7 @@ REVEALED = ("auc", "auc_right_labels", "auc_wrong_labels", "tpr_at_1_percent", "
 
 def augmentations(alpha: float) -> dict[str, tuple[str, ...]]:
     """Return the augmentations that are compared, by name."""
-    rand, mixup = "randaugment(n=2, m=9)", callstring.render("mixup", {"alpha": alpha})
+    rand, mixup = "randaugment(n=2, m=9)", registry.render("mixup", {"alpha": alpha})
     return {"none": (), "randaugment": (rand,), "mixup": (mixup,), "both": (rand, mixup)}
 
 
@@ -65,7 +65,7 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return a run for every network, augmentation and share of wrong labels, seed by seed."""
     models, ways = networks(options.model, options.width), augmentations(options.alpha)
     variants = {
-        f"{callstring.parse(model)[0]} {name} {rate:.0%}": {"model": model, "augment": ops, "label_noise": rate}
+        f"{registry.parse(model)[0]} {name} {rate:.0%}": {"model": model, "augment": ops, "label_noise": rate}
         for rate in options.rates
         for model in models
         for name, ops in ways.items()
@@ -88,7 +88,7 @@ def runs_table(results: "Sequence[Result]") -> "pd.DataFrame":
 
     from fer_tf import evaluation
     from fer_tf.models.complexity import count_macs
-    from fer_tf.privacy.memorization import flipped_labels, membership, memorization
+    from fer_tf.privacy.audit import flipped_labels, membership, memorization
     from fer_tf.progress import bar
     from fer_tf.training.run import ENVIRONMENT, read_json
     from fer_tf.tuning.results import scored_once
@@ -123,7 +123,7 @@ def runs_table(results: "Sequence[Result]") -> "pd.DataFrame":
 
 def summary(runs: "pd.DataFrame") -> "pd.DataFrame":
     """Return a row a network, augmentation and share of wrong labels: means over seeds, deviations, standard errors."""
-    from fer_tf.reports.seeds import over_seeds
+    from fer_tf.reports.significance import over_seeds
 
     measures = ["parameters", "macs", "members", *MEASURES]
     return over_seeds(runs, ["network", "augmentation", "wrong_labels"], measures).reset_index()

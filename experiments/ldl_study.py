@@ -28,9 +28,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.datasets import DATASETS
-from fer_tf.datasets.duplicates import LEAKS
+from fer_tf.datasets.splits import LEAKS
 from fer_tf.errors import UserError
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import commandline
@@ -65,7 +65,7 @@ def recipe(model: str, options: argparse.Namespace) -> dict[str, Any]:
     usual = {"schedule": f"warmup_cosine(warmup={min(2, epochs / 10):g})", "augment": ("ferplus",)}
     if options.recipe == "adamw":
         return {**usual, "optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.05}
-    if callstring.parse(model)[0] != "vgg13":
+    if registry.parse(model)[0] != "vgg13":
         return {**usual, "optimizer": "nesterov", "learning_rate": 0.05, "l2": 5e-4}
     # The paper's framework multiplies gradients by 1 − momentum; its rates fell after 20 and 40 of 100 epochs.
     drops = (max(1, round(0.2 * epochs)), max(1, round(0.4 * epochs)))
@@ -77,7 +77,7 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return a run for every network and target, seed by seed."""
     if options.loss:
         raise UserError(f"--loss {options.loss}: every target has its own loss. Choose targets by --only.")
-    name, keywords = callstring.parse(options.dataset)
+    name, keywords = registry.parse(options.dataset)
     given = sorted({"mode", "evaluation", "labels", "temperature"} & keywords.keys())
     if given:
         raise UserError(f"--dataset {options.dataset}: the study sets {given[0]!r} itself. Leave it out.")
@@ -85,9 +85,9 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
         keywords = {"leaks": options.leaks, **keywords}
     models = [commandline.sized(part.strip(), options.width) for part in options.model.split(";") if part.strip()]
     variants = {
-        f"{callstring.parse(model)[0]} {target}": {
+        f"{registry.parse(model)[0]} {target}": {
             **recipe(model, options), "model": model, "loss": loss,
-            "dataset": callstring.render(name, {**keywords, **mode}),
+            "dataset": registry.render(name, {**keywords, **mode}),
         }
         for model in models for target, (mode, loss, _) in TARGETS.items()
     }  # fmt: skip
@@ -102,11 +102,11 @@ def parts(config: RunConfig) -> tuple[str, str]:
 
 def voted_faces(config: RunConfig) -> "FaceTable":
     """Return the test faces with distributions: the same for the runs of all targets."""
-    from fer_tf.training.tables import load_tables
+    from fer_tf.training.parts import load_tables
 
-    name, keywords = callstring.parse(config.dataset)
+    name, keywords = registry.parse(config.dataset)
     rest = {k: v for k, v in keywords.items() if k not in ("mode", "labels", "temperature")}
-    wide = callstring.render(name, {**rest, "evaluation": "cross_entropy"})
+    wide = registry.render(name, {**rest, "evaluation": "cross_entropy"})
     return load_tables(replace(config, dataset=wide))["test"]
 
 
@@ -139,10 +139,10 @@ def runs_table(results: "Sequence[Result]", faces: "FaceTable") -> "pd.DataFrame
 
 def summary(runs: "pd.DataFrame") -> "pd.DataFrame":
     """Return a row a network and target, from hard to soft: means, deviations over seeds, gain over the majority."""
-    from fer_tf.reports import seeds
+    from fer_tf.reports import significance
 
     measures = ["accuracy", "macro_f1", "ece", "val_accuracy", *MEASURES]
-    table = seeds.gains(seeds.over_seeds(runs, ["network", "target"], measures), BASELINE)
+    table = significance.gains(significance.over_seeds(runs, ["network", "target"], measures), BASELINE)
     table["paper"] = [TARGETS[target][2] for _, target in table.index]
     return table.loc[[(n, t) for n in dict.fromkeys(runs["network"]) for t in TARGETS if (n, t) in table.index]]
 

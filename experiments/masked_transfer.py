@@ -28,7 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.datasets import DATASETS
 from fer_tf.errors import UserError
 from fer_tf.training.config import RunConfig
@@ -86,14 +86,14 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
 def faces_of(options: argparse.Namespace, train: str, evaluation: str) -> dict[str, str | None]:
     """Return dataset and cover, as a run's settings, of faces in three classes that wear what is asked for."""
     facts, shape = started(options.model)[1].metadata, started(options.model)[1].input_shape
-    name, keywords = callstring.parse(options.dataset)
+    name, keywords = registry.parse(options.dataset)
     parameters = inspect.signature(DATASETS[name].load()).parameters
     known = {"label_set": "lfwfer", "size": facts.face_size, "channels": shape[-1]}
     keywords = {**{k: v for k, v in known.items() if k in parameters}, **keywords}
     if name == "lfwfer":
-        return {"dataset": callstring.render(name, {**keywords, "part": train, "evaluation": evaluation})}
+        return {"dataset": registry.render(name, {**keywords, "part": train, "evaluation": evaluation})}
     cover = {"train": train, "evaluation": evaluation, "kind": options.kind, "enlarge": options.enlarge}
-    return {"dataset": callstring.render(name, keywords), "cover": callstring.render("cover", cover)}
+    return {"dataset": registry.render(name, keywords), "cover": registry.render("cover", cover)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +113,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     import pandas as pd
 
     from fer_tf.reports import figures
-    from fer_tf.training.tables import load_tables
+    from fer_tf.training.parts import load_tables
     from fer_tf.tuning import study_page
 
     title, finished = "Expressions under masks", [r for r in results if r.metrics]
@@ -143,7 +143,7 @@ def counted(config: RunConfig) -> "pd.DataFrame":
     import pandas as pd
 
     from fer_tf.faces.masks import wearable
-    from fer_tf.training.tables import load_tables
+    from fer_tf.training.parts import load_tables
 
     tables = load_tables(replace(config, cover=None))
     lost = {s: 0 if config.cover is None else int((~wearable(t.landmarks)).sum()) for s, t in tables.items()}
@@ -174,7 +174,7 @@ def merged(logits: "np.ndarray", network: "keras.Model") -> "np.ndarray":
     import numpy as np
 
     from fer_tf.labels import LFWFER, convert
-    from fer_tf.metrics.probabilities import softmax
+    from fer_tf.metrics.distribution import softmax
 
     classes = network.metadata.label_set
     if classes.classes == LFWFER.classes:

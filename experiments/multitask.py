@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.datasets import DATASETS
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import commandline
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return the single task, both tasks, and both with sharpness-aware minimization."""
     alone = commandline.sized(options.model, options.width)
-    name, keywords = callstring.parse(alone)
+    name, keywords = registry.parse(alone)
     weights = f"class_weights={options.class_weights!r}"
     both = {
-        "model": callstring.render(name, {**keywords, "valence_arousal": True}), "objective": f"multitask({weights})",
+        "model": registry.render(name, {**keywords, "valence_arousal": True}), "objective": f"multitask({weights})",
     }  # fmt: skip
     ways = {
         "expression": {"model": alone, "objective": f"classification({weights})"},
@@ -47,9 +47,9 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
 
 def with_circumplex(dataset: str) -> str:
     """Return a dataset's call string that makes valence and arousal up, where the dataset has none of its own."""
-    name, keywords = callstring.parse(dataset)
+    name, keywords = registry.parse(dataset)
     can = "circumplex" in inspect.signature(DATASETS[name].load()).parameters
-    return callstring.render(name, {**keywords, "circumplex": True}) if can else dataset
+    return registry.render(name, {**keywords, "circumplex": True}) if can else dataset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

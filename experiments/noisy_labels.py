@@ -60,9 +60,9 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     """Write accuracy by rate of noise, the page and the winner."""
     import pandas as pd
 
-    from fer_tf.reports import figures, seeds
-    from fer_tf.training.objectives.scn import relabel_precision
-    from fer_tf.training.tables import load_tables
+    from fer_tf.reports import figures, significance
+    from fer_tf.training.objectives.networks import relabel_precision
+    from fer_tf.training.parts import load_tables
     from fer_tf.tuning import study_page
 
     rows = [
@@ -74,7 +74,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
         for r in results if r.metrics
     ]  # fmt: skip
     measures = ["test_accuracy", "val_accuracy", "relabeled", "relabel_precision"]
-    table = seeds.over_seeds(pd.DataFrame(rows, columns=["way", "rate", *measures]), ["rate", "way"], measures)
+    table = significance.over_seeds(pd.DataFrame(rows, columns=["way", "rate", *measures]), ["rate", "way"], measures)
     mean, error = (100 * table[c].unstack("way") for c in ("test_accuracy", "test_accuracy_sem"))
     mean.index = error.index = 100 * mean.index
     chart = (

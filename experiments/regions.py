@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import commandline
 
@@ -31,10 +31,10 @@ COVERS, SEVERITY = ("eyes", "mouth", "patch"), 3
 def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return the plain network and RAN in both forms of attention."""
     backbone = {"width": options.width, "depth": 1, "stem": "strided"}
-    ways = {"plain": {"model": callstring.render("resnet18", backbone), "objective": "classification"}}
+    ways = {"plain": {"model": registry.render("resnet18", backbone), "objective": "classification"}}
     for attention in ("sigmoid", "softmax"):
         keywords = {**backbone, "region_size": options.region_size, "attention": attention}
-        ways[f"ran {attention}"] = {"model": callstring.render("ran", keywords), "objective": "ran"}
+        ways[f"ran {attention}"] = {"model": registry.render("ran", keywords), "objective": "ran"}
     return commandline.runs(options, ways, **commandline.adamw(options))
 
 
@@ -52,7 +52,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     from fer_tf import evaluation, models
     from fer_tf.reports import figures
     from fer_tf.robustness import corrupt
-    from fer_tf.training.tables import load_tables
+    from fer_tf.training.parts import load_tables
     from fer_tf.tuning import study_page
 
     title, finished = "Regions under occlusion", [r for r in results if r.metrics]

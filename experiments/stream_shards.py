@@ -36,8 +36,7 @@ from fer_tf.input_pipeline.batches import BatchSource
 from fer_tf.io import atomic
 from fer_tf.labels import FER2013
 from fer_tf.progress import bar
-from fer_tf.shards.plan import ShardOptions
-from fer_tf.shards.writing import Record, write_shard
+from fer_tf.shards.plan import Record, ShardOptions, write_shard
 
 SIDE, IMAGES, BATCH = 96, 4096, 128
 

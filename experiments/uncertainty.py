@@ -97,8 +97,8 @@ def main() -> None:
     check(options)
     from fer_tf.evaluation.uncertainty import uncertainty_tables
     from fer_tf.io import atomic
-    from fer_tf.reports import page
-    from fer_tf.reports.uncertainty import readable, uncertainty_figures
+    from fer_tf.reports import results_page
+    from fer_tf.reports.audits import readable, uncertainty_figures
 
     tables, answers = ask(options)
     found, after = uncertainty_tables(tables, answers, options.alpha, options.seed, options.model or ())
@@ -107,9 +107,9 @@ def main() -> None:
             frame.to_csv(part, index=False)
     written = [f"{name}.csv" for name in found]
     shown = {name: readable(found[name]) for name in ("calibration", "sets", "rejection")}
-    sections = [(f"Table of {name}", page.table(frame)) for name, frame in shown.items()]
+    sections = [(f"Table of {name}", results_page.table(frame)) for name, frame in shown.items()]
     for heading, figure in uncertainty_figures(found["sets"], answers["test"], after, options.alpha):
-        sections.append((heading, page.picture(figure, heading)))
+        sections.append((heading, results_page.picture(figure, heading)))
         written.append(f"figures/{heading.lower().replace(' ', '_')}.png")
         with atomic.atomic_write(options.out / written[-1]) as part:
             figure.savefig(part, dpi=120)
@@ -119,7 +119,7 @@ def main() -> None:
         f"{len(tables['validation'])} validation faces and measured on {len(tables['test'])} test faces. Sets promise "
         f"{100 * (1 - options.alpha):g} %. Entropy of the votes in nats, ECE and AURC in hundredths."
     )
-    atomic.write_text(options.out / "report.html", page.page("Uncertainty", note, sections))
+    atomic.write_text(options.out / "report.html", results_page.page("Uncertainty", note, sections))
     for frame in shown.values():
         print(frame.to_string(index=False), end="\n\n")
     for name in (*written, "report.html"):

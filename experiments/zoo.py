@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.models import MODELS, small_configuration
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import commandline
@@ -44,8 +44,8 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
 
 def narrowed(name: str, width: float) -> str:
     """Return a network's small configuration at ``width`` of its own channels."""
-    name, keywords = callstring.parse(small_configuration(name))
-    return callstring.render(name, {**keywords, "width": width * keywords.get("width", 1)})
+    name, keywords = registry.parse(small_configuration(name))
+    return registry.render(name, {**keywords, "width": width * keywords.get("width", 1)})
 
 
 def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
@@ -55,7 +55,7 @@ def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) 
     from fer_tf import models
     from fer_tf.evaluation import measure_latency
     from fer_tf.models.complexity import count_macs
-    from fer_tf.reports.pareto import pareto
+    from fer_tf.reports.audits import pareto
     from fer_tf.tuning import study_page
     from fer_tf.tuning.results import ranked
 

@@ -3,7 +3,7 @@
 Everything public is imported when it is first used: ``import fer_tf`` is fast and needs no TensorFlow.
 """
 
-from fer_tf._lazy import attach
+from fer_tf.registry import attach
 
 __version__ = "0.1.0"
 

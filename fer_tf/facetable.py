@@ -17,7 +17,7 @@ SPLITS = ("train", "validation", "test")
 
 @runtime_checkable
 class ImagesOnDisk(Protocol):
-    """Interface of images that stay on disk until rows of them are indexed (``fer_tf.io.arrays``).
+    """Interface of images that stay on disk until rows of them are indexed (``fer_tf.io.cache``).
 
     ``images[rows]`` returns pixels, as with an array; the methods below do not read any.
     """

@@ -1,12 +1,61 @@
-"""Tables from names to functions that are imported when they are used."""
+"""Find functions by call strings such as ``"sgd(momentum=0.9)"``, and import them lazily."""
 
-from collections.abc import Callable, Iterator, Mapping
+import ast
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from fer_tf import _lazy, callstring
 from fer_tf.errors import UserError, unknown_name
+
+
+def attach(
+    package: str, *targets: str, own: Sequence[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Make the ``__getattr__``, ``__dir__`` and ``__all__`` of a package.
+
+    Args:
+        package: the package's ``__name__``.
+        targets: what to import on first use: ``"package.module:name"`` for a function, class or constant,
+            ``"package.module"`` for a module. The public name is the last part of it.
+        own: further public names, which the package defines itself.
+
+    Returns:
+        The three of them, in this order.
+
+    Example:
+        >>> getattr_, dir_, all_ = attach("fer_tf", "fer_tf.labels", "fer_tf.labels:LabelSet")
+        >>> all_
+        ['LabelSet', 'labels']
+        >>> getattr_("LabelSet").__module__
+        'fer_tf.labels'
+    """
+    table = {target.replace(":", ".").rpartition(".")[2]: target for target in targets}
+    names = sorted({*table, *own})
+
+    def getattribute(name: str) -> Any:
+        if name not in table:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = load(table[name])
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return getattribute, lambda: names, names
+
+
+def load(target: str) -> Any:
+    """Import ``"package.module:name"`` or ``"package.module"`` and return what it names.
+
+    Example:
+        >>> load("fer_tf.labels:LabelSet").__name__
+        'LabelSet'
+    """
+    module, _, name = target.partition(":")
+    loaded = importlib.import_module(module)
+    return getattr(loaded, name) if name else loaded
 
 
 @dataclass(frozen=True)
@@ -20,7 +69,7 @@ class Row:
 
     def load(self) -> Callable:
         """Import the module and return the function or class."""
-        return _lazy.load(self.target)
+        return load(self.target)
 
 
 class Registry:
@@ -83,9 +132,9 @@ class Registry:
         Raises:
             UserError: an unknown name, or a keyword that the function does not take.
         """
-        name, given = callstring.parse(text)
+        name, given = parse(text)
         row = self[name]
-        callstring.check_keywords(row.load(), given, self.kind, name)
+        check_keywords(row.load(), given, self.kind, name)
         return row, {**row.keywords, **given}
 
     def make(self, text: str, *args: Any, **common: Any) -> Any:
@@ -95,7 +144,7 @@ class Registry:
             UserError: as for ``resolve``; a keyword in both; or the function refuses a value.
         """
         row, keywords = self.resolve(text)
-        twice = sorted(callstring.parse(text)[1].keys() & common.keys())
+        twice = sorted(parse(text)[1].keys() & common.keys())
         if twice:
             raise UserError(f"{self.kind} {row.name!r}: {twice[0]!r} is set by the caller and in {text!r}.")
         try:
@@ -104,3 +153,58 @@ class Registry:
             raise
         except (TypeError, ValueError) as error:
             raise UserError(f"{self.kind} {text!r}: {' '.join(str(error).split())}") from error
+
+
+def parse(text: str) -> tuple[str, dict[str, Any]]:
+    """Split a call string into its name and its keywords.
+
+    Args:
+        text: ``"name"`` or ``"name(key=literal, …)"``; literals are Python numbers, strings, booleans, ``None``,
+            tuples, lists and dicts.
+
+    Returns:
+        The name, and a dict from keyword to value.
+
+    Raises:
+        UserError: the text is not a call, or has positional or non-literal arguments.
+
+    Example:
+        >>> parse("sgd(momentum=0.9, nesterov=True)")
+        ('sgd', {'momentum': 0.9, 'nesterov': True})
+    """
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError:
+        raise UserError(f"Cannot read {text!r}. Expected 'name' or 'name(key=value, …)'.") from None
+    if isinstance(node, ast.Name):
+        return node.id, {}
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        raise UserError(f"Cannot read {text!r}. Expected 'name' or 'name(key=value, …)'.")
+    if node.args or any(keyword.arg is None for keyword in node.keywords):
+        raise UserError(f"{text!r} has an argument without a name. Write every argument as key=value.")
+    try:
+        return node.func.id, {k.arg: ast.literal_eval(k.value) for k in node.keywords}
+    except ValueError:
+        raise UserError(f"{text!r} has a value that is not a literal number, string, boolean, tuple or None.") from None
+
+
+def render(name: str, keywords: dict[str, Any]) -> str:
+    """Write a name and its keywords as a call string, which ``parse`` reads.
+
+    Example:
+        >>> render("sgd", {"momentum": 0.9})
+        'sgd(momentum=0.9)'
+    """
+    inside = ", ".join(f"{key}={value!r}" for key, value in keywords.items())
+    return f"{name}({inside})" if inside else name
+
+
+def check_keywords(function: Callable, keywords: dict[str, Any], kind: str, name: str) -> None:
+    """Raise a ``UserError`` unless every keyword is one that ``function`` takes by name."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    accepted = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    for key in keywords:
+        if key not in accepted:
+            raise UserError(f"{kind} {name!r} takes no {key!r}. Accepted: {', '.join(accepted) or 'nothing'}.")

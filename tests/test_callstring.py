@@ -1,6 +1,6 @@
 import pytest
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.errors import UserError
 
 
@@ -14,7 +14,7 @@ from fer_tf.errors import UserError
     ],
 )  # fmt: skip
 def test_parse(text, expected):
-    assert callstring.parse(text) == expected
+    assert registry.parse(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -22,18 +22,18 @@ def test_parse(text, expected):
 )
 def test_refuses_what_is_no_call_of_literals(text):
     with pytest.raises(UserError):
-        callstring.parse(text)
+        registry.parse(text)
 
 
 def test_render_is_read_back():
     keywords = {"a": 0.1, "b": (1, 2), "c": "it's", "d": None}
-    assert callstring.parse(callstring.render("name", keywords)) == ("name", keywords)
-    assert callstring.render("name", {}) == "name"
+    assert registry.parse(registry.render("name", keywords)) == ("name", keywords)
+    assert registry.render("name", {}) == "name"
 
 
 def test_keywords_are_checked_against_the_signature():
     def op(*, size, p=0.5): ...
 
-    callstring.check_keywords(op, {"p": 1}, "augmentation", "op")
+    registry.check_keywords(op, {"p": 1}, "augmentation", "op")
     with pytest.raises(UserError, match=r"augmentation 'op' takes no 'q'\. Accepted: size, p"):
-        callstring.check_keywords(op, {"q": 1}, "augmentation", "op")
+        registry.check_keywords(op, {"q": 1}, "augmentation", "op")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fer_tf import cli, models
-from fer_tf.explain import files
+from fer_tf.inference import sources
 from fer_tf.labels import LabelSet
 
 
@@ -67,7 +67,7 @@ def pngs(folder):
 def test_a_photograph_gets_a_figure_beside_it_from_the_shell(here):
     portrait(here / "img.jpg")
     command = [sys.executable, "-m", "fer_tf.gradcam", "img.jpg"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(sources.__file__).parents[2])}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
     first, last = ended.stdout.splitlines()
@@ -177,14 +177,14 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(here, network, capsys, 
 def test_figures_have_names_of_their_own(here):
     for name in ("x/a.jpg", "x/a.png", "x/deep/a.jpg", "y/a.jpg", "y/b_gradcam.png"):
         noise(here / name)
-    found = files.find_pictures([Path("x"), Path("y"), Path("y/a.jpg")], "gradcam", print)
+    found = sources.find_pictures([Path("x"), Path("y"), Path("y/a.jpg")], "gradcam", print)
     assert [str(s.figure) for s in found] == [
         "x/a_gradcam.png", "x/a.png_gradcam.png", "x/deep/a_gradcam.png", "y/a_gradcam.png"
     ]  # fmt: skip
-    found = files.find_pictures([Path("x"), Path("y")], "scorecam", print, Path("out"))
+    found = sources.find_pictures([Path("x"), Path("y")], "scorecam", print, Path("out"))
     assert len({s.figure for s in found}) == 4
     assert {str(s.figure) for s in found} >= {"out/a_scorecam.png", "out/deep/a_scorecam.png"}
-    assert [s.name for s in files.find_pictures([Path("y/b_gradcam.png")], "gradcam", print)] == ["b_gradcam.png"]
+    assert [s.name for s in sources.find_pictures([Path("y/b_gradcam.png")], "gradcam", print)] == ["b_gradcam.png"]
 
 
 def test_help_shows_examples(capsys):

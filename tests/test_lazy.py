@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import fer_tf
-from fer_tf import _lazy
+from fer_tf import registry
 
 
 def fresh(code):
@@ -37,7 +37,7 @@ def test_an_unknown_name_is_refused_as_python_does():
 
 
 def test_names_of_the_package_itself_are_listed_but_not_imported():
-    getattribute, directory, names = _lazy.attach("fer_tf", "fer_tf.labels:LabelSet", own=["get"])
+    getattribute, directory, names = registry.attach("fer_tf", "fer_tf.labels:LabelSet", own=["get"])
     assert directory() == names == ["LabelSet", "get"]
     with pytest.raises(AttributeError):
         getattribute("get")

@@ -102,7 +102,7 @@ def test_a_vgg_trains_three_steps_on_jax_without_tensorflow(tmp_path):
 import keras
 from fer_tf.training.config import RunConfig
 from fer_tf.training.run import execute
-from fer_tf.training.tables import load_tables
+from fer_tf.training.parts import load_tables
 assert keras.backend.backend() == "jax"
 config = RunConfig(name="jax", dataset="synthetic(faces=90)", model="vgg(width=0.03)", batch_size=20, epochs=1,
                    augment=("light",), averaging="ema(decay=0.5)")

@@ -18,7 +18,7 @@ from fer_tf import augment, evaluation, models
 from fer_tf.datasets import fer2013
 from fer_tf.errors import RowErrors
 from fer_tf.metrics import distribution
-from fer_tf.models import litert
+from fer_tf.models import complexity
 
 MEASURED = {
     "augment 512 faces": 0.82,
@@ -100,7 +100,7 @@ def seconds(work):
 
 @pytest.mark.parametrize("name", MEASURED)
 def test_nothing_has_become_slower(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(litert, "cores", lambda: 1)
+    monkeypatch.setattr(complexity, "cores", lambda: 1)
     work = job(name, tmp_path)
     reference = (lambda: python("import numpy")) if name.startswith("import") else kernel
     work(), reference()

@@ -102,7 +102,7 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     import retinaface
 
     # Loads Keras, which detection alone does without.
-    from fer_tf.faces.frames import aligned_frames
+    from fer_tf.faces.detectors import aligned_frames
 
     paths = _photographs(folder)
 

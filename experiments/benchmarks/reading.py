@@ -26,7 +26,7 @@ def epoch_seconds(source: Any, epoch: int, workers: int | None = None) -> float:
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
     """Return ``epoch``: our reader, as training uses it, by a thread or a process a core."""
     from fer_tf.input_pipeline import BatchSource
-    from fer_tf.input_pipeline.processes import ProcessSource
+    from fer_tf.input_pipeline.batches import ProcessSource
 
     table = training.random_faces((settings["batches"] + 1) * BATCH, SIDE, CLASSES)
     source = BatchSource(table, BATCH, ["study"], crop=CROP)

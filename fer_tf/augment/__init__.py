@@ -10,7 +10,7 @@ Example:
     >>> out, targets = fer_tf.augment.mixup(alpha=0.2)(faces, targets, np.random.default_rng(0))
 """
 
-from fer_tf import _lazy
+from fer_tf import registry
 from fer_tf.registry import Registry
 
 OPS = Registry("augmentation")
@@ -25,14 +25,14 @@ OPS.add("contrast", "fer_tf.augment.photometric:contrast")
 OPS.add("gamma", "fer_tf.augment.photometric:gamma")
 OPS.add("noise", "fer_tf.augment.photometric:noise")
 OPS.add("blur", "fer_tf.augment.photometric:blur")
-OPS.add("erasing", "fer_tf.augment.occlusion:erasing")
-OPS.add("cutout", "fer_tf.augment.occlusion:cutout")
+OPS.add("erasing", "fer_tf.augment.mixing:erasing")
+OPS.add("cutout", "fer_tf.augment.mixing:cutout")
 OPS.add("mixup", "fer_tf.augment.mixing:mixup", mixes_faces=True)
 OPS.add("cutmix", "fer_tf.augment.mixing:cutmix", mixes_faces=True)
 OPS.add("sample_target", "fer_tf.augment.mixing:sample_target")
-OPS.add("randaugment", "fer_tf.augment.rand_augment:randaugment", leaves_points=True)
+OPS.add("randaugment", "fer_tf.augment.photometric:randaugment", leaves_points=True)
 
-__getattr__, __dir__, __all__ = _lazy.attach(
+__getattr__, __dir__, __all__ = registry.attach(
     __name__,
     *OPS.targets,
     "fer_tf.augment.pipeline:PRESETS",

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer_tf.augment.op import Op, check_choice, check_number, check_range, chosen
-from fer_tf.augment.warp import FILLS, warp
+from fer_tf.augment.warp import FILLS, Op, check_choice, check_number, check_range, chosen, warp
 from fer_tf.errors import UserError
 
 Size = tuple[int, int]

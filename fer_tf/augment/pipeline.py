@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.augment import OPS
 from fer_tf.augment.geometry import Geometry, fuse
-from fer_tf.augment.op import Op
+from fer_tf.augment.warp import Op
 from fer_tf.errors import UserError, unknown_name
 
 # Without the last crop: the batch source adds it, random in training and central in evaluation.
@@ -140,7 +140,7 @@ def expand(calls: Sequence[str | Op]) -> list[str | Op]:
         raise UserError(f"Augmentations are a list of call strings, got the string {calls!r}.")
     expanded: list[str | Op] = []
     for call in calls:
-        name, keywords = callstring.parse(call) if isinstance(call, str) else ("", {})
+        name, keywords = registry.parse(call) if isinstance(call, str) else ("", {})
         if name in PRESETS and keywords:
             raise UserError(f"Augmentation preset {name!r} takes no arguments; list its ops instead.")
         expanded += preset(name) if name in PRESETS else [call]
@@ -162,7 +162,7 @@ def insert_crop(calls: Sequence[str], size: int | tuple[int, int], random: bool)
     """
     calls = expand(calls)
     last = max((i + 1 for i, call in enumerate(calls) if OPS.resolve(call)[0].facts.get("geometric")), default=0)
-    crop = callstring.render("random_crop" if random else "center_crop", {"size": size})
+    crop = registry.render("random_crop" if random else "center_crop", {"size": size})
     return [*calls[:last], crop, *calls[last:]]
 
 

@@ -4,8 +4,8 @@ import argparse
 import signal
 import sys
 
+from fer_tf.demo.guard import Limits
 from fer_tf.demo.server import Settings, serve
-from fer_tf.demo.uploads import Limits
 from fer_tf.errors import UserError
 
 DESCRIPTION = """Serve a web page that shows faces, expressions and heat maps of photographs, and timelines of videos.

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_tf.errors import UserError
-from fer_tf.explain import METHODS, files
+from fer_tf.explain import METHODS
+from fer_tf.inference import sources
 from fer_tf.progress import bar
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit code."""
     _, skipped = METHODS[options.method], {}
-    found = files.find_pictures(options.paths, options.method, skipped.__setitem__, options.out)
+    found = sources.find_pictures(options.paths, options.method, skipped.__setitem__, options.out)
     for name, reason in skipped.items():
         print(f"{name}: skipped: {reason}", file=sys.stderr)
     # TensorFlow takes seconds to load, so mistakes in the paths are reported first.
@@ -102,7 +103,7 @@ def _write(outcome: "Outcome", classes: Sequence[str], title: str) -> Path:
 
     source = outcome.source
     figure = explanations.explanation(outcome.photograph, outcome.faces, classes, title, source.path.name)
-    files.save_figure(figure, source.figure)
+    sources.save_figure(figure, source.figure)
     return source.figure
 
 
@@ -112,9 +113,11 @@ def _write_montage(
     from fer_tf.reports import explanations
 
     starts = range(0, len(views), explanations.PAGE)
-    paths = [files.montage_path(options.paths, options.method, options.out, page) for page in range(1, len(starts) + 1)]
+    paths = [
+        sources.montage_path(options.paths, options.method, options.out, page) for page in range(1, len(starts) + 1)
+    ]
     for path, start in zip(paths, starts, strict=True):
-        files.save_figure(explanations.montage(views[start : start + explanations.PAGE], classes, title), path)
+        sources.save_figure(explanations.montage(views[start : start + explanations.PAGE], classes, title), path)
     return paths
 
 

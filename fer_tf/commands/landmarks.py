@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fer_tf.faces.landmark_job import LandmarkOptions, write_landmarks
+from fer_tf.faces.folder_jobs import LandmarkOptions, write_landmarks
 
 DESCRIPTION = """Find 68 landmarks in each face of photographs, or of faces already cropped, and write them as a CSV.
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fer_tf.errors import UserError
-from fer_tf.faces.mask_job import MaskOptions, mask_folder
+from fer_tf.faces.folder_jobs import MaskOptions, mask_folder
 
 DESCRIPTION = """Draw a mask on every face of photographs or cropped faces, or cut faces off below the eyes.
 

@@ -11,8 +11,7 @@ from fer_tf import inference
 from fer_tf.errors import UserError, printable
 from fer_tf.faces.detectors import WHICH
 from fer_tf.inference import annotation, output, sources
-from fer_tf.inference.output import Table, Writer
-from fer_tf.inference.records import ImageResult
+from fer_tf.inference.output import ImageResult, Table, Writer
 from fer_tf.inference.sources import Found
 from fer_tf.inference.tracking import GAP, tracked
 from fer_tf.io.video import is_video

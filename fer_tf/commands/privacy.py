@@ -13,8 +13,7 @@ from fer_tf.errors import UserError
 from fer_tf.io import atomic
 from fer_tf.privacy import ATTACKS, SHADOW_ATTACKS, USUAL, audit
 from fer_tf.privacy.attacks import require_sklearn
-from fer_tf.privacy.predictions import FORMAT, Predictions, ShadowPredictions, read_predictions
-from fer_tf.privacy.sampling import balanced_rows
+from fer_tf.privacy.predictions import FORMAT, Predictions, ShadowPredictions, balanced_rows, read_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

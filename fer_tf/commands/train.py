@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import commandline
 
@@ -48,7 +48,7 @@ def _configs(options: argparse.Namespace) -> list[RunConfig]:
     if options.teacher:
         teachers = tuple(str(Path(name).absolute()) for name in options.teacher.split(","))
         keywords = {"weight": options.teacher_weight, "temperature": options.teacher_temperature}
-        objective = callstring.render("distillation", {"teachers": teachers, **keywords})
+        objective = registry.render("distillation", {"teachers": teachers, **keywords})
     return commandline.runs(
         options,
         {"resnet10": {"model": commandline.sized(options.model, options.width)}},

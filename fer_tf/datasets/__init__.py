@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fer_tf import augment as augmentation
-from fer_tf._lazy import attach
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import FaceTable
-from fer_tf.registry import Registry
+from fer_tf.registry import Registry, attach
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -41,7 +40,7 @@ for _name, _module, _data in (
 __getattr__, __dir__, __all__ = attach(
     __name__,
     *(DATASETS[name].target for name in DATASETS),
-    "fer_tf.datasets.label_noise:flip_labels",
+    "fer_tf.datasets.splits:flip_labels",
     "fer_tf.datasets.landmarks:with_landmarks",
     own=("as_tf_dataset", "get"),
 )

@@ -12,8 +12,7 @@ from fer_tf.datasets.listed import Face, ReadOptions, assemble, carve_validation
 from fer_tf.datasets.splits import check_share
 from fer_tf.errors import DataError, RowErrors, UserError, unknown_name
 from fer_tf.facetable import FaceTable, converted
-from fer_tf.io.arrays import load_array
-from fer_tf.io.cache import cached
+from fer_tf.io.cache import cached, load_array
 from fer_tf.io.tables import read_table
 from fer_tf.labels import AFFECTNET, AFFECTNET7
 from fer_tf.progress import counted

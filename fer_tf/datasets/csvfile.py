@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf.datasets.folder import class_index, label_set_of
-from fer_tf.datasets.picture_files import read_pictures
+from fer_tf.datasets.folder import class_index, label_set_of, read_pictures
 from fer_tf.datasets.splits import ACCEPTED, carve, check_shares, split_of
 from fer_tf.errors import DataError, RowErrors, UserError, unknown_name
 from fer_tf.facetable import FaceTable

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf.datasets import folder
-from fer_tf.datasets.duplicates import duplicates as find_duplicates
-from fer_tf.datasets.duplicates import treat_leaks
+from fer_tf.datasets.splits import duplicates as find_duplicates
+from fer_tf.datasets.splits import treat_leaks
 from fer_tf.errors import DataError, RowErrors, UserError
 from fer_tf.facetable import SPLITS, FaceTable, converted
 from fer_tf.io.cache import cached
@@ -69,7 +69,7 @@ def load_fer2013(
         duplicates: ``keep`` rows that repeat an earlier face and label (the published file has them), or treat each as
             a bad row with ``error``.
         leaks: ``keep`` all faces, ``drop`` faces with an exact copy in a later split, or ``drop_near`` those with a
-            near copy too (``fer_tf.datasets.duplicates``); the test split stays whole.
+            near copy too (``fer_tf.datasets.splits``); the test split stays whole.
         seed: Seed of the split for packagings without validation or test.
         circumplex: Derive valence and arousal from the label's position on the circumplex of affect. They let an
             objective run that needs such values; they are not measured.

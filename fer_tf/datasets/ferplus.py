@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf.datasets import fer2013
-from fer_tf.datasets.duplicates import treat_leaks
 from fer_tf.datasets.ferplus_votes import VOTE_CLASSES, VotePolicy, voted_table
-from fer_tf.datasets.picture_files import read_pictures
+from fer_tf.datasets.folder import read_pictures
+from fer_tf.datasets.splits import treat_leaks
 from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.io.tables import read_table
@@ -59,7 +59,7 @@ def load_ferplus(
         temperature: Above 1 softens the training distributions of the modes ``probability`` and ``cross_entropy``,
             below 1 sharpens them, 0 keeps the majority only.
         leaks: ``keep`` all faces, ``drop`` faces with an exact copy in a later split, or ``drop_near`` those with a
-            near copy too (``fer_tf.datasets.duplicates``); the test split stays whole.
+            near copy too (``fer_tf.datasets.splits``); the test split stays whole.
         circumplex: Derive valence and arousal from the mean position of the votes on the circumplex of affect. They let
             an objective run that needs such values; they are not measured.
         label_set: Name of the label set to convert to, by class name ; faces of a missing class are left out.

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fer_tf.datasets.folder import class_index, read_tree
-from fer_tf.datasets.picture_files import read_pictures
+from fer_tf.datasets.folder import class_index, read_pictures, read_tree
 from fer_tf.datasets.splits import carve
 from fer_tf.errors import DataError, RowErrors
 from fer_tf.facetable import FaceTable

@@ -4,8 +4,8 @@
 first used.
 """
 
-from fer_tf._lazy import attach
+from fer_tf.registry import attach
 
 __getattr__, __dir__, __all__ = attach(
-    __name__, "fer_tf.demo.analysis", "fer_tf.demo.guard", "fer_tf.demo.results", "fer_tf.demo.server:serve"
+    __name__, "fer_tf.demo.analysis", "fer_tf.demo.guard", "fer_tf.demo.analysis", "fer_tf.demo.server:serve"
 )

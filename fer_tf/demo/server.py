@@ -1,16 +1,157 @@
-"""Serve the page, and delete all uploads at the end."""
+"""Build the page with Gradio and serve it."""
 
 import contextlib
+import importlib
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from fer_tf import demo
-from fer_tf.demo import page
-from fer_tf.demo.uploads import Limits, temporary_uploads
+from fer_tf.demo.guard import Limits, Uploads, temporary_uploads
 from fer_tf.errors import UserError
 from fer_tf.models import shipped_names, weights_path
+
+_STYLE = Path(__file__).with_name("page.css")
+_TITLE = "Facial expressions"
+# Most calls that wait, and photographs that are analyzed at a time.
+_WAITING = 64
+_WORKERS = 2
+_SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Arial", "sans-serif"]
+_MONO = ["ui-monospace", "Menlo", "Consolas", "monospace"]
+_ABOUT = (
+    "# Facial expressions\nThe server of this page finds faces, turns them upright and recognizes their expressions. "
+    "Your files, up to {megabytes:g} MB each, stay on that server and are deleted after {minutes:.0f} minutes."
+)
+_HERE = "<p>Results appear here.</p>"
+_Result = tuple[str, dict[str, Any]]
+
+
+def import_gradio(uploads: Uploads) -> ModuleType:
+    """Import Gradio, set to keep uploads in our folder and to make no connections.
+
+    Raises:
+        UserError: the extra ``demo`` is not installed.
+    """
+    # Gradio reads these when it is imported and when the page is built.
+    os.environ.update(
+        GRADIO_TEMP_DIR=str(uploads.path), GRADIO_ANALYTICS_ENABLED="False", GRADIO_RUN_HISTORY="False",
+        GRADIO_SSR_MODE="False", GRADIO_MCP_SERVER="False", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1",
+    )  # fmt: skip
+    try:
+        return importlib.import_module("gradio")
+    except ImportError:
+        raise UserError("The web page needs Gradio: pip install 'fer-tf[demo]'.") from None
+
+
+def build(analyzer: Any, uploads: Uploads, limits: Limits) -> Any:
+    """Build the page as an ASGI application, without the guard in front of it.
+
+    Args:
+        analyzer: ``fer_tf.demo.analysis.Analyzer``.
+        uploads: the folder of uploads.
+        limits: the size of files that the page states and accepts.
+
+    Raises:
+        UserError: the extra ``demo`` is not installed.
+    """
+    gradio = import_gradio(uploads)
+    from fastapi import FastAPI
+
+    with gradio.Blocks(title=_TITLE, analytics_enabled=False) as blocks:
+        gradio.Markdown(_ABOUT.format(minutes=uploads.seconds / 60, megabytes=limits.megabytes))
+        names = list(analyzer.models)
+        model = gradio.Dropdown(
+            names, value=names[0], label="Network", filterable=False, visible=len(names) > 1, elem_id="model"
+        )
+        with gradio.Tab("Photograph"):
+            _photograph_tab(gradio, analyzer, model)
+        with gradio.Tab("Video"):
+            _video_tab(gradio, analyzer, model)
+    blocks.queue(max_size=_WAITING, api_open=False)
+    theme = gradio.themes.Base(font=_SANS, font_mono=_MONO)
+    return gradio.mount_gradio_app(
+        FastAPI(docs_url=None, redoc_url=None, openapi_url=None), blocks, "/",
+        max_file_size=f"{limits.megabytes * 1e6:.0f}b", footer_links=[], run_history=False, show_error=False,
+        enable_monitoring=False, ssr_mode=False, mcp_server=False, pwa=False, theme=theme, css_paths=[_STYLE],
+    )  # fmt: skip
+
+
+def _photograph_tab(gradio: ModuleType, analyzer: Any, model: Any) -> None:
+    def analyze(path: str | None, model: str, method: str) -> _Result:
+        return _result(lambda: analyzer.photograph(path, model, method), demo.results.photograph_html,
+                     demo.results.photograph_json) if path else (_HERE, {})  # fmt: skip
+
+    with gradio.Row():
+        with gradio.Column(scale=1, min_width=300):
+            picture = _unopened(gradio.Image(
+                label="Photograph: choose, drop, paste, or take one", sources=["upload", "webcam", "clipboard"],
+                type="filepath", image_mode=None, height=320, elem_id="photograph",
+                webcam_options=gradio.WebcamOptions(mirror=False),
+            ))  # fmt: skip
+            method = gradio.Dropdown(list(analyzer.methods), label="Heat map", filterable=False, elem_id="method")
+        with gradio.Column(scale=2, min_width=300):
+            shown = gradio.HTML(_HERE, elem_id="photograph-result")
+            with gradio.Accordion("As JSON", open=False):
+                values = gradio.JSON(show_label=False)
+    gradio.on(
+        [picture.change, method.change, model.change], analyze, [picture, model, method], [shown, values],
+        api_name="photograph", concurrency_limit=_WORKERS, concurrency_id="photograph", trigger_mode="always_last",
+    )  # fmt: skip
+
+
+def _video_tab(gradio: ModuleType, analyzer: Any, model: Any) -> None:
+    def follow(path: str | None, model: str, every: float, smooth: float, progress=gradio.Progress()) -> _Result:  # noqa: B008
+        def tell(count: int) -> None:
+            progress((count, None), unit="frames")
+
+        if not path:
+            return demo.results.message("Choose a video first."), {}
+        every, smooth = min(max(int(every), 1), 100), min(max(float(smooth), 0.0), 10.0)
+        return _result(lambda: analyzer.video(path, model, every, smooth, tell), demo.results.video_html,
+                     demo.results.video_json)  # fmt: skip
+
+    with gradio.Row():
+        with gradio.Column(scale=1, min_width=300):
+            video = _unopened(gradio.Video(
+                label="Video: choose, drop, or record one", sources=["upload", "webcam"], include_audio=False,
+                height=320, elem_id="video", webcam_options=gradio.WebcamOptions(mirror=False),
+            ))  # fmt: skip
+            every = gradio.Slider(1, 25, 5, step=1, label="Every n-th frame")
+            smooth = gradio.Slider(0, 3, 0.5, step=0.1, label="Smoothing over seconds")
+            start = gradio.Button("Follow the faces", variant="primary", elem_id="follow")
+        with gradio.Column(scale=2, min_width=300):
+            shown = gradio.HTML(_HERE, elem_id="video-result")
+            with gradio.Accordion("As JSON", open=False):
+                values = gradio.JSON(show_label=False)
+    # One video at a time, in a queue of its own: photographs need not wait for a long video.
+    start.click(
+        follow, [video, model, every, smooth], [shown, values], api_name="video", concurrency_limit=1,
+        concurrency_id="video",
+    )  # fmt: skip
+
+
+def _unopened(component: Any) -> Any:
+    """Make a component pass on the path of the uploaded file without opening it.
+
+    Gradio would open images of any size and format, and call FFmpeg for videos; our readers check first. A subclass
+    would do as well, but Gradio writes a file beside the source of each subclass.
+    """
+    component.preprocess = lambda payload: payload.path if payload else None
+    return component
+
+
+def _result(work: Callable[[], Any], html: Callable[[Any], str], values: Callable[[Any], dict]) -> _Result:
+    """Return a result as HTML and as values, or the reason why there is none."""
+    try:
+        found = work()
+    except UserError as error:
+        return demo.results.message(f"This file cannot be used: {error}", bad=True), {"error": str(error)}
+    return html(found), values(found)
+
 
 # Every open page keeps a connection; more than these are answered with status 503.
 _CONNECTIONS = 1000
@@ -48,13 +189,13 @@ def serve(settings: Settings, tell: Callable[[str], None]) -> None:
     models = name_models(settings.models)
     with contextlib.closing(_listen(settings.host, settings.port)) as listener, temporary_uploads() as folder:
         # An error if Gradio is missing should come before the networks, which take longer to load.
-        page.import_gradio(folder)
+        import_gradio(folder)
         import uvicorn
 
         tell("Loading the networks, which takes some seconds …")
         analyzer = demo.analysis.Analyzer(models, settings.max_pixels)
         analyzer.warm_up()
-        app = demo.guard.Guard(page.build(analyzer, folder, settings.limits), folder, settings.limits)
+        app = demo.guard.Guard(build(analyzer, folder, settings.limits), folder, settings.limits)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, limit_concurrency=_CONNECTIONS, ws="none", lifespan="on",
             timeout_graceful_shutdown=3, server_header=False,

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fer_tf.errors import UserError, unknown_name
-from fer_tf.evaluation.forward import logits
+from fer_tf.evaluation.scoring import logits
 from fer_tf.io.pictures import resized
-from fer_tf.metrics.distribution import entropy
-from fer_tf.metrics.probabilities import log_softmax, softmax
+from fer_tf.metrics.distribution import entropy, log_softmax, softmax
 from fer_tf.models import metadata_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from fer_tf.datasets.ferplus_votes import EMOTIONS, VOTE_CLASSES
 from fer_tf.evaluation.ensemble import combine, uncertainty_of
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import normalize
-from fer_tf.metrics import calibration, conformal, distribution, selective
-from fer_tf.metrics.probabilities import log_softmax, softmax
+from fer_tf.metrics import calibration, conformal, distribution
+from fer_tf.metrics.distribution import log_softmax, softmax
 
 # Shares of the faces, the most confident ones, on which accuracy is computed.
 _ANSWERED = (0.95, 0.9, 0.8, 0.5)
@@ -180,9 +180,9 @@ def rejection_table(answers: SplitPredictions) -> pd.DataFrame:
     """Return a row for each measure of confidence: AURC, its excess over the best order, accuracies after rejection."""
     rows = [
         {
-            "refuses by": name, "aurc": selective.aurc(values, answers.right),
-            "excess": selective.excess_aurc(values, answers.right), "accuracy": float(answers.right.mean()),
-            **{f"accuracy of {s:.0%}": selective.accuracy_at_coverage(values, answers.right, s) for s in _ANSWERED},
+            "refuses by": name, "aurc": conformal.aurc(values, answers.right),
+            "excess": conformal.excess_aurc(values, answers.right), "accuracy": float(answers.right.mean()),
+            **{f"accuracy of {s:.0%}": conformal.accuracy_at_coverage(values, answers.right, s) for s in _ANSWERED},
         }
         for name, values in confidences(answers).items()
     ]  # fmt: skip

@@ -9,7 +9,7 @@ Example:
     (2, 48, 48)
 """
 
-from fer_tf import _lazy
+from fer_tf import registry
 from fer_tf.registry import Registry
 
 METHODS = Registry("heat map method")
@@ -19,7 +19,7 @@ METHODS.add("layercam", "fer_tf.explain.methods:LayerCAM")
 METHODS.add("scorecam", "fer_tf.explain.methods:ScoreCAM")
 METHODS.add("eigencam", "fer_tf.explain.methods:EigenCAM")
 
-__getattr__, __dir__, __all__ = _lazy.attach(
+__getattr__, __dir__, __all__ = registry.attach(
     __name__,
     *METHODS.targets,
     "fer_tf.explain.explainer:Explainer",

@@ -10,13 +10,13 @@ import tensorflow as tf
 from PIL import Image
 
 from fer_tf.errors import DataError, UserError
-from fer_tf.explain.files import FigureSource
 from fer_tf.explain.methods import get
 from fer_tf.faces import detectors
-from fer_tf.faces import frames as geometry
+from fer_tf.faces import detectors as geometry
 from fer_tf.faces.crop import crop_faces
 from fer_tf.faces.detectors import NO_FACE, WHICH, Detector, choose
 from fer_tf.inference.classifier import ExpressionClassifier
+from fer_tf.inference.sources import FigureSource
 from fer_tf.io import pictures
 
 # Side in pixels of the faces in figures; the network sees them smaller.

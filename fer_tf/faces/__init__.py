@@ -1,6 +1,6 @@
 """Detect faces, crop them from photographs, find landmarks, and draw masks."""
 
-from fer_tf._lazy import attach
+from fer_tf.registry import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,

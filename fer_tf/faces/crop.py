@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from fer_tf.errors import UserError
-from fer_tf.faces.frames import library
+from fer_tf.faces.detectors import library
 
 # So many faces are cut out by a graph, which uses all cores but takes half a second to trace.
 CROWD = 8
@@ -20,7 +20,7 @@ def crop_faces(photograph: np.ndarray, frames: np.ndarray, size: int) -> np.ndar
 
     Args:
         photograph: RGB, uint8 (H, W, 3).
-        frames: float32 (F, 4), see ``fer_tf.faces.frames``.
+        frames: float32 (F, 4), see ``fer_tf.faces.detectors``.
         size: side of the result in pixels.
 
     Returns:

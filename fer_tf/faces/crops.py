@@ -13,17 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.errors import UserError
 from fer_tf.faces import detectors
-from fer_tf.faces import frames as geometry
-from fer_tf.faces.crop_folder import CropFolder
+from fer_tf.faces import detectors as geometry
 from fer_tf.faces.detectors import DETECTORS, NO_FACE, WHICH, Detections, Detector, choose
-from fer_tf.faces.face_files import SHARD_FACES, NewFace, PictureWriter, ShardWriter
-from fer_tf.io import folders, naming, video
+from fer_tf.faces.face_files import SHARD_FACES, CropFolder, NewFace, PictureWriter, ShardWriter
+from fer_tf.io import folders, video
 from fer_tf.io.folder_job import JobSummary, escape, work_through
-from fer_tf.io.journal import Entry
-from fer_tf.io.read_ahead import InputImage
+from fer_tf.io.tables import Entry
+from fer_tf.io.video import InputImage
 
 FORMATS = ("png", "jpg", "tfrecord")
 FALLBACKS = ("skip", "whole")
@@ -66,7 +65,7 @@ class CropOptions:
     every: int = 1
 
     def __post_init__(self):
-        _ = DETECTORS[callstring.parse(self.detector)[0]]
+        _ = DETECTORS[registry.parse(self.detector)[0]]
         for name, accepted in (("faces", WHICH), ("format", FORMATS), ("fallback", FALLBACKS)):
             if getattr(self, name) not in accepted:
                 raise UserError(f"{name}={getattr(self, name)!r} is unknown. Expected {', '.join(accepted)}.")
@@ -134,7 +133,7 @@ def crop(
     with job.opened({"source": escape(src.resolve()), **asdict(options)}, overwrite) as journal:
         stamps = job.check_sources(journal, sources)
         known = {key[0]: place.name for key, place in journal.places.items()}
-        names = naming.assign([name for _, name in sources], known, several=options.faces == "all")
+        names = folders.assign([name for _, name in sources], known, several=options.faces == "all")
         wanted = _without_videos_unless_readable(sources[:limit], notes)
         if any((name, None) not in journal.places for _, name in wanted):
             cropper = crop_job(options, names, stamps, detector or detectors.get(options.detector), cut)
@@ -158,7 +157,7 @@ def crop_job(
 
     Args:
         options: how.
-        names: by source, the name of its faces, see ``fer_tf.io.naming``.
+        names: by source, the name of its faces, see ``fer_tf.io.folders``.
         stamps: by source, its size in bytes and time of change.
         detector: finds the faces.
         cut: in place of ``cutting.crop_faces``.
@@ -232,7 +231,7 @@ class CropJob:
         columns = zip(images, found.scores, found.boxes, found.landmarks, *squares, strict=True)
         return entry, [
             NewFace(
-                image, naming.face_name(entry.name, read.video_frame, number, "/" in source), number, float(score),
+                image, folders.face_name(entry.name, read.video_frame, number, "/" in source), number, float(score),
                 box, landmarks, face_landmarks, frame,
             )
             for number, (image, score, box, landmarks, frame, face_landmarks) in enumerate(columns)

@@ -1,11 +1,17 @@
-"""Create face detectors by name, and define their interface.
+"""Create face detectors by name; compute the square that a face is cropped from.
 
 Facts of a registry row: ``landmarks`` (number of points it finds in a face) and ``extra`` (extra to install).
+
+A frame is a row of four numbers in pixels of the photograph: center x, center y, side, and the clockwise angle in
+radians by which the face is rotated. Coordinates are continuous: the first pixel extends from 0 to 1.
+
+Each function uses NumPy for arrays, which takes a hundredth of the time, and ``keras.ops`` for tensors.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from types import ModuleType
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -109,3 +115,111 @@ def choose(found: Detections, which: str, shape: Sequence[int]) -> Detections:
         return found.take([int(sides.prod(axis=1).argmax())])
     middle = np.array([shape[1], shape[0]]) / 2
     return found.take([int(np.square(found.boxes[:, :2] + sides / 2 - middle).sum(axis=1).argmin())])
+
+
+# Distance of the eyes, and their distance from the top, as fractions of the side of an aligned face. The values are
+# medians of RetinaFace's landmarks on 400 faces of FER2013, so that networks trained on FER2013 see photographs cropped
+# in the same way.
+EYE_DISTANCE = 0.37
+EYE_LINE = 0.385
+# In those faces the mouth is one eye distance below the eyes. A turned head shortens the eye distance but not the
+# distance to the mouth, which an open mouth lengthens by up to a third: 0.7 affects only heads turned by 45° or more.
+EYE_DISTANCE_BY_MOUTH = 0.7
+
+
+def face_frames(boxes: np.ndarray, landmarks: np.ndarray, margin: Any = 0.0, align: bool = True) -> np.ndarray:
+    """Return the frames of faces: aligned if their landmarks are known, otherwise squares.
+
+    Args:
+        boxes: float32 (F, 4).
+        landmarks: float32 (F, 5, 2); NaN for unknown landmarks.
+        margin: Fraction by which the side grows; a number, or float32 (F,).
+        align: ``False`` returns upright squares for all faces.
+
+    Returns:
+        float32 (F, 4).
+    """
+    frames = square_frames(boxes, margin)
+    if not align:
+        return frames
+    pointed = np.isfinite(landmarks).all(axis=(1, 2))
+    return np.where(pointed[:, None], aligned_frames(np.where(pointed[:, None, None], landmarks, 0), margin), frames)
+
+
+def aligned_frames(landmarks: Any, margin: float = 0.0) -> Any:
+    """Return the frames that level the eyes and give them a fixed distance.
+
+    The scale depends on the eyes alone, so that an open mouth does not shrink the face. See
+    ``EYE_DISTANCE_BY_MOUTH`` for heads seen from the side.
+
+    Args:
+        landmarks: float32 (F, 5, 2), x, y: right eye (at the picture's left), left eye, nose, mouth corners.
+        margin: Fraction by which the side grows.
+
+    Returns:
+        float32 (F, 4).
+    """
+    ops = library(landmarks)
+    right, left = landmarks[:, 0], landmarks[:, 1]
+    along = left - right
+    eyes, mouth = (right + left) / 2, (landmarks[:, 3] + landmarks[:, 4]) / 2
+    distance = ops.maximum(_length(along), EYE_DISTANCE_BY_MOUTH * _length(mouth - eyes))
+    side = distance / EYE_DISTANCE
+    angle = ops.arctan2(along[:, 1], along[:, 0])
+    down = ops.stack([-ops.sin(angle), ops.cos(angle)], axis=-1)
+    center = eyes + down * (side * (0.5 - EYE_LINE))[:, None]
+    return _frames(center, side * (1 + margin), angle)
+
+
+def square_frames(boxes: Any, margin: float = 0.0) -> Any:
+    """Return upright squares with the center and the longer side of each box.
+
+    Args:
+        boxes: float32 (F, 4), x0, y0, x1, y1.
+        margin: Fraction by which the side grows.
+
+    Returns:
+        float32 (F, 4).
+    """
+    ops = library(boxes)
+    side = ops.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) * (1 + margin)
+    return _frames((boxes[:, :2] + boxes[:, 2:]) / 2, side, ops.zeros_like(side))
+
+
+def to_frame(points: Any, frames: Any, size: int) -> Any:
+    """Convert points of the photograph to pixels of the cropped faces.
+
+    Args:
+        points: float32 (F, K, 2), x, y in the photograph.
+        frames: float32 (F, 4).
+        size: Side of the cropped face in pixels.
+
+    Returns:
+        float32 (F, K, 2), x, y in the face.
+    """
+    ops = library(points, frames)
+    x, y = ops.moveaxis(points - frames[:, None, :2], -1, 0)
+    cos, sin = ops.cos(frames[:, 3:]), ops.sin(frames[:, 3:])
+    turned = ops.stack([cos * x + sin * y, cos * y - sin * x], axis=-1)
+    return (turned / frames[:, None, 2:3] + 0.5) * size
+
+
+def _length(vectors: Any) -> Any:
+    return library(vectors).sqrt(vectors[..., 0] ** 2 + vectors[..., 1] ** 2)
+
+
+def _frames(center: Any, side: Any, angle: Any) -> Any:
+    return library(center).concatenate([center, side[:, None], angle[:, None]], axis=-1)
+
+
+def library(*values: Any) -> ModuleType:
+    """Return NumPy if all values are arrays or plain numbers, otherwise ``keras.ops``.
+
+    NumPy and ``keras.ops`` use the same names, so that one formula serves both. A small operation on an array takes
+    NumPy a microsecond, and TensorFlow outside of a graph a hundred.
+    """
+    if all(isinstance(v, np.ndarray | np.generic | int | float) for v in values):
+        return np
+    from keras import ops
+
+    return ops

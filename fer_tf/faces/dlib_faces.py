@@ -229,7 +229,7 @@ def find_model() -> Path:
 
 
 def _five_frames(five: np.ndarray) -> np.ndarray:
-    """Return the predictor's boxes, turned with the face, as frames (F, 4); see ``fer_tf.faces.frames``."""
+    """Return the predictor's boxes, turned with the face, as frames (F, 4); see ``fer_tf.faces.detectors``."""
     eyes, mouth = (five[:, 0] + five[:, 1]) / 2, (five[:, 3] + five[:, 4]) / 2
     across, down = five[:, 1] - five[:, 0], mouth - eyes
     width, height = np.linalg.norm(across, axis=1), np.linalg.norm(down, axis=1)

@@ -13,12 +13,12 @@ import tensorflow as tf
 from PIL import Image
 
 from fer_tf.errors import UserError
-from fer_tf.faces import frames as frame_geometry
+from fer_tf.faces import detectors as frame_geometry
 from fer_tf.faces import retinaface
 from fer_tf.faces.crop import check_photograph, cut
 from fer_tf.faces.detectors import Detections
 from fer_tf.faces.retinaface import GRID, anchors, decode
-from fer_tf.models import litert
+from fer_tf.models import complexity
 
 # Smaller photographs are enlarged for detection, since faces that fill them would be missed.
 SMALLEST = 192
@@ -148,7 +148,7 @@ class RetinaFaceDetector(tf.Module):
             check_photograph(photograph)
         if len(photographs) == 1:
             return [self._detected(photographs[0], alone=True)]
-        return litert.in_parallel(functools.partial(self._detected, alone=False), photographs)
+        return complexity.in_parallel(functools.partial(self._detected, alone=False), photographs)
 
     def _detected(self, photograph: np.ndarray, alone: bool) -> Detections:
         """Find the faces of a photograph with LiteRT and NumPy; the result equals that of ``detect_batch``."""
@@ -275,8 +275,8 @@ class FaceExtractor(tf.Module):
 
 
 @functools.cache
-def _runner(path: Path) -> litert.LiteRTRunner:
-    return litert.LiteRTRunner(path.read_bytes())
+def _runner(path: Path) -> complexity.LiteRTRunner:
+    return complexity.LiteRTRunner(path.read_bytes())
 
 
 @functools.lru_cache(maxsize=8)

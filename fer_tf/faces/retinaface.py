@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from fer_tf.faces.frames import library
+from fer_tf.faces.detectors import library
 
 WEIGHTS = Path(__file__).with_name("retinaface.npz")
 LITERT = WEIGHTS.with_suffix(".tflite")

@@ -1,6 +1,6 @@
 """Find faces in photographs and videos and recognize their expressions."""
 
-from fer_tf._lazy import attach
+from fer_tf.registry import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.inference.classifier:ExpressionClassifier",
     "fer_tf.inference.drawing:annotate",
     "fer_tf.inference.pipeline:FacePipeline",
-    "fer_tf.inference.records:Face",
-    "fer_tf.inference.records:ImageResult",
-    "fer_tf.inference.records:Prediction",
+    "fer_tf.inference.output:Face",
+    "fer_tf.inference.output:ImageResult",
+    "fer_tf.inference.output:Prediction",
 )

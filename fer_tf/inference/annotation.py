@@ -11,9 +11,9 @@ from PIL import Image
 
 from fer_tf.errors import UserError
 from fer_tf.inference.drawing import annotate, colors
-from fer_tf.inference.records import Face, ImageResult
+from fer_tf.inference.output import Face, ImageResult
 from fer_tf.inference.sources import Found
-from fer_tf.io import atomic, naming, video
+from fer_tf.io import atomic, folders, video
 from fer_tf.labels import LabelSet
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def output_names(found: Sequence[Found]) -> dict[str, str]:
     names: dict[str, str] = {}
     taken: set[str] = set()
     for one in found:
-        plain = naming.short(str(PurePosixPath(one.relative).with_suffix(""))) + "_faces"
+        plain = folders.short(str(PurePosixPath(one.relative).with_suffix(""))) + "_faces"
         name, number = plain, 2
         while name.casefold() in taken:
             name, number = f"{plain}~{number}", number + 1

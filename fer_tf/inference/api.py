@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from fer_tf.errors import DataError, UserError, printable
 from fer_tf.inference import inputs, sources
 from fer_tf.inference.inputs import Input
-from fer_tf.inference.records import Face, ImageResult, Prediction
+from fer_tf.inference.output import Face, ImageResult, Prediction
 from fer_tf.inference.tracking import GAP, tracked
-from fer_tf.io import read_ahead, video
-from fer_tf.io.read_ahead import InputImage
+from fer_tf.io import video
+from fer_tf.io.video import InputImage
 
 if TYPE_CHECKING:
     import keras
@@ -152,9 +152,9 @@ def _batches(given: Sequence[Input], every: int) -> Iterator[list[InputImage]]:
     if not all(map(inputs.is_path, given)):
         if any(map(inputs.is_path, given)):
             raise UserError("Paths and images in memory are mixed. Give the ones or the others.")
-        return read_ahead.batched(_read_now(given))
+        return video.batched(_read_now(given))
     found = sources.find(given, _warn)
-    return read_ahead.read_batches([(f.path, f.source) for f in found], every)
+    return video.read_batches([(f.path, f.source) for f in found], every)
 
 
 def _key(model: "keras.Model | Path | str") -> "tuple[keras.Model | str, int]":

@@ -7,6 +7,7 @@ TensorFlow, and so does a network that LiteRT cannot convert.
 
 import functools
 import hashlib
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +18,34 @@ import tensorflow as tf
 
 from fer_tf import models
 from fer_tf.errors import UserError
-from fer_tf.faces.frames import library
+from fer_tf.faces.detectors import library
 from fer_tf.inference import inputs
-from fer_tf.inference.forked import check_process
 from fer_tf.io import cache
-from fer_tf.models import litert, logits_of, metadata_of
+from fer_tf.models import complexity, logits_of, metadata_of
+
+__all__ = ["check_process"]
+
+# The process that first used a network; a fork has its parent's number here.
+_first: list[int] = []
+
+
+def check_process() -> None:
+    """Remember the process that uses networks, and refuse one that was forked from it.
+
+    Raises:
+        UserError: This process was forked after its parent had used a network.
+
+    Example:
+        >>> check_process()
+    """
+    if not _first:
+        _first.append(os.getpid())
+    elif _first[0] != os.getpid():
+        raise UserError(
+            "This process was forked after its parent had used a network, and TensorFlow would hang in it. Start "
+            "processes with multiprocessing.get_context('spawn'), or load the network after the fork only."
+        )
+
 
 BATCH = 64
 # Conversion takes two seconds, so the converted network is kept in the cache of the datasets.
@@ -164,10 +188,10 @@ class ExpressionClassifier(tf.Module):
         elif len(batches) == 1:
             found = [self._through(run, faces, alone=True)]
         else:
-            found = litert.in_parallel(functools.partial(self._through, run, alone=False), batches)
+            found = complexity.in_parallel(functools.partial(self._through, run, alone=False), batches)
         return np.concatenate(found) if found else np.empty((0, len(self.label_set)), np.float32)
 
-    def _through(self, run: litert.LiteRTRunner, faces: np.ndarray, alone: bool) -> np.ndarray:
+    def _through(self, run: complexity.LiteRTRunner, faces: np.ndarray, alone: bool) -> np.ndarray:
         if faces.shape[1:3] == (self.metadata.face_size,) * 2:
             prepared = self._fitting(faces)
         else:
@@ -182,7 +206,7 @@ class ExpressionClassifier(tf.Module):
         return np.broadcast_to(seen, (len(seen), *self.input_shape))
 
     @functools.cached_property
-    def _litert(self) -> litert.LiteRTRunner | None:
+    def _litert(self) -> complexity.LiteRTRunner | None:
         spec = tf.TensorSpec((None, *self.input_shape), tf.float32, name="faces")
 
         @tf.function(input_signature=[spec], autograph=False)
@@ -193,7 +217,9 @@ class ExpressionClassifier(tf.Module):
             return None
 
         def converted() -> dict[str, np.ndarray]:
-            content = litert.convert_to_litert(litert.litert_converter(probabilities, self.network.variables, self.fast))
+            content = complexity.convert_to_litert(
+                complexity.litert_converter(probabilities, self.network.variables, self.fast)
+            )
             return {"content": np.frombuffer(content, np.uint8)}
 
         options = {
@@ -201,7 +227,7 @@ class ExpressionClassifier(tf.Module):
             "keras": keras.__version__,
         }  # fmt: skip
         try:
-            return litert.LiteRTRunner(cache.cached(LITERT, (), options, converted)["content"].tobytes())
+            return complexity.LiteRTRunner(cache.cached(LITERT, (), options, converted)["content"].tobytes())
         except ValueError as error:
             if self.fast:
                 raise UserError(f"fast=True: {error} Leave it out.") from None

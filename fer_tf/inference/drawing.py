@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fer_tf.inference.records import Face
+from fer_tf.inference.output import Face
 from fer_tf.labels import SYNONYMS
 
 # A color for each class, by its canonical name (fer_tf.labels.SYNONYMS): the Okabe-Ito palette and two more.

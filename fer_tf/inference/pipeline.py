@@ -10,15 +10,14 @@ import numpy as np
 
 from fer_tf.errors import UserError
 from fer_tf.faces import detectors
-from fer_tf.faces import frames as geometry
+from fer_tf.faces import detectors as geometry
 from fer_tf.faces.crop import crop_faces
 from fer_tf.faces.detectors import WHICH, Detections, Detector, choose
-from fer_tf.inference.classifier import BATCH, ExpressionClassifier
-from fer_tf.inference.forked import check_process
-from fer_tf.inference.records import Face, ImageResult
+from fer_tf.inference.classifier import BATCH, ExpressionClassifier, check_process
+from fer_tf.inference.output import Face, ImageResult
 from fer_tf.inference.tracking import GAP, check_gap, detect_key_frames
-from fer_tf.io import read_ahead
-from fer_tf.io.read_ahead import InputImage
+from fer_tf.io import video
+from fer_tf.io.video import InputImage
 
 DETECTOR = "retinaface"
 
@@ -85,11 +84,11 @@ class FacePipeline:
             An ``ImageResult`` for each photograph and each frame, also without a face. A file that cannot be read
             gives one with a ``reason``, and so does the unreadable rest of a video.
         """
-        return self.analyze_batches(read_ahead.read_batches(sources, every))
+        return self.analyze_batches(video.read_batches(sources, every))
 
     def analyze_batches(self, batches: Iterable[list[InputImage]]) -> Iterator[ImageResult]:
         """Analyze batches of images that are already read, two batches at a time."""
-        for _, found in read_ahead.two_at_a_time(self.analyze_batch, batches):
+        for _, found in video.two_at_a_time(self.analyze_batch, batches):
             yield from found
 
     def analyze_batch(self, batch: Sequence[InputImage]) -> list[ImageResult]:

@@ -16,8 +16,8 @@ import numpy as np
 
 from fer_tf.errors import UserError
 from fer_tf.faces.detectors import Detections
-from fer_tf.inference.records import Face, ImageResult
-from fer_tf.io.read_ahead import InputImage
+from fer_tf.inference.output import Face, ImageResult
+from fer_tf.io.video import InputImage
 
 OVERLAP = 0.3
 # Seconds after which a face that has not been seen is dropped.

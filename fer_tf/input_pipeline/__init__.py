@@ -31,9 +31,9 @@ def open_reader(source: BatchSource, start_epoch: int = 0, epochs: int = 1, work
     import keras
 
     if keras.backend.backend() == "tensorflow":
-        from fer_tf.input_pipeline.tfdata import as_dataset
+        from fer_tf.input_pipeline.feeding import as_dataset
 
         return as_dataset(source, start_epoch, epochs, workers)
-    from fer_tf.input_pipeline.arrays import ArrayReader
+    from fer_tf.input_pipeline.feeding import ArrayReader
 
     return ArrayReader(source, start_epoch, epochs, workers)

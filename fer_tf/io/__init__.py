@@ -1,11 +1,11 @@
 """Read and write files, and run folder jobs that can be resumed."""
 
-from fer_tf._lazy import attach
+from fer_tf.registry import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    "fer_tf.io.arrays:StreamedFaces",
-    "fer_tf.io.arrays:load_array",
+    "fer_tf.io.cache:StreamedFaces",
+    "fer_tf.io.cache:load_array",
     "fer_tf.io.atomic:atomic_write",
     "fer_tf.io.atomic:folder_lock",
     "fer_tf.io.atomic:write_json",
@@ -14,8 +14,8 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.io.folder_job:FolderJob",
     "fer_tf.io.folder_job:JobSummary",
     "fer_tf.io.folders:find_pictures",
-    "fer_tf.io.journal:Entry",
-    "fer_tf.io.journal:Journal",
+    "fer_tf.io.tables:Entry",
+    "fer_tf.io.tables:Journal",
     "fer_tf.io.pictures:read_photograph",
     "fer_tf.io.pictures:read_picture",
     "fer_tf.io.tfrecord:RecordWriter",

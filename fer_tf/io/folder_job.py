@@ -18,9 +18,8 @@ from fer_tf.errors import UserError
 from fer_tf.io import video
 from fer_tf.io.atomic import atomic_write, folder_lock, write_json
 from fer_tf.io.folders import is_litter
-from fer_tf.io.journal import Entry, Journal
-from fer_tf.io.read_ahead import InputImage, read_batches, two_at_a_time
-from fer_tf.io.tables import cell
+from fer_tf.io.tables import Entry, Journal, cell
+from fer_tf.io.video import InputImage, read_batches, two_at_a_time
 from fer_tf.progress import bar
 
 __all__ = ["SKIPPED_COLUMNS", "FolderJob", "JobSummary", "escape", "stamp", "work_through", "write_table"]

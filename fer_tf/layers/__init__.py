@@ -8,21 +8,20 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-from fer_tf._lazy import attach
 from fer_tf.errors import UserError
-from fer_tf.registry import Registry
+from fer_tf.registry import Registry, attach
 
 if TYPE_CHECKING:
     import keras
 
 LAYERS = Registry("layer")
-LAYERS.add("add_mean_shape", "fer_tf.layers.landmarks:AddMeanShape")
+LAYERS.add("add_mean_shape", "fer_tf.layers.attention:AddMeanShape")
 LAYERS.add("antialiased_conv2d", "fer_tf.layers.convolution:AntialiasedConv2D")
-LAYERS.add("ferplus_normalization", "fer_tf.layers.normalization:FerPlusNormalization")
-LAYERS.add("gather_regions", "fer_tf.layers.regions:GatherRegions")
+LAYERS.add("ferplus_normalization", "fer_tf.layers.convolution:FerPlusNormalization")
+LAYERS.add("gather_regions", "fer_tf.layers.attention:GatherRegions")
 LAYERS.add("ghost_module", "fer_tf.layers.convolution:GhostModule")
-LAYERS.add("region_crops", "fer_tf.layers.regions:RegionCrops")
-LAYERS.add("split_last_region", "fer_tf.layers.regions:SplitLastRegion")
+LAYERS.add("region_crops", "fer_tf.layers.attention:RegionCrops")
+LAYERS.add("split_last_region", "fer_tf.layers.attention:SplitLastRegion")
 LAYERS.add("sum_over", "fer_tf.layers.attention:SumOver")
 LAYERS.add("triplet_attention", "fer_tf.layers.attention:TripletAttention")
 LAYERS.add("weighted_mean", "fer_tf.layers.attention:WeightedMean")
@@ -70,5 +69,5 @@ def register() -> None:
 
 
 __getattr__, __dir__, __all__ = attach(
-    __name__, *LAYERS.targets, "fer_tf.layers.landmarks:mean_shape", own=("LAYERS", "get", "register")
+    __name__, *LAYERS.targets, "fer_tf.layers.attention:mean_shape", own=("LAYERS", "get", "register")
 )

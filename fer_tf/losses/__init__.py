@@ -6,9 +6,8 @@ front. To add a loss, write its class and add one line to ``LOSSES``.
 
 from typing import TYPE_CHECKING, Any
 
-from fer_tf._lazy import attach
 from fer_tf.errors import UserError
-from fer_tf.registry import Registry
+from fer_tf.registry import Registry, attach
 
 if TYPE_CHECKING:
     import keras
@@ -53,6 +52,6 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     *LOSSES.targets,
     *(f"fer_tf.losses.distribution:{name}" for name in _FUNCTIONS),
-    "fer_tf.losses.regression:concordance",
+    "fer_tf.losses.distribution:concordance",
     own=("LOSSES", "get"),
 )

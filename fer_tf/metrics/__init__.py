@@ -7,9 +7,8 @@ them all at once.
 
 from typing import TYPE_CHECKING, Any
 
-from fer_tf._lazy import attach
 from fer_tf.errors import UserError
-from fer_tf.registry import Registry
+from fer_tf.registry import Registry, attach
 
 if TYPE_CHECKING:
     import keras
@@ -57,10 +56,10 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.metrics.calibration:fit_temperature",
     "fer_tf.metrics.calibration:negative_log_likelihood",
     "fer_tf.metrics.calibration:reliability",
-    "fer_tf.metrics.classification:confusion_matrix",
-    "fer_tf.metrics.classification:f1",
-    "fer_tf.metrics.classification:precision",
-    "fer_tf.metrics.classification:recall",
+    "fer_tf.metrics.calibration:confusion_matrix",
+    "fer_tf.metrics.calibration:f1",
+    "fer_tf.metrics.calibration:precision",
+    "fer_tf.metrics.calibration:recall",
     "fer_tf.metrics.conformal",
     "fer_tf.metrics.distribution:canberra",
     "fer_tf.metrics.distribution:chebyshev",
@@ -71,11 +70,11 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.metrics.distribution:entropy_correlation",
     "fer_tf.metrics.distribution:intersection",
     "fer_tf.metrics.distribution:kl",
-    "fer_tf.metrics.probabilities:log_softmax",
-    "fer_tf.metrics.probabilities:softmax",
-    "fer_tf.metrics.selective:accuracy_at_coverage",
-    "fer_tf.metrics.selective:aurc",
-    "fer_tf.metrics.selective:excess_aurc",
-    "fer_tf.metrics.selective:risk_coverage",
+    "fer_tf.metrics.distribution:log_softmax",
+    "fer_tf.metrics.distribution:softmax",
+    "fer_tf.metrics.conformal:accuracy_at_coverage",
+    "fer_tf.metrics.conformal:aurc",
+    "fer_tf.metrics.conformal:excess_aurc",
+    "fer_tf.metrics.conformal:risk_coverage",
     own=("METRICS", "get"),
 )

@@ -11,7 +11,7 @@ Example:
 
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import _lazy, callstring
+from fer_tf import registry
 from fer_tf.errors import UserError
 from fer_tf.registry import Registry
 
@@ -26,11 +26,11 @@ MODELS.add("vgg19", "fer_tf.models.vgg:VGG19")
 MODELS.add("resnet10", "fer_tf.models.resnet:ResNet10")
 MODELS.add("resnet18", "fer_tf.models.resnet:ResNet18")
 MODELS.add("resnet18_imagenet", "fer_tf.models.resnet:ResNet18ImageNet")
-MODELS.add("scn", "fer_tf.models.scn:SCN")
-MODELS.add("landmark_scn", "fer_tf.models.scn:LandmarkSCN")
-MODELS.add("dan", "fer_tf.models.dan:DAN")
-MODELS.add("ran", "fer_tf.models.ran:RAN")
-MODELS.add("ghostface", "fer_tf.models.ghostface:GhostFace")
+MODELS.add("scn", "fer_tf.models.attention_networks:SCN")
+MODELS.add("landmark_scn", "fer_tf.models.attention_networks:LandmarkSCN")
+MODELS.add("dan", "fer_tf.models.attention_networks:DAN")
+MODELS.add("ran", "fer_tf.models.attention_networks:RAN")
+MODELS.add("ghostface", "fer_tf.models.ghostnet:GhostFace")
 MODELS.add("ghostnet", "fer_tf.models.ghostnet:GhostNet")
 MODELS.add("efficientnet_b0", "fer_tf.models.efficientnet:EfficientNetB0")
 MODELS.add("efficientnet_b2", "fer_tf.models.efficientnet:EfficientNetB2")
@@ -39,14 +39,14 @@ MODELS.add("fusion", "fer_tf.models.fusion:Fusion")
 # Shape of a gray face of FER2013, for which each model has a small configuration.
 SMALL_SHAPE = (48, 48, 1)
 
-__getattr__, __dir__, __all__ = _lazy.attach(
+__getattr__, __dir__, __all__ = registry.attach(
     __name__,
     *MODELS.targets,
-    "fer_tf.models.antialiasing:antialias",
-    "fer_tf.models.backbone:freeze_backbone",
-    "fer_tf.models.backbone:initialize_from",
-    "fer_tf.models.backbone:load_backbone",
-    "fer_tf.models.backbone:unfreeze",
+    "fer_tf.models.tta:antialias",
+    "fer_tf.models.building:freeze_backbone",
+    "fer_tf.models.building:initialize_from",
+    "fer_tf.models.building:load_backbone",
+    "fer_tf.models.building:unfreeze",
     "fer_tf.models.complexity:Complexity",
     "fer_tf.models.complexity:count_macs",
     "fer_tf.models.complexity:measure_complexity",
@@ -118,5 +118,5 @@ def small_configuration(text: str) -> str:
         >>> small_configuration("ghostnet(width=0.5)")
         'ghostnet(stem_stride=1, width=0.5)'
     """
-    name, keywords = callstring.parse(text)
-    return callstring.render(name, {**MODELS[name].load().small, **keywords})
+    name, keywords = registry.parse(text)
+    return registry.render(name, {**MODELS[name].load().small, **keywords})

@@ -8,7 +8,6 @@ import keras
 from keras import layers
 
 from fer_tf.errors import UserError
-from fer_tf.models.backbone import take_layers
 from fer_tf.models.building import (
     Weights,
     architecture,
@@ -17,6 +16,7 @@ from fer_tf.models.building import (
     per_block,
     regularizer,
     split_outputs,
+    take_layers,
     with_weights,
 )
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from fer_tf import callstring, models
+from fer_tf import models, registry
 from fer_tf.errors import UserError
 from fer_tf.models.building import Weights, architecture, check_input_shape, regularizer, with_weights
 from fer_tf.models.saving import load_model
@@ -81,8 +81,8 @@ def _member(
 ) -> keras.Model:
     shape = tuple(input_shape)
     if not text.endswith(".keras"):
-        row, keywords = callstring.parse(text)
-        text = callstring.render(row, {**keywords, "width": width * keywords.get("width", 1.0)})
+        row, keywords = registry.parse(text)
+        text = registry.render(row, {**keywords, "width": width * keywords.get("width", 1.0)})
         return models.get(text, num_classes, shape, dropout=dropout, kernel_regularizer=penalty)
     member = load_model(text)
     if member.input_shape[1:] != shape or member.output_shape != (None, num_classes):

@@ -4,8 +4,7 @@ An attack gives every face a score; the higher, the likelier the face was in the
 attacks and measures them. The command ``fer-tf privacy`` audits a network or a file of predictions.
 """
 
-from fer_tf._lazy import attach
-from fer_tf.registry import Registry
+from fer_tf.registry import Registry, attach
 
 ATTACKS = Registry("attack")
 ATTACKS.add("correctness", "fer_tf.privacy.attacks:correctness", title="correctness alone")
@@ -31,7 +30,7 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.privacy.audit:attack_scores",
     "fer_tf.privacy.audit:audit_predictions",
     "fer_tf.privacy.audit:summarize",
-    "fer_tf.privacy.memorization",
+    "fer_tf.privacy.audit",
     "fer_tf.privacy.measures:RocCurve",
     "fer_tf.privacy.measures:measure_attack",
     "fer_tf.privacy.measures:roc_curve",
@@ -44,6 +43,6 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.privacy.predictions:from_probabilities",
     "fer_tf.privacy.predictions:read_predictions",
     "fer_tf.privacy.report",
-    "fer_tf.privacy.sampling:balanced_rows",
+    "fer_tf.privacy.predictions:balanced_rows",
     own=("ATTACKS", "SHADOW_ATTACKS", "USUAL"),
 )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fer_tf.errors import UserError, unknown_name
-from fer_tf.privacy.sampling import audit_halves
+from fer_tf.privacy.predictions import audit_halves
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fer_tf.errors import UserError
-from fer_tf.privacy.sampling import audit_halves
+from fer_tf.privacy.predictions import audit_halves
 
 # Name of the measure, and the share of non-members that may be called members.
 _LOW_FPR: Mapping[str, float] = {"tpr_at_1_percent": 0.01, "tpr_at_0.1_percent": 0.001}

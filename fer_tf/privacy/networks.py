@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fer_tf import callstring, evaluation, models
+from fer_tf import evaluation, models, registry
 from fer_tf.datasets import COVERS, DATASETS
-from fer_tf.datasets.label_noise import flip_labels
+from fer_tf.datasets.splits import flip_labels
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.io.pictures import resized
 from fer_tf.models import metadata_of
-from fer_tf.privacy.predictions import Predictions, ShadowPredictions, from_logits
-from fer_tf.privacy.sampling import balanced_rows, shadow_halves
+from fer_tf.privacy.predictions import Predictions, ShadowPredictions, balanced_rows, from_logits, shadow_halves
 from fer_tf.training.callbacks import RunFailed
 from fer_tf.training.config import RunConfig
+from fer_tf.training.parts import load_tables
 from fer_tf.training.run import CONFIG, MODEL, execute
-from fer_tf.training.tables import load_tables
 
 if TYPE_CHECKING:
     import keras
@@ -79,7 +78,7 @@ def load_audited_model(model: str, dataset: str | None = None, data: str | None 
         raise UserError(f"{path} does not say what it was trained on. Give --dataset, and --data for real faces.")
     trained = config is not None
     config = config or RunConfig(name=path.stem, image_size=None, crop=None, seed=0)
-    same = callstring.parse(dataset) == callstring.parse(config.dataset)
+    same = registry.parse(dataset) == registry.parse(config.dataset)
     data = str(Path(data).absolute()) if data else config.data if same else None
     return AuditedModel(str(model), network, replace(config, dataset=dataset, data=data), trained)
 
@@ -119,7 +118,7 @@ def read_config(path: Path) -> RunConfig:
 def _config_of_card(values: Mapping[str, Any]) -> RunConfig:
     """Return the configuration in a shipped network's record, without the files of another machine."""
     objective = values.get("objective", "classification")
-    if callstring.parse(objective)[0] == "distillation":
+    if registry.parse(objective)[0] == "distillation":
         objective = "classification"
     return RunConfig.from_json({**values, "data": None, "start": None, "landmarks": None, "objective": objective})
 
@@ -164,7 +163,7 @@ def same_rules(config: RunConfig) -> RunConfig:
 
     Of faces with votes that is the rule of the test faces, of parts and covers that of the training faces.
     """
-    name, keywords = callstring.parse(config.dataset)
+    name, keywords = registry.parse(config.dataset)
     accepted = inspect.signature(DATASETS[name].load()).parameters
     changed = dict(keywords)
     if {"mode", "evaluation"} <= accepted.keys() and not config.label_noise:
@@ -176,10 +175,10 @@ def same_rules(config: RunConfig) -> RunConfig:
     elif "part" in accepted:
         changed.pop("evaluation", None)
     if config.cover:
-        kind, worn = callstring.parse(config.cover)
-        same = callstring.render(kind, {**worn, "evaluation": COVERS.make(config.cover).train})
+        kind, worn = registry.parse(config.cover)
+        same = registry.render(kind, {**worn, "evaluation": COVERS.make(config.cover).train})
         config = replace(config, cover=same)
-    return config if changed == keywords else replace(config, dataset=callstring.render(name, changed))
+    return config if changed == keywords else replace(config, dataset=registry.render(name, changed))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from fer_tf.privacy.attacks import scaled_confidence
 from fer_tf.privacy.audit import AttackResult
 from fer_tf.privacy.measures import roc_curve
 from fer_tf.privacy.predictions import Predictions
-from fer_tf.reports import figures, membership, page
+from fer_tf.reports import audits, figures, results_page
 
 _NUMBERS, _PREDICTIONS, _PAGE = "audit.json", "predictions.npz", "report.html"
 # Number of attacks in the figure by class; the dots of more cannot be distinguished.
@@ -49,15 +49,15 @@ def write_report(
         written.append(out / "figures" / f"{heading.lower().replace(' ', '_')}.png")
         with atomic.atomic_write(written[-1]) as part:
             figure.savefig(part, dpi=120)
-    sections = [("Attacks", page.table(overall_table(attacks), ranked=True) + _HOW_TO_READ)]
-    sections += [(heading, page.picture(figure, heading)) for heading, figure in pictures]
+    sections = [("Attacks", results_page.table(overall_table(attacks), ranked=True) + _HOW_TO_READ)]
+    sections += [(heading, results_page.picture(figure, heading)) for heading, figure in pictures]
     best = _strongest_first(attacks)[0]
     sections += [
-        ("AUC of every attack by part", page.table(_auc_table(attacks))),
-        (f"The {best.title} by part", page.table(_parts_table(best))),
+        ("AUC of every attack by part", results_page.table(_auc_table(attacks))),
+        (f"The {best.title} by part", results_page.table(_parts_table(best))),
         ("Limits", _limits(predictions)),
     ]
-    atomic.write_text(out / _PAGE, page.page(f"Membership audit of {subject}", verdict(record), sections))
+    atomic.write_text(out / _PAGE, results_page.page(f"Membership audit of {subject}", verdict(record), sections))
     atomic.write_json(out / _NUMBERS, record)
     predictions.save(out / _PREDICTIONS)
     return [out / _PREDICTIONS, out / _NUMBERS, *written, out / _PAGE]
@@ -133,11 +133,11 @@ def _figures(predictions: Predictions, attacks: Sequence[AttackResult]) -> list[
     member = predictions.member
     curves = {a.title: roc_curve(a.scores, member)[1:] for a in attacks}
     phi = scaled_confidence(predictions.log_probabilities, predictions.labels)
-    sides = membership.two_sides(phi[member], phi[~member], "log-odds of the label, ln(p / (1 − p))")
+    sides = audits.two_sides(phi[member], phi[~member], "log-odds of the label, ln(p / (1 − p))")
     shown = _strongest_first(attacks)[:_SHOWN]
     values, errors = (pd.DataFrame({a.title: _by_part(a, which) for a in shown}) for which in ("value", "error"))
     return [
-        ("ROC curves", membership.roc_curves(curves, int((~member).sum()))),
+        ("ROC curves", audits.roc_curves(curves, int((~member).sum()))),
         ("Log-odds of the label", sides),
         ("AUC by part of the faces", figures.dots(values, errors, "AUC; 0.5 is chance")),
     ]

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from fer_tf import callstring
+from fer_tf import registry
 
 USE = (
     "Use it for research on facial expression recognition, for teaching and prototypes, as a baseline, or as a start "
@@ -119,7 +119,7 @@ def _on(hardware: str) -> str:
 
 def _data(record: dict[str, Any]) -> str:
     data = record["data"]
-    name = callstring.parse(data["dataset"])[0]
+    name = registry.parse(data["dataset"])[0]
     sizes = [
         (split, f"{data['faces'][split]:,}", f"`{data['digest'][split]}`", *data["class_counts"][split].values())
         for split in SPLIT_NAMES
@@ -138,7 +138,7 @@ def _data(record: dict[str, Any]) -> str:
 
 def _protocol(record: dict[str, Any]) -> str:
     training, config = record["training"], record["training"]["config"]
-    name = callstring.parse(record["data"]["dataset"])[0]
+    name = registry.parse(record["data"]["dataset"])[0]
     official = f" ({', '.join(f'{k} = {v}' for k, v in SPLIT_NAMES.items())})" if name in OFFICIAL else ""
     view = (
         "The scores are of one central view of each face" if _views(record) == 1 else "The scores are of the whole face"

@@ -105,7 +105,7 @@ def to_litert(weights: Path) -> dict[str, bytes]:
     import keras
     import tensorflow as tf
 
-    from fer_tf.models import litert
+    from fer_tf.models import complexity
 
     class AddDoubled(keras.layers.Layer):
         def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
@@ -126,7 +126,7 @@ def to_litert(weights: Path) -> dict[str, bytes]:
             return found if isinstance(found, dict) else dict(zip(retinaface.MAPS, found, strict=True))
 
         function = tf.function(outputs, input_signature=specs, autograph=False)
-        return litert.convert_to_litert(litert.litert_converter(function, network.variables, eight_bit))
+        return complexity.convert_to_litert(complexity.litert_converter(function, network.variables, eight_bit))
 
     network = retinaface.load(weights)
     maps = [network.get_layer(f"lateral{i}").input for i in (1, 2, 3)]

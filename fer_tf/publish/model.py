@@ -1,19 +1,143 @@
-"""Write the published files of a finished run: network, numbers and model card."""
+"""Measure a finished run, and write its network, numbers and model card."""
 
 import hashlib
+import inspect
+import itertools
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fer_tf import models
+import keras
+import numpy as np
+
+from fer_tf import datasets, evaluation, models, registry
+from fer_tf.datasets import DATASETS
+from fer_tf.datasets.splits import NEAR, copies_in
 from fer_tf.errors import UserError
+from fer_tf.evaluation import measure_latency
+from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.io import atomic
+from fer_tf.io.pictures import resized
+from fer_tf.metrics import calibration
+from fer_tf.metrics.distribution import softmax
+from fer_tf.models.complexity import measure_complexity
 from fer_tf.pretrained import FOLDER
-from fer_tf.publish import card, measure
+from fer_tf.publish import card
 from fer_tf.training.callbacks import metadata_for
 from fer_tf.training.config import RunConfig
 from fer_tf.training.run import CONFIG, ENVIRONMENT, METRICS, MODEL, read_json
+
+# Latency is measured so many times; the lowest median counts, because other work can only add.
+ROUNDS = 5
+
+
+def load_faces(dataset: str, data: str | None, face_size: int | None) -> dict[str, FaceTable]:
+    """Load the splits of a dataset, resized to the face size of a network (``None`` means no resizing)."""
+    return _splits(datasets.get(dataset, data), face_size)
+
+
+def load_distributions(dataset: str, data: str | None, face_size: int) -> FaceTable | None:
+    """Load the test faces with label distributions; ``None`` if the dataset has none."""
+    name, keywords = registry.parse(dataset)
+    if "evaluation" not in inspect.signature(DATASETS[name].load()).parameters:
+        return None
+    wide = registry.render(name, {**keywords, "evaluation": "cross_entropy"})
+    return _splits(datasets.get(wide, data), face_size)["test"]
+
+
+def _splits(table: FaceTable, face_size: int | None) -> dict[str, FaceTable]:
+    tables = {split: table.select(split) for split in SPLITS}
+    return {s: t.with_images(resized(t.images, face_size)) if face_size else t for s, t in tables.items()}
+
+
+def fitted_temperature(network: keras.Model, validation: FaceTable) -> float:
+    """Fit the calibration temperature on the validation split."""
+    return calibration.fit_temperature(evaluation.logits(network, validation.images), validation.targets)
+
+
+def measured_scores(
+    network: keras.Model, tables: Mapping[str, FaceTable], distributions: FaceTable | None, temperature: float
+) -> dict[str, Any]:
+    """Compute the scores on validation and test.
+
+    Args:
+        network: A model whose input is the central part of the faces.
+        tables: The ``train``, ``validation`` and ``test`` faces.
+        distributions: Test faces with label distributions, or ``None``.
+        temperature: Calibration temperature, which divides the logits.
+
+    Returns:
+        A dict with ``validation``, ``test``, ``test_flip`` (mean logits of a face and its mirror image),
+        ``test_without_copies`` (faces without a copy in train or validation), ``distribution`` and ``calibration``
+        (before and after the temperature).
+    """
+    logits = {split: evaluation.logits(network, tables[split].images) for split in ("validation", "test")}
+    flipped = evaluation.logits(network, tables["test"].images, view="flip")
+    new = ~_with_copies(tables)
+    record = {split: evaluation.scores(z / temperature, tables[split]) for split, z in logits.items()}
+    record["test_flip"] = evaluation.scores(flipped / temperature, tables["test"])
+    record["test_without_copies"] = evaluation.scores(logits["test"][new] / temperature, tables["test"].take(new))
+    record["calibration"] = {
+        split: {"before": _calibration(z, tables[split]), "after": _calibration(z / temperature, tables[split])}
+        for split, z in logits.items()
+    }
+    if distributions is not None:
+        scored = evaluation.logits(network, distributions.images) / temperature
+        record["distribution"] = evaluation.distribution_scores(scored, distributions)
+    return record
+
+
+def _calibration(logits: np.ndarray, table: FaceTable) -> dict[str, float]:
+    """Return calibration error, negative log-likelihood, and mean confidence minus accuracy."""
+    scores, probabilities = evaluation.scores(logits, table), softmax(logits)
+    excess = float(probabilities.max(axis=1).mean()) - scores["accuracy"]
+    return {"ece": scores["ece"], "nll": scores["nll"], "overconfidence": excess}
+
+
+def _with_copies(tables: Mapping[str, FaceTable]) -> np.ndarray:
+    """Mark test faces with an exact or near copy in train or validation: bool (N,)."""
+    return copies_in(tables["train"], tables["test"]).near | copies_in(tables["validation"], tables["test"]).near
+
+
+def measured_data(tables: Mapping[str, FaceTable]) -> dict[str, Any]:
+    """Return digests, sizes and class counts of the splits, and the duplicates between them."""
+    pairs = list(itertools.combinations(SPLITS, 2))
+    copies = {(a, b): copies_in(tables[a], tables[b]) for a, b in pairs}
+    shared = {pair: np.intersect1d(tables[pair[0]].ids, tables[pair[1]].ids).size for pair in pairs}
+    return {
+        "digest": {split: table.digest() for split, table in tables.items()},
+        "faces": {split: len(table) for split, table in tables.items()},
+        "class_counts": {s: dict(_counts(t)) for s, t in tables.items()},
+        "near_correlation": NEAR,
+        "copies": [
+            {"of": b, "in": a, "ids": shared[a, b], "exact": int(c.exact.sum()), "exact_or_near": int(c.near.sum())}
+            for (a, b), c in copies.items()
+        ],
+    }
+
+
+def _counts(table: FaceTable) -> list[tuple[str, int]]:
+    return list(zip(table.label_set.classes, table.class_counts().tolist(), strict=True))
+
+
+def measured_network(network: keras.Model, facts: models.ModelMetadata) -> dict[str, Any]:
+    """Return the architecture, size and latency of the network."""
+    size = measure_complexity(network)
+    return {
+        "model": facts.model,
+        "label_set": facts.label_set.name,
+        "classes": list(facts.label_set.classes),
+        "input": list(network.input_shape[1:]),
+        "face_size": facts.face_size,
+        "temperature": facts.temperature,
+        "views": facts.views,
+        "parameters": size.parameters,
+        "non_trainable": size.non_trainable,
+        "macs": size.macs,
+        "milliseconds": min(measure_latency(network) for _ in range(ROUNDS)),
+    }
 
 
 class Notes(NamedTuple):
@@ -67,24 +191,24 @@ def publish_model(
     config = RunConfig.from_json(config)
     dataset, data = dataset or config.dataset, data or config.data
     network = models.load_model(Path(run) / MODEL)
-    tables = measure.load_faces(dataset, data, network.metadata.face_size if network.metadata else config.image_size)
+    tables = load_faces(dataset, data, network.metadata.face_size if network.metadata else config.image_size)
     facts = network.metadata or metadata_for(config, tables["train"], network)
     if facts.label_set.classes != tables["test"].label_set.classes:
         names = ", ".join(facts.label_set.classes)
         raise UserError(
             f"The network has the classes {names}, but {dataset} has {', '.join(tables['test'].label_set.classes)}."
         )
-    facts = replace(facts, temperature=measure.fitted_temperature(network, tables["validation"]))
+    facts = replace(facts, temperature=fitted_temperature(network, tables["validation"]))
     path = Path(out) / f"{name}.keras"
     models.save_model(network, path, facts)
-    distributions = measure.load_distributions(dataset, data, facts.face_size)
+    distributions = load_distributions(dataset, data, facts.face_size)
     record = {
         "name": name,
         "file": _file(path),
-        "network": {**measure.measured_network(network, facts), "hardware": notes.hardware},
-        "data": {"dataset": dataset, **measure.measured_data(tables)},
+        "network": {**measured_network(network, facts), "hardware": notes.hardware},
+        "data": {"dataset": dataset, **measured_data(tables)},
         "training": _training(config, metrics, environment or {}, notes),
-        **measure.measured_scores(network, tables, distributions, facts.temperature),
+        **measured_scores(network, tables, distributions, facts.temperature),
     }
     atomic.write_json(path.with_suffix(".json"), record)
     atomic.write_text(path.with_suffix(".md"), card.render(record))

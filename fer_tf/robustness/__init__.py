@@ -1,20 +1,20 @@
 """Measure how corruptions and shifts of faces change predictions."""
 
-from fer_tf._lazy import attach
+from fer_tf.registry import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
     "fer_tf.robustness.benchmark:BenchmarkPlan",
     "fer_tf.robustness.benchmark:BenchmarkResult",
     "fer_tf.robustness.benchmark:run_benchmark",
-    "fer_tf.robustness.corruption_errors:corruption_error",
-    "fer_tf.robustness.corruption_errors:relative_corruption_error",
+    "fer_tf.robustness.corruptions:corruption_error",
+    "fer_tf.robustness.corruptions:relative_corruption_error",
     "fer_tf.robustness.corruptions:CORRUPTIONS",
     "fer_tf.robustness.corruptions:SEVERITIES",
     "fer_tf.robustness.corruptions:corrupt",
-    "fer_tf.robustness.pose_and_occlusion:canonical_landmarks",
-    "fer_tf.robustness.prediction_flips:PredictionFlips",
-    "fer_tf.robustness.prediction_flips:count_flips",
+    "fer_tf.robustness.effects:canonical_landmarks",
+    "fer_tf.robustness.shift_stability:PredictionFlips",
+    "fer_tf.robustness.shift_stability:count_flips",
     "fer_tf.robustness.report:write_report",
     "fer_tf.robustness.shift_stability:stabilize",
 )

@@ -16,10 +16,9 @@ from fer_tf.faces.masks import wearable
 from fer_tf.facetable import FaceTable
 from fer_tf.io.pictures import resized
 from fer_tf.progress import bar
-from fer_tf.robustness.corruption_errors import NETWORK, STORED, NetworkErrors, read_errors
-from fer_tf.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from fer_tf.robustness.pose_and_occlusion import canonical_landmarks
-from fer_tf.robustness.prediction_flips import PredictionFlips, count_flips, perturbations
+from fer_tf.robustness.corruptions import CORRUPTIONS, NETWORK, SEVERITIES, STORED, NetworkErrors, corrupt, read_errors
+from fer_tf.robustness.effects import canonical_landmarks
+from fer_tf.robustness.shift_stability import PredictionFlips, count_flips, perturbations
 
 if TYPE_CHECKING:
     import keras

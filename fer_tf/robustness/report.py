@@ -14,18 +14,20 @@ from matplotlib.figure import Figure
 from fer_tf import evaluation
 from fer_tf.io import atomic
 from fer_tf.labels import LabelSet
-from fer_tf.metrics.probabilities import softmax
-from fer_tf.reports import corruptions as drawing
-from fer_tf.reports import page
+from fer_tf.metrics.distribution import softmax
+from fer_tf.reports import audits as drawing
+from fer_tf.reports import results_page
 from fer_tf.robustness.benchmark import BenchmarkResult, Predictions, SharedFaces, landmarks_digest
-from fer_tf.robustness.corruption_errors import (
+from fer_tf.robustness.corruptions import (
+    CORRUPTIONS,
+    SEVERITIES,
     NetworkErrors,
+    corrupt,
     corruption_error,
     mean_of_known,
     relative_corruption_error,
 )
-from fer_tf.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from fer_tf.robustness.prediction_flips import KINDS, PredictionFlips
+from fer_tf.robustness.shift_stability import KINDS, PredictionFlips
 
 _PAGE, _JSON = "report.html", "robustness.json"
 # The severity at which the faces that suffer most are looked for.
@@ -186,7 +188,7 @@ def write_report(result: BenchmarkResult, out: Path | str) -> list[Path]:
         with atomic.atomic_write(written[-1]) as part:
             figure.savefig(part, dpi=120)
     atomic.write_json(out / _JSON, record)
-    atomic.write_text(out / _PAGE, page.page(f"Robustness of {result.errors.name}", _note(result), sections))
+    atomic.write_text(out / _PAGE, results_page.page(f"Robustness of {result.errors.name}", _note(result), sections))
     return [*written, out / _JSON, out / _PAGE]
 
 
@@ -224,9 +226,9 @@ def _corruption_sections(
     accuracy = (100 * _by_text(table, "accuracy")).round(1).reset_index()
     accuracy.columns = ["corruption", *(f"severity {s}" for s in SEVERITIES)]
     sections = [
-        ("Corruption errors", _paragraph(against) + page.table(_readable(short, name))),
-        ("Accuracy by severity", page.picture(pictures["curves"], "Curves of accuracy by severity")),
-        ("Accuracy in percent", page.table(accuracy)),
+        ("Corruption errors", _paragraph(against) + results_page.table(_readable(short, name))),
+        ("Accuracy by severity", results_page.picture(pictures["curves"], "Curves of accuracy by severity")),
+        ("Accuracy in percent", results_page.table(accuracy)),
     ]
     if "worst" in pictures:
         text = (
@@ -234,7 +236,10 @@ def _corruption_sections(
             f"severity {_MIDDLE}: the unchanged face, then severities 1 to 5; wrong predictions are orange."
         )
         sections.append(
-            ("Worst examples", _paragraph(text) + page.picture(pictures["worst"], "Faces that lose most probability"))
+            (
+                "Worst examples",
+                _paragraph(text) + results_page.picture(pictures["worst"], "Faces that lose most probability"),
+            )
         )
     return sections
 
@@ -266,7 +271,9 @@ def _flips_sections(flips: pd.DataFrame, figure: Figure) -> list[tuple[str, str]
     return [
         (
             "Prediction flips",
-            _paragraph(text) + page.table(shown) + page.picture(figure, "Flip rates by shift and quality"),
+            _paragraph(text)
+            + results_page.table(shown)
+            + results_page.picture(figure, "Flip rates by shift and quality"),
         )
     ]
 

@@ -4,16 +4,16 @@
 TensorFlow. The REST client needs the standard library alone.
 """
 
-from fer_tf._lazy import attach
+from fer_tf.registry import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
     "fer_tf.serving.devices",
-    "fer_tf.serving.grpc_client:GrpcClient",
-    "fer_tf.serving.grpc_client:has_serving_apis",
-    "fer_tf.serving.model_folder",
-    "fer_tf.serving.responses:convert_face",
-    "fer_tf.serving.responses:convert_photograph",
-    "fer_tf.serving.rest_client:RestClient",
+    "fer_tf.serving.client:GrpcClient",
+    "fer_tf.serving.client:has_serving_apis",
+    "fer_tf.serving.savedmodel",
+    "fer_tf.serving.client:convert_face",
+    "fer_tf.serving.client:convert_photograph",
+    "fer_tf.serving.client:RestClient",
     "fer_tf.serving.savedmodel",
 )

@@ -1,20 +1,207 @@
-"""Export a network as LiteRT or ONNX file."""
+"""Export LiteRT and ONNX files, and check exports as servers would run them."""
 
+import contextlib
+import io
 import json
 import logging
 import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from fer_tf import datasets
 from fer_tf.errors import UserError
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.io import atomic
-from fer_tf.models import litert
-from fer_tf.serving.check import TOLERANCE
-from fer_tf.serving.signatures import Function
+from fer_tf.models import complexity, logits_of
+from fer_tf.serving.signatures import ENCODED_FACES, FACES, PHOTOGRAPHS, Function, Signatures
+
+TOLERANCE = 1e-5
+# Positions in a photograph are sums of large numbers, whose order differs between runs.
+_PIXEL_TOLERANCE = 0.01
+_IN_PIXELS = ("boxes", "landmarks")
+# The mean color of the detector, from which the drawn face stands out.
+_BACKGROUND = (127, 117, 104)
+
+Outputs = dict[str, np.ndarray]
+Samples = Mapping[str, Mapping[str, np.ndarray]]
+
+
+def make_samples(classifier: ExpressionClassifier, count: int = 3) -> dict[str, dict[str, np.ndarray]]:
+    """Make inputs for each signature from synthetic faces.
+
+    Args:
+        classifier: its face size is that of the faces.
+        count: number of faces.
+
+    Returns:
+        By signature, a dict from the name of the input to its value.
+    """
+    drawn = datasets.get(f"synthetic(faces={max(60, count)})").images[:count]
+    gray = [Image.fromarray(face[..., 0]) for face in drawn]
+    side = classifier.metadata.face_size
+    faces = np.stack([np.asarray(face.resize((side, side)).convert("RGB")) for face in gray])
+    return {
+        ENCODED_FACES: {"image_bytes": _encode(Image.fromarray(face) for face in faces)},
+        FACES: {"faces": faces},
+        PHOTOGRAPHS: {"image_bytes": _encode(map(_photograph, gray))},
+    }
+
+
+def check_export(folder: Path, signatures: Signatures, given: Samples) -> None:
+    """Run a written version in a session of TensorFlow 1, and compare it with Keras.
+
+    Args:
+        folder: of the version.
+        signatures: that were written.
+        given: from ``make_samples``; the images are PNG, which all decoders read alike.
+
+    Raises:
+        RuntimeError: an output differs.
+    """
+    wanted = expected(signatures, given)
+    with open_session(folder) as run:
+        for name, inputs in given.items():
+            compare(name, run(name, inputs), wanted[name])
+
+
+@contextlib.contextmanager
+def open_session(folder: Path | str) -> Iterator[Callable[[str, Mapping[str, np.ndarray]], Outputs]]:
+    """Load a version into a session of TensorFlow 1, as TensorFlow Serving does.
+
+    ``tf.saved_model.load`` is less strict: it restores variables that a session, which restores by name only, does not
+    find.
+
+    Args:
+        folder: of the version.
+
+    Yields:
+        ``run(signature, inputs)``, which returns the outputs of a signature. It raises a ``KeyError`` for an unknown
+        signature, and for inputs that are not those of the signature.
+    """
+    graph = tf.Graph()
+    # Neither becomes the default, so that eager execution goes on beside it.
+    session = tf.compat.v1.Session(graph=graph)
+    try:
+        with graph.as_default(), _without_warnings():
+            loaded = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(folder))
+        signatures = loaded.signature_def
+
+        def run(name: str, inputs: Mapping[str, np.ndarray]) -> Outputs:
+            signature = signatures[name]
+            if set(inputs) != set(signature.inputs):
+                raise KeyError(f"{name} takes {sorted(signature.inputs)}, got {sorted(inputs)}")
+            feed = {signature.inputs[key].name: value for key, value in inputs.items()}
+            return session.run({key: info.name for key, info in signature.outputs.items()}, feed)
+
+        yield run
+    finally:
+        session.close()
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silence TensorFlow's advice to use ``tf.saved_model.load``."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def expected(signatures: Signatures, given: Samples) -> dict[str, Outputs]:
+    """Compute the expected outputs with Keras, Pillow and NumPy, without the graphs of the signatures."""
+    results = {}
+    for name, inputs in given.items():
+        (values,) = inputs.values()
+        pictures = values if name == FACES else [np.asarray(Image.open(io.BytesIO(v)).convert("RGB")) for v in values]
+        of = _of_photographs if name == PHOTOGRAPHS else _of_faces
+        results[name] = of(signatures, pictures)
+    return results
+
+
+def _of_faces(signatures: Signatures, faces: np.ndarray | list[np.ndarray]) -> Outputs:
+    found = np.concatenate([_probabilities(signatures.classifier, face[None]) for face in faces])
+    number = found.argmax(axis=1)
+    classes = np.array([name.encode() for name in signatures.classes], object)
+    return {
+        "probabilities": found,
+        "label_id": number.astype(np.int32),
+        "label": classes[number],
+        "classes": np.stack([classes] * len(found)),
+        "valid": np.ones(len(found), bool),
+    }
+
+
+def _of_photographs(signatures: Signatures, photographs: list[np.ndarray]) -> Outputs:
+    rows = []
+    for photograph in photographs:
+        found = {key: np.array(value) for key, value in signatures.extractor(photograph).items()}
+        count = int(found["count"])
+        faces = _of_faces(signatures, found["faces"][:count]) if count else {}
+        probabilities = np.zeros((len(found["faces"]), len(signatures.classes)), np.float32)
+        labels = np.full(len(found["faces"]), b"", object)
+        if count:
+            probabilities[:count], labels[:count] = faces["probabilities"], faces["label"]
+        kept = {key: found[key] for key in ("count", "scores", "boxes", "landmarks")}
+        size = np.array(photograph.shape[:2], np.int32)
+        rows.append({**kept, "probabilities": probabilities, "labels": labels, "size": size, "valid": np.array(True)})
+    classes = np.array([[name.encode() for name in signatures.classes]] * len(rows), object)
+    return {**{key: np.stack([row[key] for row in rows]) for key in rows[0]}, "classes": classes}
+
+
+def _probabilities(classifier: ExpressionClassifier, faces: np.ndarray) -> np.ndarray:
+    """Return the softmax of the Keras model's logits, computed in double precision."""
+    prepared = classifier.prepare(faces)
+    views = [prepared, prepared[:, :, ::-1]] if classifier.flip else [prepared]
+    found = [keras.ops.convert_to_numpy(logits_of(classifier.network(v, training=False))) for v in views]
+    logits = np.mean(found, axis=0, dtype=np.float64) / classifier.metadata.temperature
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def compare(name: str, found: Outputs, wanted: Outputs) -> None:
+    """Raise a ``RuntimeError`` unless the outputs of a signature are the expected ones.
+
+    Numbers may differ by ``TOLERANCE``; names and counts must be equal.
+    """
+    if set(found) != set(wanted):
+        raise RuntimeError(f"Signature {name} gives {sorted(found)} instead of {sorted(wanted)}.")
+    for key, value in wanted.items():
+        if found[key].shape != value.shape:
+            raise RuntimeError(f"Signature {name}: {key} has shape {found[key].shape} instead of {value.shape}.")
+        if value.dtype.kind == "f":
+            tolerance = _PIXEL_TOLERANCE if key in _IN_PIXELS else TOLERANCE
+            difference = float(np.abs(found[key] - value).max(initial=0.0))
+            # This comparison is false for NaN.
+            good = difference <= tolerance
+        else:
+            difference, good = int((found[key] != value).sum()), np.array_equal(found[key], value)
+        if not good:
+            raise RuntimeError(f"Signature {name}: {key} is not what Keras gives (difference {difference}).")
+
+
+def _photograph(face: Image.Image) -> Image.Image:
+    """Put a synthetic face on an empty background, large enough to be detected."""
+    photograph = Image.new("RGB", (320, 320), _BACKGROUND)
+    photograph.paste(face.resize((200, 200), Image.Resampling.BICUBIC).convert("RGB"), (60, 60))
+    return photograph
+
+
+def _encode(images) -> np.ndarray:
+    files = []
+    for image in images:
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        files.append(file.getvalue())
+    return np.array(files, object)
+
 
 _LABELS = "labels.txt"
 _CALIBRATION_FACES = 300
@@ -73,16 +260,16 @@ def write_litert(classifier: ExpressionClassifier, path: Path | str, int8: bool 
 
 def convert_litert(classifier: ExpressionClassifier, int8: bool = False) -> bytes:
     """Return the content of a LiteRT file."""
-    converter = litert.litert_converter(face_function(classifier), classifier.network.variables, eight_bit=int8)
+    converter = complexity.litert_converter(face_function(classifier), classifier.network.variables, eight_bit=int8)
     if int8:
         faces = _synthetic(classifier, _CALIBRATION_FACES)
         converter.representative_dataset = lambda: ({"faces": face[None]} for face in faces)
-    return litert.convert_to_litert(converter)
+    return complexity.convert_to_litert(converter)
 
 
 def run_litert(content: bytes, faces: np.ndarray) -> np.ndarray:
     """Return the probabilities (N, C) that a LiteRT file computes for faces, float32 (N, S, S, channels)."""
-    return litert.LiteRTRunner(content)({"faces": faces})["probabilities"]
+    return complexity.LiteRTRunner(content)({"faces": faces})["probabilities"]
 
 
 def write_onnx(classifier: ExpressionClassifier, path: Path | str) -> Path:

@@ -1,4 +1,9 @@
-"""Define the signatures of an exported network.
+"""Define the signatures of an exported network, from image files to answers.
+
+JPEG (also CMYK, turned upright by its EXIF orientation) and PNG are decoded; all other files are bad rows. The size in
+the header is checked before anything is decoded: a few bytes can declare gigapixels.
+
+TensorFlow graphs have no ``try``; a ``tf.data`` pipeline that drops failing elements replaces it.
 
 The first dimension of every input and output is the rows of the request, as the row format of the REST API and the
 batching of the server require.
@@ -12,7 +17,183 @@ from fer_tf.errors import UserError
 from fer_tf.faces import detectors
 from fer_tf.faces.extraction import FaceExtractor, RetinaFaceDetector
 from fer_tf.inference.classifier import ExpressionClassifier
-from fer_tf.serving.decoding import AT_ONCE, MAX_PIXELS, decode_batch, decode_or_blank
+
+# As the largest photographs of phones; a face file of 49 megapixels took 800 MB, AT_ONCE of them 1.6 GB.
+MAX_PIXELS = 50_000_000
+AT_ONCE = 4
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+
+# Cameras write the EXIF data into the first segments; later ones are not read.
+_HEAD = 1 << 17
+_MAX_SEGMENTS = 32
+_MAX_ENTRIES = 128
+_APP1, _START_OF_SCAN = 0xE1, 0xDA
+_ORIENTATION = 0x0112
+_SHORT = 3
+
+
+@tf.function(input_signature=[tf.TensorSpec((), tf.string), tf.TensorSpec((), tf.int64)], autograph=False)
+def decode(encoded: tf.Tensor, max_pixels: tf.Tensor) -> tf.Tensor:
+    """Decode one image file; a file that is not a good JPEG or PNG is an error of the graph.
+
+    Args:
+        encoded: string (), the bytes of the file.
+        max_pixels: int64 (), most pixels (height × width) that are decoded.
+
+    Returns:
+        RGB, uint8 (H, W, 3). Transparency is ignored; of 16 bits per channel the upper 8 are taken.
+    """
+
+    def checked(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
+        allowed = tf.debugging.Assert((pixels > 0) & (pixels <= max_pixels), ["too many pixels", pixels])
+        with tf.control_dependencies([allowed]):
+            return tf.identity(encoded)
+
+    def jpeg() -> tf.Tensor:
+        shape = tf.image.extract_jpeg_shape(encoded)
+        # Pillow decodes with the accurate transform too; the default one is up to 4 levels off.
+        pixels = tf.io.decode_jpeg(checked(shape[0], shape[1]), channels=3, dct_method="INTEGER_ACCURATE")
+        return upright(pixels, exif_orientation(encoded))
+
+    def png() -> tf.Tensor:
+        size = tf.io.decode_raw(tf.strings.substr(encoded, 16, 8), tf.int32, little_endian=False)
+        known = [
+            tf.debugging.Assert(_begins(encoded, _PNG), ["not a JPEG or PNG"]),
+            tf.debugging.assert_equal(tf.size(size), 2, "cut off in its header"),
+        ]
+        with tf.control_dependencies(known):
+            width, height = tf.unstack(tf.ensure_shape(tf.identity(size), (2,)))
+        return tf.io.decode_png(checked(height, width), channels=3)
+
+    return tf.ensure_shape(tf.cond(_begins(encoded, _JPEG), jpeg, png), (None, None, 3))
+
+
+def decode_or_blank(encoded: tf.Tensor, max_pixels: tf.Tensor | int = MAX_PIXELS) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decode one image file, or return one gray pixel.
+
+    Args:
+        encoded: string (), the bytes of the file.
+        max_pixels: most pixels that are decoded.
+
+    Returns:
+        RGB, uint8 (H, W, 3), and bool (), whether the file could be decoded.
+    """
+    decoded = tf.data.Dataset.from_tensors(encoded).map(_plain(lambda e: (decode(e, max_pixels), True))).ignore_errors()
+    blank = tf.data.Dataset.from_tensors((tf.fill((1, 1, 3), tf.constant(127, tf.uint8)), False))
+    return _finished(decoded.concatenate(blank).take(1)).get_single_element()
+
+
+def decode_batch(
+    encoded: tf.Tensor,
+    prepare: Callable[[tf.Tensor], tf.Tensor],
+    shape: tuple[int, ...],
+    max_pixels: tf.Tensor | int = MAX_PIXELS,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decode a batch of image files and bring them to one shape, several at a time.
+
+    Args:
+        encoded: string (N,), the bytes of the files.
+        prepare: a function from one image, RGB uint8 (H, W, 3), to float32 of ``shape``; it has no variables.
+        shape: of the result of ``prepare``.
+        max_pixels: most pixels of an image that are decoded.
+
+    Returns:
+        float32 (N, *shape), zeros where a file could not be decoded, and bool (N,), whether it could.
+    """
+    count = tf.size(encoded)
+    source = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
+
+    def one(number: tf.Tensor, data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return number, tf.ensure_shape(prepare(decode(data, max_pixels)), shape)
+
+    images = source.map(_plain(one), num_parallel_calls=AT_ONCE, deterministic=True).ignore_errors()
+    # One more element, so that there is a batch also where no file is good.
+    spare = tf.data.Dataset.from_tensors((count, tf.zeros(shape)))
+    batch = images.concatenate(spare).batch(tf.cast(count, tf.int64) + 1)
+    numbers, rows = _finished(batch).get_single_element()
+    numbers = numbers[:, None]
+    whole = tf.scatter_nd(numbers, rows, tf.concat([[count + 1], shape], 0))
+    valid = tf.scatter_nd(numbers, tf.ones(tf.shape(numbers)[:1], tf.int32), [count + 1])
+    return tf.ensure_shape(whole[:-1], (None, *shape)), valid[:-1] > 0
+
+
+def _finished(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Switch off optimizations that cost a short pipeline more than they gain."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return dataset.with_options(options)
+
+
+def _plain(function: Callable) -> Callable:
+    return tf.autograph.experimental.do_not_convert(function)
+
+
+def _begins(encoded: tf.Tensor, start: bytes) -> tf.Tensor:
+    return tf.equal(tf.strings.substr(encoded, 0, len(start)), start)
+
+
+def upright(photograph: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Turn and mirror a photograph as its EXIF orientation says.
+
+    Args:
+        photograph: (H, W, channels).
+        orientation: int32 (), 1 to 8 as in EXIF; other numbers mean 1.
+
+    Returns:
+        The photograph, (H, W, channels) or (W, H, channels).
+    """
+
+    def among(*values: int) -> tf.Tensor:
+        return tf.reduce_any(tf.equal(orientation, values))
+
+    x = tf.cond(among(5, 6, 7, 8), lambda: tf.transpose(photograph, (1, 0, 2)), lambda: photograph)
+    x = tf.cond(among(2, 3, 6, 7), lambda: tf.reverse(x, [1]), lambda: x)
+    return tf.cond(among(3, 4, 7, 8), lambda: tf.reverse(x, [0]), lambda: x)
+
+
+def exif_orientation(jpeg: tf.Tensor) -> tf.Tensor:
+    """Read the EXIF orientation of a JPEG file.
+
+    Args:
+        jpeg: string (), the bytes of the file.
+
+    Returns:
+        int32 (), 1 to 8; 1 where the file has no EXIF data, or damaged ones.
+    """
+    head = tf.cast(tf.io.decode_raw(tf.strings.substr(jpeg, 0, _HEAD), tf.uint8), tf.int32)
+    # Zeros after the end: positions in damaged data are clipped to them.
+    data = tf.concat([head, tf.zeros(16, tf.int32)], 0)
+    last = tf.size(data) - 1
+
+    def byte(at: tf.Tensor) -> tf.Tensor:
+        return tf.gather(data, tf.clip_by_value(at, 0, last))
+
+    def number(at: tf.Tensor, width: int, little: tf.Tensor | bool = False) -> tf.Tensor:
+        found = [byte(at + i) for i in range(width)]
+        big, small = (sum(b * 256**i for i, b in enumerate(order)) for order in (found[::-1], found))
+        return tf.where(little, small, big)
+
+    def is_exif(at: tf.Tensor) -> tf.Tensor:
+        return tf.equal(byte(at + 1), _APP1) & tf.equal(number(at + 4, 4), int.from_bytes(b"Exif", "big"))
+
+    def not_found(at: tf.Tensor) -> tf.Tensor:
+        marker = byte(at + 1)
+        return tf.equal(byte(at), 0xFF) & (marker >= 0xC0) & tf.not_equal(marker, _START_OF_SCAN) & ~is_exif(at)
+
+    (segment,) = tf.while_loop(
+        not_found, lambda at: [at + 2 + tf.maximum(number(at + 2, 2), 2)], [2], maximum_iterations=_MAX_SEGMENTS
+    )
+    tiff = segment + 10
+    little = tf.equal(byte(tiff), ord("I"))
+    directory = tiff + number(tiff + 4, 4, little)
+    entries = directory + 2 + 12 * tf.range(tf.clip_by_value(number(directory, 2, little), 0, _MAX_ENTRIES))
+    wanted = tf.equal(number(entries, 2, little), _ORIENTATION) & tf.equal(number(entries + 2, 2, little), _SHORT)
+    values = tf.boolean_mask(number(entries + 8, 2, little), wanted & is_exif(segment))
+    value = tf.concat([values, [1]], 0)[0]
+    return tf.where((value >= 1) & (value <= 8), value, 1)
+
 
 Tensors = dict[str, tf.Tensor]
 Function = tf.types.experimental.GenericFunction

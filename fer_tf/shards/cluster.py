@@ -105,7 +105,7 @@ class Worker:
         return {"answer": [json.dumps(self._answer(block))]}
 
     def _answer(self, block: Block) -> dict[str, Any]:
-        from fer_tf.shards.preparing import Preparer
+        from fer_tf.shards.job import Preparer
 
         try:
             if not (self.task.dst / ".lock").is_file():

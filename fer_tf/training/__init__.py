@@ -1,6 +1,6 @@
 """Train networks in runs that resume exactly."""
 
-from fer_tf._lazy import attach
+from fer_tf.registry import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -14,5 +14,5 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.training.parts:build_parts",
     "fer_tf.training.run:execute",
     "fer_tf.training.schedules",
-    "fer_tf.training.tables:load_tables",
+    "fer_tf.training.parts:load_tables",
 )

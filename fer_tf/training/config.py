@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from fer_tf.errors import UserError
-from fer_tf.evaluation.tta import VIEWS
+from fer_tf.evaluation.scoring import VIEWS
 
 MANY = 2**31 - 1
 # Lowest and highest value; None passes where it is allowed.
@@ -43,7 +43,7 @@ class RunConfig:
         cover: what the faces wear (``fer_tf.faces.masks.MaskSettings``), such as
             ``"cover(train='masked', evaluation='both')"``;
             needs landmarks.
-        label_noise: share of the training faces that get a wrong label (``fer_tf.datasets.label_noise``).
+        label_noise: share of the training faces that get a wrong label (``fer_tf.datasets.splits``).
         model: call string of the model registry.
         start: a trained network's ``.keras`` file, whose weights the run begins from (``models.initialize_from``).
         image_size: side in pixels to which faces are brought first; ``None`` keeps the dataset's.

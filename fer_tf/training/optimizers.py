@@ -20,7 +20,7 @@ OPTIMIZERS = Registry("optimizer")
 
 
 def _add(name: str, rule: str, keywords: dict[str, Any] | None = None, *, averages: bool = False, **facts: Any) -> None:
-    OPTIMIZERS.add(name, f"fer_tf.training.rules:{rule}", keywords, averages=averages, **facts)
+    OPTIMIZERS.add(name, f"fer_tf.training.optimizer_configs:{rule}", keywords, averages=averages, **facts)
 
 
 _STUDY: dict[str, Any] = {"study_learning_rate": 0.01, "decay": "coupled"}
@@ -68,7 +68,7 @@ def get(
         clipnorm, global_clipnorm, clipvalue: largest norm a variable, norm over all, or size of an element; one only.
         averaging: call string of ``AVERAGINGS``, or ``None``.
         sharpness: radius ρ of sharpness-aware minimization; the reader must then give each batch
-            ``fer_tf.training.sharpness.batch_repeats`` times. 0 for none.
+            ``fer_tf.training.optimizer_mixin.batch_repeats`` times. 0 for none.
         total_steps: optimizer steps of the whole run; needed by ``asgd`` and ``swa``.
 
     Raises:
@@ -83,8 +83,7 @@ def get(
     if not isinstance(identifier, str):
         return identifier
     text = identifier
-    from fer_tf.training.recipe import check_recipe
-    from fer_tf.training.sharpness import SharpnessAware
+    from fer_tf.training.optimizer_mixin import SharpnessAware, check_recipe
 
     clips = {"clipnorm": clipnorm, "global_clipnorm": global_clipnorm, "clipvalue": clipvalue}
     check_recipe(text, weight_decay, l2, clips)

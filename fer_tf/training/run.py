@@ -20,16 +20,14 @@ from fer_tf import evaluation, models
 from fer_tf.errors import UserError
 from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.input_pipeline import open_reader
-from fer_tf.input_pipeline.processes import computed_by
+from fer_tf.input_pipeline.batches import computed_by
 from fer_tf.io import atomic
 from fer_tf.progress import bar
-from fer_tf.training import checkpoint, compute, processor
-from fer_tf.training.parallel import distributed, replica_callbacks
+from fer_tf.training import callbacks, compute, processor
 from fer_tf.training.callbacks import CHECKPOINT, HISTORY, EndOfEpoch, RunFailed, RunStopped, StopRule, model_of
 from fer_tf.training.config import RunConfig
 from fer_tf.training.objectives.base import Objective
-from fer_tf.training.parts import Parts, build_parts, compiled
-from fer_tf.training.tables import Tables, load_tables
+from fer_tf.training.parts import Parts, Tables, build_parts, compiled, distributed, load_tables, replica_callbacks
 
 CONFIG, ENVIRONMENT, METRICS = "config.json", "environment.json", "metrics.json"
 FAILURE, STOPPED = "failure.json", "stopped.json"
@@ -59,8 +57,8 @@ def execute(
         load: gives the tables of a configuration; a sweep passes a caching one.
         description: what the progress bar says.
         stop: may end the run early, after any epoch. Without a rule, a run that one had ended starts over.
-        devices: how many share each batch (``fer_tf.training.parallel``).
-        processes: how many compute batches in place of this one's threads (``fer_tf.input_pipeline.processes``).
+        devices: how many share each batch (``fer_tf.training.parts``).
+        processes: how many compute batches in place of this one's threads (``fer_tf.input_pipeline.batches``).
 
     Returns:
         The contents of ``metrics.json``.
@@ -188,7 +186,7 @@ def _release_memory() -> None:
 def _train(
     config: RunConfig, folder: Path, tables: Tables, description: str, stop: StopRule | None, devices: int,
     processes: int,
-) -> checkpoint.Progress:  # fmt: skip
+) -> callbacks.Progress:  # fmt: skip
     _release_memory()
     keras.utils.set_random_seed(config.seed)
     with distributed(devices) as replicas:
@@ -200,10 +198,10 @@ def _train(
 def _fit(
     config: RunConfig, folder: Path, objective: Objective, parts: Parts, validation: FaceTable, description: str,
     stop: StopRule | None, processes: int,
-) -> checkpoint.Progress:  # fmt: skip
+) -> callbacks.Progress:  # fmt: skip
     """Train from the last whole epoch on."""
     source, plateau = parts.source, parts.schedule.plateau
-    progress = checkpoint.restore_state(folder / CHECKPOINT, objective, parts.optimizer) or checkpoint.Progress()
+    progress = callbacks.restore_state(folder / CHECKPOINT, objective, parts.optimizer) or callbacks.Progress()
     if plateau is not None and progress.schedule_state is not None:
         plateau.set_state(progress.schedule_state)
     if progress.epoch >= config.epochs:
@@ -227,7 +225,7 @@ def _fit(
     return progress
 
 
-def _score(config: RunConfig, folder: Path, tables: Tables, progress: checkpoint.Progress) -> dict[str, Any]:
+def _score(config: RunConfig, folder: Path, tables: Tables, progress: callbacks.Progress) -> dict[str, Any]:
     best = model_of(folder, progress.best_epoch)
     if best.is_file():
         best.replace(folder / MODEL)  # it is missing when a kill came between here and metrics.json

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.datasets import DATASETS
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.io import atomic
@@ -275,8 +275,8 @@ def adamw(options: argparse.Namespace) -> dict[str, Any]:
 
 def sized(model: str, width: float) -> str:
     """Return a model's call string with ``width`` set, unless it sets its own."""
-    name, keywords = callstring.parse(model)
-    return callstring.render(name, {"width": width, **keywords})
+    name, keywords = registry.parse(model)
+    return registry.render(name, {"width": width, **keywords})
 
 
 def finished(config: RunConfig, out: Path) -> Path | None:
@@ -295,7 +295,7 @@ def augmentations(text: str) -> tuple[str, ...]:
 
 def _usual_loss(dataset: str) -> str:
     # FER+'s multi-target mode is a way to read votes and a loss for them; under another loss it is another method.
-    _, keywords = callstring.parse(dataset)
+    _, keywords = registry.parse(dataset)
     return "multi_target" if keywords.get("mode") == "multi_target" else "cross_entropy"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.errors import UserError
 from fer_tf.training.optimizers import OPTIMIZERS
 
@@ -105,7 +105,7 @@ def charts(results: "Sequence[Result]") -> "list[tuple[str, Figure]]":
 
     ranking = study_page.Ranking.of(results)
     pairs = pd.DataFrame(
-        [(s.runs[0].config.optimizer, callstring.parse(s.runs[0].config.schedule)[0]) for s in ranking.settings],
+        [(s.runs[0].config.optimizer, registry.parse(s.runs[0].config.schedule)[0]) for s in ranking.settings],
         columns=["optimizer", "schedule"],
     )
     pairs["accuracy"] = [100 * s.table["test_accuracy"].mean() for s in ranking.settings]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.models import MODELS
 from fer_tf.training.config import RunConfig
 
@@ -54,7 +54,7 @@ def variants(base: RunConfig) -> list[RunConfig]:
         "clip value 0.1": {"clipvalue": 0.1},
         "SAM 0.05": {"sharpness": 0.05},
     }
-    takes = inspect.signature(MODELS[callstring.parse(base.model)[0]].load()).parameters
+    takes = inspect.signature(MODELS[registry.parse(base.model)[0]].load()).parameters
     missing = {name for name, keyword in MODEL_KEYWORDS.items() if keyword not in takes}
     return [replace(base, name=name, **change) for name, change in changes.items() if name not in missing]
 
@@ -87,5 +87,5 @@ def charts(results: "Sequence[Result]") -> "list[tuple[str, Figure]]":
 
 
 def _with(model: str, **keywords: object) -> str:
-    name, given = callstring.parse(model)
-    return callstring.render(name, {**given, **keywords})
+    name, given = registry.parse(model)
+    return registry.render(name, {**given, **keywords})

@@ -12,8 +12,8 @@ from fer_tf.errors import UserError
 from fer_tf.io import atomic
 from fer_tf.training.callbacks import RunStopped, StopRule
 from fer_tf.training.config import RunConfig
+from fer_tf.training.parts import Tables, load_tables
 from fer_tf.training.run import METRICS, execute, read_json
-from fer_tf.training.tables import Tables, load_tables
 from fer_tf.tuning import results
 from fer_tf.tuning.results import Result
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import augment, callstring
+from fer_tf import augment, registry
 from fer_tf.errors import UserError, unknown_name
 from fer_tf.training.config import RunConfig
 from fer_tf.training.optimizers import OPTIMIZERS
@@ -78,7 +78,7 @@ def configured(runs: Sequence[RunConfig], values: Mapping[str, Any], name: str) 
     run = {run.name: run for run in runs}[values["run"]] if "run" in values else runs[0]
     # Three digits are as good, and can be typed.
     rounded = {key: float(f"{value:.3g}") for key, value in values.items() if isinstance(value, float)}
-    own = callstring.parse(run.optimizer)[0]
+    own = registry.parse(run.optimizer)[0]
     rule = values.get("optimizer", own)
     rate = run.learning_rate if rule == own else OPTIMIZERS[rule].facts["learning_rate"]
     rate = float(f"{rate * rounded.get('rate', 1.0):.3g}")
@@ -102,7 +102,7 @@ def corners(runs: Sequence[RunConfig], space: "Mapping[str, BaseDistribution]") 
 
 
 def _schedules(epochs: int) -> dict[str, str]:
-    return {callstring.parse(text)[0]: text for text in optimizer_study.schedules(epochs)}
+    return {registry.parse(text)[0]: text for text in optimizer_study.schedules(epochs)}
 
 
 def _takes(run: RunConfig, preset: str) -> bool:

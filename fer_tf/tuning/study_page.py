@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_tf.io import atomic
-from fer_tf.reports import figures, page, results_page, significance
+from fer_tf.reports import figures, results_page, significance
 from fer_tf.training.callbacks import HISTORY
 from fer_tf.training.run import MODEL, environment
 from fer_tf.tuning import results as tables
@@ -134,20 +134,20 @@ def write(
             shutil.copyfile(best[0].folder / MODEL, part)
         written.append(out / "winner.keras")
         said = f"<p>{html.escape(ranking.sentence())}</p>"
-        sections = [("Ranking", said + page.table(ranking.table(), ranked=True))]
+        sections = [("Ranking", said + results_page.table(ranking.table(), ranked=True))]
         own = charts(best)
         pictures = [*own, *_common_figures(ranking.settings)]
     for number, (heading, figure) in enumerate(pictures):
         if number == len(own):
-            sections += [(name, page.table(frame)) for name, frame in more_tables]
-        sections.append((heading, page.picture(figure, heading)))
+            sections += [(name, results_page.table(frame)) for name, frame in more_tables]
+        sections.append((heading, results_page.picture(figure, heading)))
         with atomic.atomic_write(out / "figures" / f"{heading.lower().replace(' ', '_')}.png") as part:
             figure.savefig(part, dpi=120)
     for status, heading in (("failed", "Failed runs"), ("stopped", "Runs stopped early")):
         ended = tables.frame([r for r in results if r.status == status])
         if len(ended):
-            sections.append((heading, page.table(ended[["run", "reason"]])))
-    atomic.write_text(out / "report.html", page.page(title, _note(results), sections))
+            sections.append((heading, results_page.table(ended[["run", "reason"]])))
+    atomic.write_text(out / "report.html", results_page.page(title, _note(results), sections))
     command = results_page.command_line(sys.argv)
     folders = [result.folder for result in best]
     markdown = results_page.results_page(title, folders, command, published, more_tables, ranking.sentence())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fer_tf.augment import get
-from fer_tf.augment.occlusion import draw_rectangles, draw_squares, erase
+from fer_tf.augment.mixing import draw_rectangles, draw_squares, erase
 
 
 def white(count, side=40, channels=1):

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from fer_tf.augment import get
-from fer_tf.augment.rand_augment import OPERATIONS, autocontrast, equalize, posterize, sharpen, solarize, transform
+from fer_tf.augment.photometric import OPERATIONS, autocontrast, equalize, posterize, sharpen, solarize, transform
 
 
 def faces(count=4, side=24, channels=3, low=20, high=230):

@@ -5,14 +5,14 @@ import inspect
 import numpy as np
 import pytest
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.augment import OPS, PRESETS, expand, get, insert_crop, preset
-from fer_tf.augment.op import check_range
+from fer_tf.augment.warp import check_range
 from fer_tf.errors import UserError
 
 NEEDED = {"random_crop": {"size": 20}, "center_crop": {"size": 20}, "resize": {"size": 30}}
 ACTIVE = {**NEEDED, "affine": {"rotation": 20, "shift": 0.3, "zoom": 0.5, "shear": 0.2}}
-CALLS = [callstring.render(name, ACTIVE.get(name, {})) for name in OPS] + list(PRESETS)
+CALLS = [registry.render(name, ACTIVE.get(name, {})) for name in OPS] + list(PRESETS)
 
 
 def batch(count, channels, dtype=np.float32):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fer_tf import datasets
-from fer_tf.datasets.duplicates import copies_in, near_copies, treat_leaks
+from fer_tf.datasets.splits import copies_in, near_copies, treat_leaks
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
@@ -44,7 +44,7 @@ def test_pairs_are_those_of_numpys_correlation(faces):
 
 def test_blocks_change_nothing(faces, monkeypatch):
     whole = near_copies(faces, faces, threshold=0.5)
-    monkeypatch.setattr("fer_tf.datasets.duplicates.BLOCK", 5)
+    monkeypatch.setattr("fer_tf.datasets.splits.BLOCK", 5)
     np.testing.assert_array_equal(near_copies(faces, faces, threshold=0.5), whole)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_tf.datasets import fer2013, get
-from fer_tf.datasets.duplicates import duplicates, leaks
+from fer_tf.datasets.splits import duplicates, leaks
 from fer_tf.errors import DataError, UserError
 
 USAGES = ["Training", "Training", "PublicTest", "PrivateTest"]

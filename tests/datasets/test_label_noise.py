@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_tf.datasets.label_noise import flip_labels
+from fer_tf.datasets.splits import flip_labels
 from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import FER2013, one_hot

@@ -3,8 +3,8 @@ import time
 import numpy as np
 import pytest
 
-from fer_tf.datasets import picture_files
-from fer_tf.datasets.picture_files import read_pictures
+from fer_tf.datasets import folder
+from fer_tf.datasets.folder import read_pictures
 from fer_tf.errors import DataError, RowErrors
 
 
@@ -26,7 +26,7 @@ def test_many_pictures_come_in_order_and_from_the_cache(tmp_path, picture, monke
     assert kept.tolist() == [0, 1, 3, 4]
     np.testing.assert_array_equal(images[..., 0], pixels[[0, 1, 3, 4]])
     assert [line.split(": ")[0] for line in row_errors.lines] == ["place 5", "place 2"]
-    monkeypatch.setattr(picture_files, "read_picture", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(folder, "read_picture", lambda *_: pytest.fail("read again"))
     again, _ = read_pictures(paths, places, 48, 1, RowErrors(skip_bad=True))
     np.testing.assert_array_equal(again, images)
     with pytest.raises(DataError, match="place 5: no such picture"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fer_tf.datasets import get
-from fer_tf.datasets.records import record_name
+from fer_tf.datasets.shards import record_name
 from fer_tf.errors import DataError
 from fer_tf.io.tfrecord import RecordWriter, encode_example
 

@@ -12,7 +12,7 @@ from fer_tf import datasets
 from fer_tf.errors import DataError
 from fer_tf.facetable import FaceTable, ImagesOnDisk
 from fer_tf.input_pipeline.batches import BatchSource
-from fer_tf.io.arrays import StreamedFaces
+from fer_tf.io.cache import StreamedFaces
 from fer_tf.io.pictures import resized
 from fer_tf.shards import ShardOptions, prepare
 
@@ -155,8 +155,8 @@ def test_faces_without_a_class_are_refused_or_skipped(folder, tmp_path):
 @pytest.mark.slow
 def test_a_run_from_shards_is_that_from_memory(folder, tmp_path):
     from fer_tf.training.config import RunConfig
+    from fer_tf.training.parts import load_tables
     from fer_tf.training.run import execute
-    from fer_tf.training.tables import load_tables
 
     config = RunConfig(
         name="tiny", dataset="shards", data=str(folder / "shards"), model="vgg(filters=(4,), depth=1, head=(8,))",

@@ -8,8 +8,8 @@ import pytest
 
 from fer_tf import cli
 from fer_tf.commands import demo as command
-from fer_tf.demo import page, server
-from fer_tf.demo.uploads import Uploads
+from fer_tf.demo import server
+from fer_tf.demo.guard import Uploads
 from fer_tf.errors import UserError
 
 
@@ -57,13 +57,13 @@ def test_only_this_computer_reaches_it_by_default():
 def test_without_gradio_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "gradio", None)
     # Put back what the import sets.
-    monkeypatch.setattr(page.os, "environ", dict(page.os.environ))
+    monkeypatch.setattr(server.os, "environ", dict(server.os.environ))
     with pytest.raises(UserError, match=r"pip install 'fer-tf\[demo\]'"):
-        page.import_gradio(Uploads(tmp_path, 1, 1))
+        server.import_gradio(Uploads(tmp_path, 1, 1))
 
 
 def test_gradio_is_imported_nowhere_else():
-    code = "import sys, fer_tf.demo.server, fer_tf.demo.page, fer_tf.commands.demo; print('gradio' in sys.modules)"
+    code = "import sys, fer_tf.demo.server, fer_tf.demo.server, fer_tf.commands.demo; print('gradio' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "False\n"
 

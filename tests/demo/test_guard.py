@@ -6,8 +6,7 @@ import json
 import pytest
 
 from fer_tf.demo import guard
-from fer_tf.demo.guard import Guard
-from fer_tf.demo.uploads import Limits, Uploads
+from fer_tf.demo.guard import Guard, Limits, Uploads
 
 
 class Behind:

@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from fer_tf.demo import results
+from fer_tf.demo import analysis
 from fer_tf.demo.analysis import MOST_FACES, PhotographResult, VideoResult, _check_video
 from fer_tf.errors import DataError
 from fer_tf.explain.pictures import FaceView
 from fer_tf.inference.annotation import Timeline
-from fer_tf.inference.records import Face
+from fer_tf.inference.output import Face
 from fer_tf.labels import LabelSet
 
 PAIR = LabelSet("pair", ("happy", "sad"))
@@ -27,30 +27,30 @@ def photograph(*faces, size=(80, 120)):
 
 
 def test_numbers_stand_beside_bars_of_that_length():
-    html = results.photograph_html(photograph(face(0, 0.875)))
+    html = analysis.photograph_html(photograph(face(0, 0.875)))
     rows = re.findall(r'<th scope="row">(\w+)</th>.*?width:([\d.]+)%.*?<td>([\d.]+) %</td>', html)
     assert rows == [("happy", "87.5", "87.5"), ("sad", "12.5", "12.5")]
     assert "1 face: 1 happy" in html and "Face 1: happy 88 %" in html
 
 
 def test_a_full_list_says_that_there_may_be_more():
-    assert "more are not analyzed" not in results.photograph_html(photograph(*[face(i, 0.9) for i in range(2)]))
-    many = results.photograph_html(photograph(*[face(i, 0.9) for i in range(MOST_FACES)]))
+    assert "more are not analyzed" not in analysis.photograph_html(photograph(*[face(i, 0.9) for i in range(2)]))
+    many = analysis.photograph_html(photograph(*[face(i, 0.9) for i in range(MOST_FACES)]))
     assert f"{MOST_FACES} faces (more are not analyzed): {MOST_FACES} happy" in many
 
 
 def test_boxes_are_drawn_where_they_are_in_a_picture_that_is_shown_smaller():
     picture = np.zeros((1000, 2560, 3), np.uint8)
-    small, faces = results._shown(picture, [face(0, 0.9, box=(100.0, 200.0, 300.0, 400.0))])
+    small, faces = analysis._shown(picture, [face(0, 0.9, box=(100.0, 200.0, 300.0, 400.0))])
     assert small.shape == (500, 1280, 3) and faces[0].box == (50, 100, 150, 200)
 
 
 def test_what_others_wrote_is_no_html():
-    assert "<script>" not in results.message('<script>alert("x")</script>', bad=True)
+    assert "<script>" not in analysis.message('<script>alert("x")</script>', bad=True)
 
 
 def test_values_are_those_of_the_photograph():
-    values = results.photograph_json(photograph(face(0, 0.25)))
+    values = analysis.photograph_json(photograph(face(0, 0.25)))
     assert values == {
         "width": 120,
         "height": 80,
@@ -67,13 +67,13 @@ def film(*frames, note=""):
 
 
 def test_a_film_has_a_mean_for_each_face():
-    html = results.video_html(film([face(0, 0.2, 0.0, 0)], [face(0, 0.6, 0.5, 0), face(1, 1.0, 0.5, 1)]))
+    html = analysis.video_html(film([face(0, 0.2, 0.0, 0)], [face(0, 0.6, 0.5, 0), face(1, 1.0, 0.5, 1)]))
     assert "2 faces followed, 2 frames of 1.0 s analyzed." in html
     assert re.findall(r"<td>([\d.]+) %</td>", html) == ["40.0", "60.0", "100.0", "0.0"]
 
 
 def test_a_film_without_faces_says_so():
-    html = results.video_html(film([], [], note="Only the start."))
+    html = analysis.video_html(film([], [], note="Only the start."))
     assert "No face found in this video." in html and "Only the start." in html and "<img" not in html
 
 

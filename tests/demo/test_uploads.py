@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fer_tf.demo.uploads import Uploads, temporary_uploads
+from fer_tf.demo.guard import Uploads, temporary_uploads
 
 
 def put(folder, name, size, age=0.0):

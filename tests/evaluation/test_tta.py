@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_tf.evaluation.tta import crop_offsets, mirrored_pairs
+from fer_tf.evaluation.scoring import crop_offsets, mirrored_pairs
 
 
 @pytest.mark.parametrize(

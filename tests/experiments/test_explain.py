@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fer_tf.explain.comparison import gains_table
+from fer_tf.explain.faithfulness import gains_table
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ import pytest
 
 from fer_tf import datasets
 from fer_tf.errors import UserError
-from fer_tf.training.tables import load_tables
+from fer_tf.training.parts import load_tables
 from fer_tf.tuning import commandline
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "ldl_study.py"

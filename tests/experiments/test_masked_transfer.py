@@ -9,7 +9,7 @@ import pytest
 
 from fer_tf import models
 from fer_tf.labels import FER2013, LFWFER
-from fer_tf.metrics.probabilities import softmax
+from fer_tf.metrics.distribution import softmax
 from fer_tf.tuning import commandline
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "masked_transfer.py"

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
 
-from fer_tf import callstring, explain, models
+from fer_tf import explain, models, registry
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.models import logits_of
 
@@ -22,13 +22,13 @@ REFERENCES = {"gradcam": Gradcam, "gradcam++": GradcamPlusPlus}
 
 def narrow(row):
     """A narrow copy of the row's small configuration; deep ones get one block a stage."""
-    name, keywords = callstring.parse(models.small_configuration(row.name))
+    name, keywords = registry.parse(models.small_configuration(row.name))
     takes = inspect.signature(row.load()).parameters
     sizes = {
         k: v for k, v in {"width": 0.08, "depth": 1}.items() if k in takes and not (k == "depth" and "vgg" in name)
     }
     keras.utils.set_random_seed(3)
-    return models.get(callstring.render(name, {**keywords, **sizes}), num_classes=5, input_shape=(48, 48, 1))
+    return models.get(registry.render(name, {**keywords, **sizes}), num_classes=5, input_shape=(48, 48, 1))
 
 
 def pixels(count, shape=(48, 48, 1)):

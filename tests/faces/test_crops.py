@@ -11,7 +11,7 @@ from fer_tf.errors import UserError
 from fer_tf.faces import crops
 from fer_tf.faces.crops import CropOptions, choose
 from fer_tf.faces.detectors import Detections
-from fer_tf.io import folders, pictures, read_ahead
+from fer_tf.io import folders, pictures, video
 from fer_tf.io.pictures import read_photograph
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).with_name("drawn.py"))
@@ -67,7 +67,7 @@ def test_jpg_takes_its_quality(src, tmp_path):
 
 
 def test_alignment_uses_landmarks_where_there_are_any(src, tmp_path):
-    from fer_tf.faces.frames import aligned_frames
+    from fer_tf.faces.detectors import aligned_frames
 
     aligned, without = tmp_path / "aligned", tmp_path / "without"
     run(src, aligned, replace(SMALL, margin=0.25))
@@ -178,9 +178,9 @@ def test_memory_is_bounded_by_pixels_not_by_pictures(tmp_path, monkeypatch):
     started = []
     real = pictures.read_photograph
     monkeypatch.setattr(pictures, "read_photograph", lambda path: started.append(path) or real(path))
-    monkeypatch.setattr(read_ahead, "AHEAD_PIXELS", 50_000)
-    monkeypatch.setattr(read_ahead, "BATCH_PIXELS", 30_000)
-    batches = read_ahead.read_batches(folders.find_pictures(tmp_path), 1, {})
+    monkeypatch.setattr(video, "AHEAD_PIXELS", 50_000)
+    monkeypatch.setattr(video, "BATCH_PIXELS", 30_000)
+    batches = video.read_batches(folders.find_pictures(tmp_path), 1, {})
     assert len(next(batches)) == 3
     assert len(started) <= 3 + 5 + 1
     assert [len(b) for b in batches] == [3] * 12 + [1]

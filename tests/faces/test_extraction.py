@@ -8,8 +8,8 @@ from PIL import Image
 from fer_tf.errors import UserError
 from fer_tf.faces import detectors
 from fer_tf.faces.crop import crop_faces
+from fer_tf.faces.detectors import EYE_DISTANCE, EYE_LINE, aligned_frames
 from fer_tf.faces.extraction import OVERLAP, SMALLEST, FaceExtractor, RetinaFaceDetector, non_max_suppression
-from fer_tf.faces.frames import EYE_DISTANCE, EYE_LINE, aligned_frames
 
 
 @pytest.fixture(scope="module")

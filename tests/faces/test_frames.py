@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from fer_tf.faces.frames import EYE_DISTANCE, EYE_LINE, aligned_frames, face_frames, square_frames, to_frame
+from fer_tf.faces.detectors import EYE_DISTANCE, EYE_LINE, aligned_frames, face_frames, square_frames, to_frame
 from fer_tf.faces.retinaface import anchors, decode
 
 # Eyes 37 apart at height 100, mouth 37 below them.

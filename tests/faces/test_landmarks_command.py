@@ -13,9 +13,9 @@ from fer_tf import cli as command
 from fer_tf import datasets
 from fer_tf.datasets.landmarks import COLUMNS, point_columns, read_landmarks, with_landmarks
 from fer_tf.errors import UserError
-from fer_tf.faces import detectors, landmark_job
+from fer_tf.faces import detectors, folder_jobs
 from fer_tf.faces.dlib_faces import PointFinder
-from fer_tf.faces.landmark_job import LandmarkOptions, write_landmarks
+from fer_tf.faces.folder_jobs import LandmarkOptions, write_landmarks
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).with_name("drawn.py"))
 drawn = importlib.util.module_from_spec(SPEC)
@@ -86,7 +86,7 @@ def test_points_that_do_not_fit_are_missing_with_their_box(src, tmp_path):
     found = rows(tmp_path / "l.csv")
     assert (done.faces, done.without, done.unread) == (0, 6, 0)
     assert {(r["found"], r["reason"], r["x0"], r["box_y0"]) for r in found} == {
-        ("0", landmark_job.NO_POINTS, "", "30.00")
+        ("0", folder_jobs.NO_POINTS, "", "30.00")
     }
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from fer_tf.cli import main
 from fer_tf.faces import detectors
 from fer_tf.faces.detectors import Detections
-from fer_tf.faces.mask_job import MaskOptions, face_seed, mask_folder
+from fer_tf.faces.folder_jobs import MaskOptions, face_seed, mask_folder
 from fer_tf.faces.masks import put_mask
 
 JOURNAL = ".mask-journal.jsonl"

@@ -9,7 +9,7 @@ import pytest
 from fer_tf.errors import DataError
 from fer_tf.faces import retinaface
 from fer_tf.faces.retinaface import anchors, decode
-from fer_tf.models import litert
+from fer_tf.models import complexity
 from fer_tf.publish import detector
 
 
@@ -31,7 +31,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def litert_runner():
-    return litert.LiteRTRunner(retinaface.LITERT.read_bytes())
+    return complexity.LiteRTRunner(retinaface.LITERT.read_bytes())
 
 
 def framed(image):
@@ -132,7 +132,7 @@ def through(paths, image):
     """Run LiteRT files one after the other."""
     found = {"framed": image}
     for path in paths:
-        found = litert.LiteRTRunner(path.read_bytes())(found)
+        found = complexity.LiteRTRunner(path.read_bytes())(found)
     return found
 
 

@@ -2,7 +2,7 @@ import numpy as np
 
 from fer_tf.inference import annotation
 from fer_tf.inference.annotation import BINS, KEPT, Timeline
-from fer_tf.inference.records import Face
+from fer_tf.inference.output import Face
 from fer_tf.labels import LabelSet
 
 TWO = LabelSet("two", ("happy", "sad"))

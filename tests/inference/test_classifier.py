@@ -13,7 +13,7 @@ from fer_tf import datasets, evaluation, models
 from fer_tf.errors import UserError
 from fer_tf.inference.classifier import ExpressionClassifier, luma
 from fer_tf.labels import LabelSet
-from fer_tf.models import litert
+from fer_tf.models import complexity
 
 SIDES = LabelSet("sides", ("left", "right"))
 
@@ -186,7 +186,7 @@ def test_fast_is_refused_where_it_cannot_be(face, tmp_path, monkeypatch):
         raise ValueError("LiteRT does not take this network.")
 
     monkeypatch.setenv("FER_TF_CACHE", str(tmp_path))
-    monkeypatch.setattr(litert, "convert_to_litert", refuse)
+    monkeypatch.setattr(complexity, "convert_to_litert", refuse)
     with pytest.raises(UserError, match=r"fast=True: LiteRT does not take this network\. Leave it out"):
         ExpressionClassifier("default", fast=True).predict(face[None])
 
@@ -194,8 +194,8 @@ def test_fast_is_refused_where_it_cannot_be(face, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_conversion_is_kept_until_the_file_is_another(face, tmp_path, monkeypatch):
     monkeypatch.setenv("FER_TF_CACHE", str(tmp_path / "cache"))
-    counted, convert = [], litert.convert_to_litert
-    monkeypatch.setattr(litert, "convert_to_litert", lambda prepared: counted.append(1) or convert(prepared))
+    counted, convert = [], complexity.convert_to_litert
+    monkeypatch.setattr(complexity, "convert_to_litert", lambda prepared: counted.append(1) or convert(prepared))
     path = tmp_path / "network.keras"
     shutil.copy(models.weights_path("default"), path)
     first = ExpressionClassifier(path).predict(face[None])
@@ -222,7 +222,7 @@ def test_a_network_that_litert_does_not_take_stays_with_tensorflow(shipped, face
         raise ValueError("an operation is missing")
 
     monkeypatch.setenv("FER_TF_CACHE", str(tmp_path))
-    monkeypatch.setattr(litert, "convert_to_litert", refuse)
+    monkeypatch.setattr(complexity, "convert_to_litert", refuse)
     reader = ExpressionClassifier("default")
     np.testing.assert_allclose(reader.predict(face[None]), shipped.predict(face[None]), atol=2e-6)
     assert reader._litert is None

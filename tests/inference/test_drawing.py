@@ -3,7 +3,7 @@ import pytest
 
 from fer_tf import labels
 from fer_tf.inference.drawing import annotate, colors
-from fer_tf.inference.records import Face
+from fer_tf.inference.output import Face
 
 GRAY = np.full((480, 640, 3), 128, np.uint8)
 

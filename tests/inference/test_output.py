@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.inference.output import CsvWriter, JsonWriter, SkippedWriter, Table
-from fer_tf.inference.records import Face, ImageResult
+from fer_tf.inference.output import CsvWriter, Face, ImageResult, JsonWriter, SkippedWriter, Table
 from fer_tf.labels import LabelSet
 
 TWO = LabelSet("two", ("happy", "sad"))

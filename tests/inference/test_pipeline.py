@@ -11,7 +11,7 @@ from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.inference.pipeline import FacePipeline
-from fer_tf.io import folders, pictures, read_ahead, video
+from fer_tf.io import folders, pictures, video
 from fer_tf.labels import LabelSet
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).parents[1] / "faces" / "drawn.py")
@@ -63,7 +63,7 @@ def test_batches_over_photographs_equal_one_by_one_and_keep_the_order(network, f
     assert [r.source for r in together] == sorted(p.name for p in folder.iterdir())
     assert [len(r.faces) for r in together] == [i % 3 for i in range(21)]
     alone = [
-        using.analyze_batch([read_ahead.InputImage(r.source, None, pictures.read_photograph(folder / r.source))])[0]
+        using.analyze_batch([video.InputImage(r.source, None, pictures.read_photograph(folder / r.source))])[0]
         for r in together
     ]
     for one, other in zip(flat(together), flat(alone), strict=True):
@@ -93,12 +93,12 @@ def test_faces_of_a_crowd_are_recognized_in_parts(network):
     using = pipeline(network)
     predict = using.classifier.predict
     using.classifier.predict = lambda faces: sizes.append(len(faces)) or predict(faces)
-    (result,) = using.analyze_batch([read_ahead.InputImage("crowd", None, picture)])
+    (result,) = using.analyze_batch([video.InputImage("crowd", None, picture)])
     assert len(result.faces) == 150 and sizes == [64, 64, 22]
 
 
 def test_which_faces(network):
-    picture = read_ahead.InputImage("x", None, drawn.photograph((10, 20, 30), (70, 20, 50)))
+    picture = video.InputImage("x", None, drawn.photograph((10, 20, 30), (70, 20, 50)))
     boxes = {w: [f.box[0] for f in pipeline(network, faces=w).analyze_batch([picture])[0].faces]
              for w in ("all", "largest", "central")}  # fmt: skip
     assert boxes == {"all": [10, 70], "largest": [70], "central": [70]}
@@ -156,7 +156,7 @@ def test_pictures_in_memory_do_not_grow_with_the_video(network, tmp_path):
         patch.setattr(video, "read_frames", counted)
         for number, _ in enumerate(using.analyze([(tmp_path / "v.mp4", "v.mp4")])):
             most = max(most, read - number)
-    assert read == 100 and most <= read_ahead.AHEAD + 3 * read_ahead.BATCH + 1
+    assert read == 100 and most <= video.AHEAD + 3 * video.BATCH + 1
 
 
 def test_a_damaged_video_gives_its_frames_and_a_reason(network, tmp_path):

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 
-from fer_tf.inference.records import Face, Prediction
+from fer_tf.inference.output import Face, Prediction
 from fer_tf.labels import LabelSet
 
 POINTS = np.array([[1.5, 2], [3, 2], [2, 3], [1, 4], [3, 4]], np.float32)

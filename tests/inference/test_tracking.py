@@ -7,9 +7,9 @@ import pytest
 
 from fer_tf.errors import UserError
 from fer_tf.faces.detectors import Detections
-from fer_tf.inference.records import Face, ImageResult
+from fer_tf.inference.output import Face, ImageResult
 from fer_tf.inference.tracking import check_gap, detect_key_frames, iou, tracked
-from fer_tf.io.read_ahead import InputImage
+from fer_tf.io.video import InputImage
 
 
 def frame(time, *faces, source="v.mp4"):

@@ -15,8 +15,8 @@ from PIL import Image
 from fer_tf.datasets import load_synthetic
 from fer_tf.errors import DataError
 from fer_tf.input_pipeline import BatchSource, open_reader
-from fer_tf.input_pipeline.processes import ProcessSource, computed_by
-from fer_tf.io.arrays import StreamedFaces
+from fer_tf.input_pipeline.batches import ProcessSource, computed_by
+from fer_tf.io.cache import StreamedFaces
 
 CALLS = ("study", "randaugment()", "mixup()")
 
@@ -120,7 +120,7 @@ def test_processes_end_with_the_block_and_with_the_process_that_asked(tmp_path):
         script = tmp_path / "script.py"
         script.write_text(
             "import os\nfrom fer_tf.datasets import load_synthetic\nfrom fer_tf.input_pipeline import BatchSource\n"
-            "from fer_tf.input_pipeline.processes import ProcessSource\n"
+            "from fer_tf.input_pipeline.batches import ProcessSource\n"
             "if __name__ == '__main__':\n"
             "    there = ProcessSource(BatchSource(load_synthetic(faces=60).select('train'), 8), 2)\n"
             f"    there.batch(0, 0)\n    {ending}\n"

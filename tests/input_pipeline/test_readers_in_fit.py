@@ -11,14 +11,14 @@ import pytest
 
 from fer_tf.facetable import FaceTable
 from fer_tf.input_pipeline import BatchSource, open_reader
-from fer_tf.input_pipeline.arrays import ArrayReader
+from fer_tf.input_pipeline.feeding import ArrayReader
 from fer_tf.labels import FER2013, one_hot
 
 
 def on_tensorflow(*args, **keywords):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the tf.data reader is for the TensorFlow backend")
-    from fer_tf.input_pipeline.tfdata import as_dataset
+    from fer_tf.input_pipeline.feeding import as_dataset
 
     return as_dataset(*args, **keywords)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_tf.io.arrays import load_array
+from fer_tf.io.cache import load_array
 
 
 @pytest.mark.parametrize(

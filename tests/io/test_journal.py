@@ -1,7 +1,7 @@
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.io.journal import Entry, Journal
+from fer_tf.io.tables import Entry, Journal
 
 
 def entry(number, frame=None, faces=()):

@@ -1,6 +1,6 @@
 import pytest
 
-from fer_tf.io.naming import assign, face_name
+from fer_tf.io.folders import assign, face_name
 
 
 @pytest.mark.parametrize(

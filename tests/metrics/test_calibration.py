@@ -5,7 +5,7 @@ from sklearn.metrics import log_loss
 
 from fer_tf.errors import UserError
 from fer_tf.metrics import calibration
-from fer_tf.metrics.probabilities import log_softmax, softmax
+from fer_tf.metrics.distribution import log_softmax, softmax
 
 
 def case(n=200, classes=5):

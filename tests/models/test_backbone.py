@@ -6,7 +6,7 @@ import pytest
 from fer_tf import models
 from fer_tf.errors import DataError, UserError
 from fer_tf.labels import LabelSet
-from fer_tf.models.backbone import take_layers
+from fer_tf.models.building import take_layers
 
 # Three stages, which have every kind of layer: all seven compile for half a minute.
 GHOSTFACE = "ghostface(width=0.5, filters=(8, 16, 16), depth=1, strides=(1, 1, 1))"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fer_tf import callstring, models
+from fer_tf import models, registry
 from fer_tf.errors import UserError
 from fer_tf.labels import LabelSet
 from fer_tf.models import logits_of
@@ -32,8 +32,8 @@ def parameters(row_name):
 
 def resized(row_name, **sizes):
     """The row's small configuration, with those of the sizes that its function takes."""
-    name, keywords = callstring.parse(models.small_configuration(row_name))
-    return callstring.render(name, {**keywords, **{k: v for k, v in sizes.items() if k in parameters(row_name)}})
+    name, keywords = registry.parse(models.small_configuration(row_name))
+    return registry.render(name, {**keywords, **{k: v for k, v in sizes.items() if k in parameters(row_name)}})
 
 
 def narrow(row_name, /, **keywords):
@@ -255,7 +255,7 @@ def test_weights_of_a_file_set_classes_and_shape(row, tmp_path):
     model = narrow(row.name)
     metadata = models.ModelMetadata(LabelSet("five", tuple("abcde")), 48, model=row.name)
     models.save_model(model, tmp_path / "m.keras", metadata)
-    text = callstring.parse(resized(row.name, width=0.08, **({"depth": 1} if row.name in HUNDREDS else {})))
+    text = registry.parse(resized(row.name, width=0.08, **({"depth": 1} if row.name in HUNDREDS else {})))
     again = row.load()(weights=tmp_path / "m.keras", **text[1])
     assert again.metadata == metadata and again.input_shape == (None, 48, 48, 1)
     for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fer_tf.models import litert
+from fer_tf.models import complexity
 
 
 def doubling(shape):
@@ -18,11 +18,11 @@ def doubling(shape):
     def function(x):
         return {"sums": layer(x)}
 
-    return litert.convert_to_litert(litert.litert_converter(function, layer.variables))
+    return complexity.convert_to_litert(complexity.litert_converter(function, layer.variables))
 
 
 def test_free_sizes_in_four_threads(capfd):
-    run = litert.LiteRTRunner(doubling((None, 5)))
+    run = complexity.LiteRTRunner(doubling((None, 5)))
     inputs = [np.full((1 + i % 7, 5), i, np.float32) for i in range(60)]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda x: run({"x": x}), inputs))
@@ -33,10 +33,10 @@ def test_free_sizes_in_four_threads(capfd):
 
 def test_what_needed_much_memory_is_not_kept(monkeypatch):
     made = []
-    create = litert._interpreter
-    monkeypatch.setattr(litert, "_interpreter", lambda *given: made.append(0) or create(*given))
-    monkeypatch.setattr(litert, "LARGE", 100)
-    run = litert.LiteRTRunner(doubling((None, 5)))
+    create = complexity._interpreter
+    monkeypatch.setattr(complexity, "_interpreter", lambda *given: made.append(0) or create(*given))
+    monkeypatch.setattr(complexity, "LARGE", 100)
+    run = complexity.LiteRTRunner(doubling((None, 5)))
     for rows, expected in ((2, 1), (2, 1), (6, 1), (2, 2), (2, 2)):
         run({"x": np.ones((rows, 5), np.float32)}, alone=False)
         assert len(made) == expected
@@ -48,4 +48,4 @@ def test_an_operation_that_litert_lacks():
         return {"root": tf.linalg.cholesky(x)}
 
     with pytest.raises(ValueError, match="LiteRT does not take this network"):
-        litert.convert_to_litert(litert.litert_converter(function, []))
+        complexity.convert_to_litert(complexity.litert_converter(function, []))

@@ -23,7 +23,7 @@ from fer_tf.privacy import (
     summarize,
 )
 from fer_tf.privacy.audit import choose_attacks, generalization_gap
-from fer_tf.privacy.sampling import shadow_halves
+from fer_tf.privacy.predictions import shadow_halves
 
 CLASSES = ("angry", "happy", "sad")
 

@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 from fer_tf.errors import UserError
 from fer_tf.privacy import attacks, from_logits, roc_curve
-from fer_tf.privacy.sampling import shadow_halves
+from fer_tf.privacy.predictions import shadow_halves
 
 
 def world(gain, shadows=64, faces=4000, seed=0):

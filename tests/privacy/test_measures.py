@@ -8,7 +8,7 @@ from sklearn import metrics as reference
 from fer_tf.errors import UserError
 from fer_tf.privacy import balanced_rows, measure_attack, roc_curve
 from fer_tf.privacy.measures import MEASURES, Counts, count_decisions, held_out_decisions
-from fer_tf.privacy.sampling import audit_halves, halves
+from fer_tf.privacy.predictions import audit_halves, halves
 
 
 def gaussian(shift, count=20_000, seed=0):

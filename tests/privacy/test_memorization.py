@@ -5,9 +5,9 @@ import pytest
 
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
-from fer_tf.privacy.memorization import FlippedLabels, flipped_labels, membership, memorization
+from fer_tf.privacy.audit import FlippedLabels, flipped_labels, membership, memorization
 from fer_tf.training.config import RunConfig
-from fer_tf.training.tables import load_tables
+from fer_tf.training.parts import load_tables
 
 THREE = LabelSet("three", ("a", "b", "c"))
 

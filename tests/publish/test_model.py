@@ -11,7 +11,7 @@ from fer_tf.errors import UserError
 from fer_tf.io import atomic
 from fer_tf.labels import FERPLUS
 from fer_tf.metrics import calibration
-from fer_tf.metrics.probabilities import softmax
+from fer_tf.metrics.distribution import softmax
 from fer_tf.publish import model
 from fer_tf.training import run
 from fer_tf.training.config import RunConfig

@@ -10,7 +10,7 @@ import pytest
 import fer_tf
 from fer_tf import models, pretrained
 from fer_tf.errors import UserError
-from fer_tf.publish import card, measure
+from fer_tf.publish import card, model
 
 FILES = sorted(pretrained.FOLDER.glob("*.keras"))
 CARDS = sorted(pretrained.FOLDER.glob("*.json"))
@@ -58,11 +58,11 @@ def test_the_shipped_file_has_the_scores_of_its_card(path, real_data):
     record = json.loads(path.read_text())
     network = fer_tf.load_model(path.stem)
     dataset = record["data"]["dataset"]
-    tables = measure.load_faces(dataset, str(real_data), network.metadata.face_size)
+    tables = model.load_faces(dataset, str(real_data), network.metadata.face_size)
     assert {s: len(t) for s, t in tables.items()} == record["data"]["faces"]
     assert tables["test"].digest() == record["data"]["digest"]["test"]
-    opinions = measure.load_distributions(dataset, str(real_data), network.metadata.face_size)
-    found = measure.measured_scores(network, tables, opinions, network.metadata.temperature)
+    opinions = model.load_distributions(dataset, str(real_data), network.metadata.face_size)
+    found = model.measured_scores(network, tables, opinions, network.metadata.temperature)
     for part in ("validation", "test", "test_flip", "test_without_copies"):
         for name in NUMBERS:
             assert found[part][name] == pytest.approx(record[part][name], abs=0.001), (part, name)

@@ -1,14 +1,12 @@
 import numpy as np
 import pytest
 
-from fer_tf.reports import membership
+from fer_tf.reports import audits
 
 
 def test_curves_have_logarithmic_axes_that_end_at_half_a_false_alarm():
     fpr, tpr = np.array([0, 0, 0.001, 1]), np.array([0, 0.02, 0.5, 1])
-    axes = membership.roc_curves(
-        {"loss": (fpr, tpr), "one": (np.array([0, 0.4, 1]), np.array([0, 0.6, 1]))}, 1000
-    ).axes[0]
+    axes = audits.roc_curves({"loss": (fpr, tpr), "one": (np.array([0, 0.4, 1]), np.array([0, 0.6, 1]))}, 1000).axes[0]
     assert axes.get_xscale() == axes.get_yscale() == "log" and axes.get_xlim() == (0.0005, 1)
     chance, curve, point = axes.lines[:3]
     assert [line.get_label() for line in (chance, curve, point)] == ["chance", "loss", "one"]
@@ -18,7 +16,7 @@ def test_curves_have_logarithmic_axes_that_end_at_half_a_false_alarm():
 
 
 def test_both_sides_are_shares_of_their_own_faces():
-    axes = membership.two_sides(np.linspace(0, 1, 1000), np.linspace(0, 1, 10), "x", bins=5).axes[0]
+    axes = audits.two_sides(np.linspace(0, 1, 1000), np.linspace(0, 1, 10), "x", bins=5).axes[0]
     for patch in axes.patches:
         heights = patch.get_xy()[:, 1]
         assert heights[heights > 0] == pytest.approx(20, abs=0.6) and heights.min() == 0
@@ -26,4 +24,4 @@ def test_both_sides_are_shares_of_their_own_faces():
 
 
 def test_a_number_that_all_faces_share_can_be_drawn():
-    assert membership.two_sides(np.ones(5), np.ones(5), "x").axes[0].get_xlim()[1] > 1
+    assert audits.two_sides(np.ones(5), np.ones(5), "x").axes[0].get_xlim()[1] > 1

@@ -4,12 +4,12 @@ from html.parser import HTMLParser
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fer_tf.reports import page
+from fer_tf.reports import results_page
 
 
 def test_text_is_escaped_everywhere():
     frame = pd.DataFrame({"<b>": ["<script>", "x"], "n": [1.25, float("nan")]})
-    text = page.page("a & b", "<i>", [("<h>", page.table(frame))])
+    text = results_page.page("a & b", "<i>", [("<h>", results_page.table(frame))])
     assert "<script>" not in text and "<i>" not in text and "<h>" not in text
     assert "a &amp; b" in text and "&lt;script&gt;" in text and '<td class="number">1.25</td>' in text and "–" in text
 
@@ -17,7 +17,7 @@ def test_text_is_escaped_everywhere():
 def test_the_page_needs_nothing_from_elsewhere():
     figure = Figure()
     figure.subplots().plot([1, 2])
-    text = page.page("t", "n", [("curves", page.picture(figure, 'with "quotes"'))])
+    text = results_page.page("t", "n", [("curves", results_page.picture(figure, 'with "quotes"'))])
     links = re.findall(r'(?:src|href)="([^"]*)"', text)
     assert len(links) == 1 and links[0].startswith("data:image/png;base64,iVBOR")
     assert "url(" not in text and "@import" not in text
@@ -36,5 +36,5 @@ def test_tags_are_balanced():
             self.open = self.open[:-1]
 
     parser = Balance()
-    parser.feed(page.page("t", "n", [("a", page.table(pd.DataFrame({"x": [1]})))]))
+    parser.feed(results_page.page("t", "n", [("a", results_page.table(pd.DataFrame({"x": [1]})))]))
     assert parser.open == ()

@@ -1,4 +1,4 @@
-from fer_tf.reports.pareto import pareto
+from fer_tf.reports.audits import pareto
 
 
 def test_the_front_is_what_nothing_beats_in_both():

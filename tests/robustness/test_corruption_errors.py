@@ -6,8 +6,8 @@ import math
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.robustness import CORRUPTIONS, corruption_error, corruption_errors, relative_corruption_error
-from fer_tf.robustness.corruption_errors import NetworkErrors, mean_of_known, read_errors
+from fer_tf.robustness import CORRUPTIONS, corruption_error, corruptions, relative_corruption_error
+from fer_tf.robustness.corruptions import NetworkErrors, mean_of_known, read_errors
 
 SETTINGS = {"faces": "abc", "scored": 10, "face_size": 48, "seed": 0}
 
@@ -77,9 +77,9 @@ def test_other_files_are_refused(tmp_path, text):
 
 def test_a_stored_reference_is_of_this_versions_severities():
     """The table that ships must be measured anew whenever a severity changes."""
-    if not corruption_errors.STORED.exists():
+    if not corruptions.STORED.exists():
         pytest.skip("no reference is stored: make it as README says")
-    record = json.loads(corruption_errors.STORED.read_text(encoding="utf-8"))
+    record = json.loads(corruptions.STORED.read_text(encoding="utf-8"))
     assert set(record["corruptions"]) == set(CORRUPTIONS)
     for name, row in record["corruptions"].items():
         assert row["amounts"] == list(CORRUPTIONS[name].facts["amounts"])

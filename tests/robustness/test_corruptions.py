@@ -10,15 +10,7 @@ from PIL import Image
 from fer_tf import datasets
 from fer_tf.errors import UserError
 from fer_tf.faces.masks import wearable
-from fer_tf.robustness import (
-    CORRUPTIONS,
-    SEVERITIES,
-    canonical_landmarks,
-    corrupt,
-    image_quality,
-    pose_and_occlusion,
-    rng,
-)
+from fer_tf.robustness import CORRUPTIONS, SEVERITIES, canonical_landmarks, corrupt, corruptions, effects
 from fer_tf.robustness.corruptions import FaceBatch
 
 # These do the same to every face.
@@ -36,7 +28,7 @@ def flat(level, count=1, side=48, channels=1):
 
 
 def faces(images, name="test", landmarks=None):
-    return FaceBatch(images, rng.face_keys(0, name, range(len(images))), landmarks)
+    return FaceBatch(images, corruptions.face_keys(0, name, range(len(images))), landmarks)
 
 
 def worsened(table, name, severity, rows=slice(None), seed=0):
@@ -47,51 +39,51 @@ def worsened(table, name, severity, rows=slice(None), seed=0):
 
 
 def test_brighter_adds_levels_and_saturates():
-    assert image_quality.brighter(faces(flat(100)), 51).mean() == 151
-    assert image_quality.brighter(faces(flat(250)), 51).max() == 255
+    assert effects.brighter(faces(flat(100)), 51).mean() == 151
+    assert effects.brighter(faces(flat(250)), 51).max() == 255
 
 
 def test_darker_multiplies_and_rounds():
     # 0.25 is 64/256: 101 · 64 = 6464, and (6464 + 128) / 256 = 25.75.
-    assert set(image_quality.darker(faces(flat(101)), 0.25).ravel()) == {25}
-    np.testing.assert_array_equal(image_quality.darker(faces(flat(77)), 1), flat(77))
+    assert set(effects.darker(faces(flat(101)), 0.25).ravel()) == {25}
+    np.testing.assert_array_equal(effects.darker(faces(flat(77)), 1), flat(77))
 
 
 def test_contrast_keeps_the_mean_and_a_share_of_the_distance():
     images = flat(100)
     images[:, :24] = 140  # mean 120
-    found = image_quality.contrast(faces(images), 0.25)
+    found = effects.contrast(faces(images), 0.25)
     assert set(found[0, :24].ravel()) == {125} and set(found[0, 24:].ravel()) == {115}
-    np.testing.assert_array_equal(image_quality.contrast(faces(images), 1), images)
+    np.testing.assert_array_equal(effects.contrast(faces(images), 1), images)
 
 
 # Noise
 
 
 def test_normal_draws_have_the_moments_of_a_normal_distribution():
-    z = rng.normal(rng.face_keys(0, "moments", range(40)), (10_000,)) / rng.NORMAL_UNIT
+    z = corruptions.normal(corruptions.face_keys(0, "moments", range(40)), (10_000,)) / corruptions.NORMAL_UNIT
     assert abs(z.mean()) < 0.006 and abs(z.var() - 1) < 0.01
     assert abs((z**3).mean()) < 0.02 and abs((z**4).mean() - 3) < 0.06
     assert abs(z).max() <= 4.33
 
 
 def test_gaussian_noise_has_its_variance_and_no_bias():
-    found = image_quality.gaussian_noise(faces(flat(128, 20)), 10).astype(float) - 128
+    found = effects.gaussian_noise(faces(flat(128, 20)), 10).astype(float) - 128
     # Rounding to whole levels adds a twelfth.
     assert abs(found.mean()) < 0.15 and abs(found.var() - (100 + 1 / 12)) < 2
 
 
 def test_shot_noise_counts_photons():
     # At 100 photons for white, level 51 has 20 of them in the mean: 2.55 levels each, variance 20 · 2.55² = 130.05.
-    found = image_quality.shot_noise(faces(flat(51, 20)), 100).astype(float)
+    found = effects.shot_noise(faces(flat(51, 20)), 100).astype(float)
     assert abs(found.mean() - 51) < 0.25 and abs(found.var() - 130.05) < 3
-    assert not image_quality.shot_noise(faces(flat(0)), 100).any()
+    assert not effects.shot_noise(faces(flat(0)), 100).any()
     # Level 0 < 51 has no photon with probability e^-0.6 at 3 photons for white.
-    assert abs((image_quality.shot_noise(faces(flat(51, 20)), 3) == 0).mean() - np.exp(-0.6)) < 0.01
+    assert abs((effects.shot_noise(faces(flat(51, 20)), 3) == 0).mean() - np.exp(-0.6)) < 0.01
 
 
 def test_impulse_noise_makes_a_share_black_and_as_many_white():
-    found = image_quality.impulse_noise(faces(flat(128, 20)), 0.1)
+    found = effects.impulse_noise(faces(flat(128, 20)), 0.1)
     assert abs((found == 0).mean() - 0.05) < 0.005 and abs((found == 255).mean() - 0.05) < 0.005
     assert set(np.unique(found)) == {0, 128, 255}
 
@@ -105,7 +97,7 @@ def impulse(side=15):
     return image
 
 
-@pytest.mark.parametrize("blur", [image_quality.gaussian_blur, image_quality.motion_blur, image_quality.defocus_blur])
+@pytest.mark.parametrize("blur", [effects.gaussian_blur, effects.motion_blur, effects.defocus_blur])
 def test_blurs_keep_flat_pictures_and_are_nothing_at_almost_zero(blur):
     np.testing.assert_array_equal(blur(faces(flat(201)), 3), flat(201))
     sharp = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3)).astype(np.uint8)
@@ -117,18 +109,18 @@ def test_a_gaussian_blur_is_that_of_scipy():
 
     sharp = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype(np.uint8)
     wanted = gaussian_filter(sharp.astype(float), (0, 1.8, 1.8, 0), mode="nearest", radius=(0, 6, 6, 0))
-    assert abs(image_quality.gaussian_blur(faces(sharp), 1.8) - wanted).max() < 1
+    assert abs(effects.gaussian_blur(faces(sharp), 1.8) - wanted).max() < 1
 
 
 def test_defocus_is_a_disc():
-    wide = image_quality.defocus_blur(faces(impulse()), 3 * 48 / 15)[0, :, :, 0]
+    wide = effects.defocus_blur(faces(impulse()), 3 * 48 / 15)[0, :, :, 0]
     # Radius 3 pixels of this picture: 255 / (9 π) = 9.02 inside, symmetric, nothing beyond.
     assert wide[7, 7] == wide[7, 9] == wide[9, 8] == 9 and wide[7, 11] == wide[10, 10] == 0
     np.testing.assert_array_equal(wide, wide.T)
 
 
 def test_motion_blur_averages_along_its_line():
-    one, diagonal = image_quality.motion_taps(3, 0.0), image_quality.motion_taps(3, np.pi / 4)
+    one, diagonal = effects.motion_taps(3, 0.0), effects.motion_taps(3, np.pi / 4)
     share = {(y, x): w / 2**22 for y, x, w in one}
     assert {y for y, _ in share} == {0}
     # Three pixels long and each point split between two neighbors: 1/24, 7/24, 8/24 but for the sixteenths.
@@ -143,19 +135,19 @@ def test_jpeg_is_what_pillow_writes_and_nothing_happens_to_flat_faces():
     sharp = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 1)).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(sharp[0, ..., 0]).save(buffer, "JPEG", quality=20)
-    np.testing.assert_array_equal(image_quality.jpeg(faces(sharp), 20)[0, ..., 0], np.asarray(Image.open(buffer)))
-    np.testing.assert_array_equal(image_quality.jpeg(faces(flat(128, 2, channels=3)), 20), flat(128, 2, channels=3))
+    np.testing.assert_array_equal(effects.jpeg(faces(sharp), 20)[0, ..., 0], np.asarray(Image.open(buffer)))
+    np.testing.assert_array_equal(effects.jpeg(faces(flat(128, 2, channels=3)), 20), flat(128, 2, channels=3))
 
 
 def test_pixelate_shows_means_of_cells():
     image = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1)
     # Cells (0, 1, 4, 5), (2, 3, 6, 7), …: means 2.5, 4.5, 10.5 and 12.5, halves rounded up.
     wanted = np.array([[3, 5], [11, 13]]).repeat(2, axis=0).repeat(2, axis=1)
-    np.testing.assert_array_equal(image_quality.pixelate(faces(image), 2)[0, ..., 0], wanted)
-    np.testing.assert_array_equal(image_quality.pixelate(faces(image), 4), image)
+    np.testing.assert_array_equal(effects.pixelate(faces(image), 2)[0, ..., 0], wanted)
+    np.testing.assert_array_equal(effects.pixelate(faces(image), 4), image)
     # Five pixels in two cells: two and three.
     five = np.array([[0, 10, 20, 30, 40]] * 5, np.uint8)[None, ..., None]
-    assert image_quality.pixelate(faces(five), 2)[0, 0, :, 0].tolist() == [5, 5, 30, 30, 30]
+    assert effects.pixelate(faces(five), 2)[0, 0, :, 0].tolist() == [5, 5, 30, 30, 30]
 
 
 # Framing
@@ -163,48 +155,48 @@ def test_pixelate_shows_means_of_cells():
 
 def test_a_shift_moves_pixels_and_repeats_the_edge():
     image = np.arange(9, dtype=np.uint8).reshape(1, 3, 3, 1)
-    assert pose_and_occlusion.shift(image, 1, 0)[0, ..., 0].tolist() == [[0, 0, 1], [3, 3, 4], [6, 6, 7]]
-    assert pose_and_occlusion.shift(image, 0, -1)[0, ..., 0].tolist() == [[3, 4, 5], [6, 7, 8], [6, 7, 8]]
+    assert effects.shift(image, 1, 0)[0, ..., 0].tolist() == [[0, 0, 1], [3, 3, 4], [6, 6, 7]]
+    assert effects.shift(image, 0, -1)[0, ..., 0].tolist() == [[3, 4, 5], [6, 7, 8], [6, 7, 8]]
 
 
 def test_translation_goes_all_eight_ways():
     image = np.zeros((1, 48, 48, 1), np.uint8)
     image[0, 20, 20] = 255
-    found = pose_and_occlusion.translation(faces(image.repeat(200, axis=0)), 4)
+    found = effects.translation(faces(image.repeat(200, axis=0)), 4)
     places = {tuple(np.argwhere(f[..., 0])[0] - 20) for f in found}
     assert places == {(y, x) for y in (-4, 0, 4) for x in (-4, 0, 4)} - {(0, 0)}
 
 
 def test_rotation_by_a_right_angle_turns_pixels_either_way():
     image = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 1)).astype(np.uint8)
-    found = pose_and_occlusion.rotation(faces(image.repeat(20, axis=0)), 90)
+    found = effects.rotation(faces(image.repeat(20, axis=0)), 90)
     turned = {k: np.rot90(image[0], k) for k in (1, 3)}
     ways = [next(k for k, t in turned.items() if np.array_equal(t, f)) for f in found]
     assert {1, 3} == set(ways)
-    np.testing.assert_array_equal(pose_and_occlusion.rotation(faces(image), 0), image)
+    np.testing.assert_array_equal(effects.rotation(faces(image), 0), image)
 
 
 def test_scale_enlarges_and_shrinks_about_the_middle():
     image = flat(0)
     image[:, 16:32, 16:32] = 255  # 16 pixels wide
-    found = pose_and_occlusion.scale(faces(image.repeat(20, axis=0)), 2)
+    found = effects.scale(faces(image.repeat(20, axis=0)), 2)
     widths = {round(float(f[24].sum() / 255)) for f in found}
     assert widths == {8, 32}
-    np.testing.assert_array_equal(pose_and_occlusion.scale(faces(image), 1), image)
+    np.testing.assert_array_equal(effects.scale(faces(image), 1), image)
 
 
 # Occlusion
 
 
 def test_bands_lie_where_fer2013_has_eyes_and_mouths():
-    eyes = pose_and_occlusion.eyes(faces(flat(7)), 1)
+    eyes = effects.eyes(faces(flat(7)), 1)
     assert (eyes[0, 13:24] == 128).all() and (eyes[0, :13] == 7).all() and (eyes[0, 24:] == 7).all()
-    mouth = pose_and_occlusion.mouth(faces(flat(7)), 1, fill=0)
+    mouth = effects.mouth(faces(flat(7)), 1, fill=0)
     assert (mouth[0, 31:42] == 0).all() and (mouth[0, :31] == 7).all() and (mouth[0, 42:] == 7).all()
 
 
 def test_a_patch_covers_its_share_by_one_rectangle():
-    found = pose_and_occlusion.patch(faces(flat(7, 50)), 0.25)[..., 0] == 128
+    found = effects.patch(faces(flat(7, 50)), 0.25)[..., 0] == 128
     for hidden in found:
         rows, columns = hidden.any(axis=1), hidden.any(axis=0)
         assert hidden.sum() == rows.sum() * columns.sum()
@@ -259,8 +251,8 @@ def test_neither_batches_nor_order_nor_neighbors_matter(table, name):
 
 @pytest.mark.parametrize("name", list(CORRUPTIONS))
 def test_color_faces_of_another_size_are_taken_and_left_alone(name):
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (3, 61, 61, 3)).astype(np.uint8)
+    corruptions = np.random.default_rng(0)
+    images = corruptions.integers(0, 256, (3, 61, 61, 3)).astype(np.uint8)
     before = images.copy()
     found = corrupt(images, name, 3, landmarks=canonical_landmarks(3, (61, 61)))
     assert found.shape == images.shape and found.dtype == np.uint8 and (found != images).any()

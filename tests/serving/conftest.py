@@ -10,7 +10,7 @@ from PIL import Image
 
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.serving import savedmodel
-from fer_tf.serving.check import open_session
+from fer_tf.serving.devices import open_session
 
 SPEC = importlib.util.spec_from_file_location("small", Path(__file__).with_name("small.py"))
 small = importlib.util.module_from_spec(SPEC)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from fer_tf.errors import UserError
 from fer_tf.inference.classifier import ExpressionClassifier
-from fer_tf.serving import check, savedmodel
+from fer_tf.serving import devices, savedmodel
 from fer_tf.serving.signatures import FACES, Signatures
 
 SPEC = importlib.util.spec_from_file_location("small", Path(__file__).with_name("small.py"))
@@ -34,7 +34,7 @@ def signatures(classifier):
 
 @pytest.fixture(scope="module")
 def samples(classifier):
-    return {FACES: check.make_samples(classifier)[FACES]}
+    return {FACES: devices.make_samples(classifier)[FACES]}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def written(signatures, tmp_path_factory):
 
 
 def test_raw_variables_pass_and_are_stored_once(written, signatures, samples):
-    check.check_export(written, signatures, samples)
+    devices.check_export(written, signatures, samples)
     weights = sum(v.numpy().nbytes for v in signatures.variables())
     (stored,) = (written / "variables").glob("variables.data*")
     # The names of the variables are in the file too.
@@ -61,19 +61,19 @@ def test_a_module_that_holds_keras_is_caught(signatures, samples, tmp_path):
     again = tf.saved_model.load(str(tmp_path)).signatures[FACES](faces=tf.constant(faces))
     np.testing.assert_allclose(again["probabilities"], signatures.classifier.predict(faces), atol=1e-5)
     with pytest.raises(tf.errors.FailedPreconditionError, match="Could not find variable"):
-        check.check_export(tmp_path, signatures, samples)
+        devices.check_export(tmp_path, signatures, samples)
 
 
 def test_other_weights_are_caught(written, samples):
     other = FacesOnly(ExpressionClassifier(small.network(seed=4)))
     with pytest.raises(RuntimeError, match="predict_faces: probabilities is not what Keras gives"):
-        check.check_export(written, other, samples)
+        devices.check_export(written, other, samples)
 
 
 def test_outputs_are_compared_one_by_one():
     wanted = {"probabilities": np.array([[0.25, 0.75]]), "label": np.array([b"a"], object), "boxes": np.ones((1, 4))}
-    check.compare("x", {**wanted, "probabilities": wanted["probabilities"] + 9e-6}, wanted)
-    check.compare("x", {**wanted, "boxes": wanted["boxes"] + 0.009}, wanted)
+    devices.compare("x", {**wanted, "probabilities": wanted["probabilities"] + 9e-6}, wanted)
+    devices.compare("x", {**wanted, "boxes": wanted["boxes"] + 0.009}, wanted)
     faults = {
         "probabilities is not": {"probabilities": wanted["probabilities"] + 1.1e-5},
         "difference nan": {"probabilities": np.array([[0.25, np.nan]])},
@@ -84,14 +84,14 @@ def test_outputs_are_compared_one_by_one():
     }
     for message, changed in faults.items():
         with pytest.raises(RuntimeError, match=message):
-            check.compare("x", {**wanted, **changed}, wanted)
+            devices.compare("x", {**wanted, **changed}, wanted)
 
 
 def test_a_version_that_fails_its_check_is_not_put_into_place(classifier, tmp_path, monkeypatch):
     def fails(*_):
         raise RuntimeError("not what Keras gives")
 
-    monkeypatch.setattr(check, "check_export", fails)
+    monkeypatch.setattr(devices, "check_export", fails)
     monkeypatch.setattr(savedmodel, "write", lambda signatures, folder: (folder / "saved_model.pb").touch())
     with pytest.raises(RuntimeError, match="not what Keras"):
         savedmodel.export(classifier, tmp_path / "moods")

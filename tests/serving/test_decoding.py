@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from fer_tf.serving import decoding
-from fer_tf.serving.decoding import decode_batch, decode_or_blank, exif_orientation, upright
+from fer_tf.serving import signatures
+from fer_tf.serving.signatures import decode_batch, decode_or_blank, exif_orientation, upright
 
 SHAPE = (12, 16, 3)
 
@@ -142,7 +142,7 @@ def test_all_eight_are_seen_as_pillow_shows_them(value):
     data = jpeg(tags(value))
     expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)).convert("RGB"))
     assert expected.size == ((40, 24) if value < 5 else (24, 40))
-    np.testing.assert_array_equal(decoding.decode(data, 10_000), np.asarray(expected))
+    np.testing.assert_array_equal(signatures.decode(data, 10_000), np.asarray(expected))
 
 
 @pytest.mark.parametrize("value", [0, 9, -1, 65535])

@@ -8,8 +8,8 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from fer_tf.errors import UserError
-from fer_tf.serving import model_folder
-from fer_tf.serving.model_folder import new_version, versions_in
+from fer_tf.serving import savedmodel
+from fer_tf.serving.savedmodel import new_version, versions_in
 
 
 @pytest.fixture
@@ -20,13 +20,13 @@ def exports(tmp_path):
 
 
 def models(path):
-    text = (path / model_folder.FILES[0]).read_text()
+    text = (path / savedmodel.FILES[0]).read_text()
     return text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
 
 
 def test_every_model_is_listed_once_without_version_labels(exports):
     for _ in range(2):
-        written = model_folder.write_configs(exports)
+        written = savedmodel.write_configs(exports)
         assert [p.name for p in written] == ["models.config", "batching.config", "SERVING.md"]
         found = models(exports)
         assert [(m.name, m.base_path) for m in found] == [("faces", "/models/faces"), ("moods", "/models/moods")]
@@ -34,14 +34,14 @@ def test_every_model_is_listed_once_without_version_labels(exports):
 
 
 def test_a_new_model_is_added_to_what_was_changed_by_hand(exports):
-    model_folder.write_configs(exports)
+    savedmodel.write_configs(exports)
     own = (exports / "models.config").read_text().replace(
         'model_platform: "tensorflow"', 'model_platform: "tensorflow"\n    model_version_policy { all {} }'
     )  # fmt: skip
     (exports / "models.config").write_text("# ours {\n" + own)
     (exports / "batching.config").write_text("max_batch_size { value: 9 }\n")
     (exports / "new" / "1").mkdir(parents=True)
-    model_folder.write_configs(exports)
+    savedmodel.write_configs(exports)
     found = models(exports)
     assert [m.name for m in found] == ["faces", "moods", "new"]
     assert [m.model_version_policy.HasField("all") for m in found] == [True, True, False]
@@ -49,7 +49,7 @@ def test_a_new_model_is_added_to_what_was_changed_by_hand(exports):
 
 
 def test_batching_is_a_list_of_known_settings(exports):
-    model_folder.write_configs(exports)
+    savedmodel.write_configs(exports)
     lines = [line for line in (exports / "batching.config").read_text().splitlines() if not line.startswith("#")]
     # The message of tensorflow_serving.BatchingParameters is not among the official stubs.
     known = {"max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"}
@@ -58,7 +58,7 @@ def test_batching_is_a_list_of_known_settings(exports):
 
 
 def test_nothing_names_this_machine(exports):
-    for path in model_folder.write_configs(exports):
+    for path in savedmodel.write_configs(exports):
         assert str(exports) not in path.read_text()
 
 
@@ -104,7 +104,7 @@ def test_nothing_is_left_of_an_export_that_fails(tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from fer_tf.serving.model_folder import new_version
+from fer_tf.serving.savedmodel import new_version
 with new_version(Path(sys.argv[1])) as (part, final):
     (part / "saved_model.pb").touch()
     os._exit(9)

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from tensorflow.core.protobuf import saved_model_pb2
 
 from fer_tf.inference.classifier import ExpressionClassifier
-from fer_tf.serving import check, savedmodel
+from fer_tf.serving import devices, savedmodel
 from fer_tf.serving.signatures import ENCODED_FACES, FACES, PHOTOGRAPHS, Signatures
 
 SPEC = importlib.util.spec_from_file_location("small", Path(__file__).with_name("small.py"))
@@ -84,8 +84,8 @@ def test_the_weights_are_stored_once(version, classifier):
 
 
 def test_every_signature_equals_keras_in_a_version_1_session(run, classifier):
-    given = check.make_samples(classifier, 5)
-    wanted = check.expected(Signatures(classifier, max_faces=3), given)
+    given = devices.make_samples(classifier, 5)
+    wanted = devices.expected(Signatures(classifier, max_faces=3), given)
     assert (wanted[PHOTOGRAPHS]["count"] >= 1).sum() >= 4
     for name, inputs in given.items():
         found = run(name, inputs)
@@ -115,7 +115,7 @@ def test_bad_rows_are_flagged_and_the_others_answered(run, classifier, good, bad
 
 
 def test_bad_photographs_are_flagged_and_the_others_analyzed(run, classifier, portrait, bad):
-    drawn = check.make_samples(classifier)[PHOTOGRAPHS]["image_bytes"][0]
+    drawn = devices.make_samples(classifier)[PHOTOGRAPHS]["image_bytes"][0]
     found = run(PHOTOGRAPHS, {"image_bytes": strings(bad["empty"], portrait, bad["cut jpeg"], drawn)})
     assert found["valid"].tolist() == [False, True, False, True] and found["count"].tolist() == [0, 1, 0, 1]
     assert found["size"].tolist() == [[0, 0], [600, 512], [0, 0], [320, 320]]

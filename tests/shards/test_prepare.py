@@ -20,7 +20,7 @@ from fer_tf.errors import DataError, UserError
 from fer_tf.faces import crops, detectors
 from fer_tf.io.tfrecord import RecordWriter, decode_example, read_records
 from fer_tf.shards import ShardOptions, prepare, verify
-from fer_tf.shards.writing import digest_of
+from fer_tf.shards.plan import digest_of
 
 SPEC = importlib.util.spec_from_file_location("drawn_faces", Path(__file__).parents[1] / "faces" / "drawn.py")
 drawn = importlib.util.module_from_spec(SPEC)
@@ -117,10 +117,10 @@ def test_faces_are_found_and_cut_out(red_squares, tmp_path):
 
 
 def test_an_interrupted_job_ends_with_the_same_bytes(faces, tmp_path, monkeypatch):
-    from fer_tf.shards import preparing
+    from fer_tf.shards import job
 
     prepare(faces, tmp_path / "straight", WHOLE)
-    read, calls = preparing.read_picture, []
+    read, calls = job.read_picture, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -128,7 +128,7 @@ def test_an_interrupted_job_ends_with_the_same_bytes(faces, tmp_path, monkeypatc
             raise KeyboardInterrupt
         return read(*arguments)
 
-    monkeypatch.setattr(preparing, "read_picture", interrupted)
+    monkeypatch.setattr(job, "read_picture", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(faces, tmp_path / "out", WHOLE)
     assert (tmp_path / "out" / "shard-00000.json").exists() and not (tmp_path / "out" / "index.json").exists()

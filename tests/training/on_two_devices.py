@@ -10,7 +10,7 @@ import pytest
 from fer_tf import models
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
-from fer_tf.training import callbacks, parallel, run
+from fer_tf.training import callbacks, parts, run
 from fer_tf.training.config import RunConfig
 
 ON_JAX = keras.backend.backend() == "jax"
@@ -48,7 +48,7 @@ def two_devices():
 
         halves = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
-    assert len(parallel._devices()) == 2
+    assert len(parts._devices()) == 2
 
 
 def execute(config, folder, devices):
@@ -82,7 +82,7 @@ def shares_of_batches(monkeypatch):
     else:
         import tensorflow as tf
 
-        from fer_tf.training.objectives.classification import Classification
+        from fer_tf.training.objectives.base import Classification
 
         loss_of = Classification.loss_of
 

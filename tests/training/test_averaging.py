@@ -7,7 +7,7 @@ import pytest
 from fer_tf.errors import UserError
 from fer_tf.training import averaging, optimizers
 from fer_tf.training.averaging import averaged_weights, recalibrated_batch_norm
-from fer_tf.training.sharpness import batch_repeats
+from fer_tf.training.optimizer_mixin import batch_repeats
 
 
 def numpy(values):

@@ -10,7 +10,7 @@ import keras
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.training import parallel
+from fer_tf.training import parts
 from fer_tf.training.config import RunConfig
 
 HERE = Path(__file__).parent
@@ -20,11 +20,11 @@ ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 
 @pytest.fixture
 def three(monkeypatch):
-    monkeypatch.setattr(parallel, "_devices", lambda: ["GPU:0", "GPU:1", "GPU:2"])
+    monkeypatch.setattr(parts, "_devices", lambda: ["GPU:0", "GPU:1", "GPU:2"])
 
 
 def test_one_device_takes_everything(three):
-    parallel.check_devices(replace(CONFIG, batch_size=7, sharpness=0.05, jit_compile=True), 5, 1)
+    parts.check_devices(replace(CONFIG, batch_size=7, sharpness=0.05, jit_compile=True), 5, 1)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_one_device_takes_everything(three):
 )
 def test_what_cannot_be_shared_is_refused(three, settings, faces, devices, message):
     with pytest.raises(UserError, match=message):
-        parallel.check_devices(replace(CONFIG, **settings), faces, devices)
-    parallel.check_devices(CONFIG, 100, 3)
+        parts.check_devices(replace(CONFIG, **settings), faces, devices)
+    parts.check_devices(CONFIG, 100, 3)
 
 
 @pytest.mark.skipif(not ON_TENSORFLOW, reason="the limits of TensorFlow")
@@ -58,15 +58,15 @@ def test_what_cannot_be_shared_is_refused(three, settings, faces, devices, messa
 def test_what_needs_the_whole_batch_is_refused_on_tensorflow(three, monkeypatch, settings, named):
     config = replace(CONFIG, **settings)
     with pytest.raises(UserError, match=f"on TensorFlow cannot train with {named}.*KERAS_BACKEND=jax"):
-        parallel.check_devices(config, 100, 2)
+        parts.check_devices(config, 100, 2)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    parallel.check_devices(config, 100, 2)
+    parts.check_devices(config, 100, 2)
 
 
 def test_another_backend_is_refused(three, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(UserError, match="2 devices need Keras on JAX or TensorFlow; KERAS_BACKEND is torch"):
-        parallel.check_devices(CONFIG, 100, 2)
+        parts.check_devices(CONFIG, 100, 2)
 
 
 @pytest.mark.slow

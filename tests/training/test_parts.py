@@ -10,7 +10,7 @@ from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
 from fer_tf.training import parts
 from fer_tf.training.config import RunConfig
-from fer_tf.training.sharpness import SharpnessAware
+from fer_tf.training.optimizer_mixin import SharpnessAware
 
 CONFIG = RunConfig(name="tiny", model="vgg(filters=(4, 8), depth=1, head=(8,))", crop=12, batch_size=16, epochs=4)
 

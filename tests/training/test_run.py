@@ -15,7 +15,7 @@ from fer_tf.labels import LabelSet, one_hot
 from fer_tf.training import callbacks, compute, run
 from fer_tf.training.callbacks import RunFailed
 from fer_tf.training.config import RunConfig
-from fer_tf.training.tables import load_tables
+from fer_tf.training.parts import load_tables
 
 CONFIG = RunConfig(
     name="tiny", model="vgg(filters=(4, 8), depth=1, head=(8,))", crop=12, batch_size=16, epochs=4, seed=3,

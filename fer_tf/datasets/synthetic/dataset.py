@@ -6,10 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 
 from fer_tf.datasets.ferplus_votes import VotePolicy, voted_table
-from fer_tf.datasets.synthetic.expressions import ACTIONS, Expressions, action_weights, can_show
-from fer_tf.datasets.synthetic.geometry import draw_poses, face_shapes, keep_inside, landmarks, project
-from fer_tf.datasets.synthetic.painter import paint
-from fer_tf.datasets.synthetic.people import CLEAR, draw_people, draw_scenes
+from fer_tf.datasets.synthetic.geometry import (
+    ACTIONS,
+    Expressions,
+    action_weights,
+    can_show,
+    draw_poses,
+    face_shapes,
+    keep_inside,
+    landmarks,
+    project,
+)
+from fer_tf.datasets.synthetic.painter import CLEAR, draw_people, draw_scenes, paint
 from fer_tf.errors import UserError, unknown_name
 from fer_tf.facetable import FaceTable, converted
 from fer_tf.labels import FERPLUS, LABEL_SETS, MERGED, normalize, one_hot, valence_arousal

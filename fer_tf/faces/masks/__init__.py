@@ -1,6 +1,6 @@
 """Draw masks on faces, occlude the lower face, and make data sets of both."""
 
-from fer_tf._lazy import attach
+from fer_tf.registry import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.faces.masks.head_pose:fit_head",
     "fer_tf.faces.masks.head_pose:wearable",
     "fer_tf.faces.masks.mask_datasets:MaskSettings",
-    "fer_tf.faces.masks.occlude:cut_face",
+    "fer_tf.faces.masks.painting:cut_face",
     "fer_tf.faces.masks.painting:MaskedFace",
     "fer_tf.faces.masks.painting:face_seed",
     "fer_tf.faces.masks.painting:put_mask",

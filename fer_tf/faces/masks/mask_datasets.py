@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fer_tf import callstring
+from fer_tf import registry
 from fer_tf.errors import UserError, unknown_name
 from fer_tf.faces.masks.head_pose import wearable
 from fer_tf.faces.masks.kinds import MASKS, drawn_kind
-from fer_tf.faces.masks.occlude import cut_face
-from fer_tf.faces.masks.painting import face_seed, put_mask
+from fer_tf.faces.masks.painting import cut_face, face_seed, put_mask
 from fer_tf.facetable import FaceTable, joined
 from fer_tf.io.cache import cached
 from fer_tf.progress import bar
@@ -60,7 +59,7 @@ class MaskSettings:
         if self.seed < 0:
             raise UserError(f"seed={self.seed} is negative. Expected 0 or more.")
         if self.kind != _RANDOM:
-            _ = MASKS[callstring.parse(self.kind)[0]]
+            _ = MASKS[registry.parse(self.kind)[0]]
 
     def apply(self, table: FaceTable, split: str) -> FaceTable:
         """Mask or occlude the faces of one split.

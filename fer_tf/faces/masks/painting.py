@@ -1,4 +1,7 @@
-"""Draw masks on faces, without photographs of masks.
+"""Draw masks on faces, or occlude the lower face.
+
+References:
+    M-LFW-FER, 10.1109/ICIP42928.2021.9506047.
 
 After MaskTheFace (arXiv 2008.11104), which pastes photographs. A mask is painted finer than the
 picture, lit as the face is, averaged down, and laid over the face with its shadow.
@@ -11,10 +14,74 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from fer_tf.augment.warp import warp
 from fer_tf.errors import UserError
-from fer_tf.faces.masks import sheet
+from fer_tf.faces.masks import kinds
 from fer_tf.faces.masks.head_pose import HeadPose, fit_head
 from fer_tf.faces.masks.kinds import MASKS, Mask, read_color
+
+# Where a mask begins: half way from the eyes to the nose tip, in eye distances below the eyes.
+LEVEL = 0.3
+# What is enlarged: so far to each side of the nose and above the eyes: temples and forehead are in it.
+_ASIDE, _ABOVE = 1.0, 1.1
+_FINEST_CUT = 8
+
+
+def cut_face(
+    image: np.ndarray, landmarks: np.ndarray, *, fill: int = 0, enlarge: bool = False, level: float = LEVEL
+) -> np.ndarray:
+    """Remove what a mask would hide: everything below a line across the nose's bridge, square to the face's axis.
+
+    Args:
+        image: uint8 (H, W, 3) or (H, W, 1).
+        landmarks: (5, 2) or (68, 2), x and y in pixels, (0, 0) the corner of the first pixel.
+        fill: level of the removed pixels, 0 to 255.
+        enlarge: in place of filling, turn the upper face upright and stretch it over the whole picture: 2 eye
+            distances across and 1.4 down, so that in a square picture faces look taller; edges are repeated outside.
+        level: where the line is, in eye distances below the eyes.
+
+    Returns:
+        uint8, the shape of `image`.
+
+    Raises:
+        UserError: an image or landmarks of another shape, missing landmarks, a fill out of range.
+
+    Example:
+
+    >>> landmarks = np.array([(20, 20), (44, 20), (32, 34), (22, 45), (42, 45)])
+    >>> upper = cut_face(np.full((64, 64, 1), 180, np.uint8), landmarks)
+    >>> upper[[10, 50], 32, 0].tolist()
+    [180, 0]
+    """
+    check_image(image)
+    if not 0 <= fill <= 255:
+        raise UserError(f"fill={fill!r} is no level. Expected 0 to 255.")
+    head = fit_head(landmarks)
+    if enlarge:
+        return _enlarged(image, head, level)
+    height, width = image.shape[:2]
+    down = head.camera[:, 1] / head.scale
+    start = head.camera @ (0, level, 0, 1)
+    x, y = np.arange(width) + 0.5 - start[0], np.arange(height) + 0.5 - start[1]
+    below = x * down[0] + y[:, None] * down[1] > 0
+    return np.where(below[..., None], np.uint8(fill), image)
+
+
+def _enlarged(image: np.ndarray, head: HeadPose, level: float) -> np.ndarray:
+    height, width = image.shape[:2]
+    down = head.camera[:, 1]
+    right, below = 2 * _ASIDE * np.array([down[1], -down[0]]), (_ABOVE + level) * down
+    corner = head.camera[:, 3] - right / 2 - _ABOVE * down
+    # Finer than the picture where that has more pixels than the result, so that nothing is left out.
+    larger = max(1.0, np.linalg.norm(right) / max(width, 1), np.linalg.norm(below) / max(height, 1))
+    fine = int(np.ceil(min(larger, _FINEST_CUT)))
+    size = height * fine, width * fine
+    matrix = np.eye(3)
+    matrix[:2, 0], matrix[:2, 1] = right / size[1], below / size[0]
+    matrix[:2, 2] = corner + (matrix[:2, 0] + matrix[:2, 1] - 1) / 2
+    seen = warp(image[None], matrix[None], size, "edge")[0]
+    return np.rint(seen.reshape(height, fine, width, fine, -1).mean(axis=(1, 3))).astype(np.uint8)
+
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # A mask is painted about this many pixels wide or more, so that 48-pixel faces are antialiased too.
@@ -94,13 +161,13 @@ def put_mask(
     rng = np.random.default_rng(np.random.SeedSequence(_entropy(seed)))
     mask = MASKS.make(kind, rng, None if color is None else read_color(color))
     out, alpha = image.copy(), np.zeros(image.shape[:2], np.float32)
-    points = sheet.bend(mask)
+    points = kinds.bend(mask)
     placed, bands = head.place(points), _bands(mask, head)
     (x0, y0), (x1, y1) = _window(image, head, [placed.reshape(-1, 2), *(line for line, _, _ in bands)])
     if x1 > x0 and y1 > y0:
         fine = _fineness(placed) if fine is None else fine
         size, under = ((y1 - y0) * fine, (x1 - x0) * fine), image[y0:y1, x0:x1]
-        seen = sheet.look(points, head, (placed - (x0, y0)) * fine, size)
+        seen = kinds.look(points, head, (placed - (x0, y0)) * fine, size)
         if seen.inside.any():
             bands = [((line - (x0, y0)) * fine, thickness * fine, ink) for line, thickness, ink in bands]
             painted, share = _painted(under, head, mask, seen, bands, fine)
@@ -169,7 +236,7 @@ def _fineness(placed: np.ndarray) -> int:
 
 
 def _painted(
-    under: np.ndarray, head: HeadPose, mask: Mask, seen: sheet.Seen, bands: list, fine: int
+    under: np.ndarray, head: HeadPose, mask: Mask, seen: kinds.Seen, bands: list, fine: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Paint bands and sheet: RGB, float32 (h, w, 3), and the share of each pixel that they cover (h, w)."""
     rows, columns = (n // fine for n in np.nonzero(seen.inside))

@@ -20,35 +20,35 @@ if TYPE_CHECKING:
 
 OBJECTIVES = Registry("objective")
 OBJECTIVES.add(
-    "classification", "fer_tf.training.objectives.classification:Classification",
+    "classification", "fer_tf.training.objectives.base:Classification",
     columns=(), layers=(), outputs=(), models=(), by_face=True, reference="arXiv 2103.17107 for the class weights",
 )  # fmt: skip
 OBJECTIVES.add(
-    "scn", "fer_tf.training.objectives.scn:SelfCure",
+    "scn", "fer_tf.training.objectives.networks:SelfCure",
     columns=("index",), layers=("alpha",), outputs=(), models=("scn", "landmark_scn"), by_face=False,
     reference="arXiv 2002.10392",
 )  # fmt: skip
 OBJECTIVES.add(
-    "dan", "fer_tf.training.objectives.dan:Distract",
+    "dan", "fer_tf.training.objectives.networks:Distract",
     columns=(), layers=("features", "heads"), outputs=(), models=("dan",), by_face=True, reference="arXiv 2109.07270",
 )  # fmt: skip
 OBJECTIVES.add(
-    "ran", "fer_tf.training.objectives.ran:RegionAttention",
+    "ran", "fer_tf.training.objectives.networks:RegionAttention",
     columns=(), layers=("region_weights",), outputs=(), models=("ran",), by_face=True, reference="arXiv 1905.04075",
 )  # fmt: skip
 OBJECTIVES.add(
-    "landmarks", "fer_tf.training.objectives.landmarks:Landmarks",
+    "landmarks", "fer_tf.training.objectives.targets:Landmarks",
     columns=("index", "landmarks"), layers=("alpha",), outputs=("landmarks",), models=("landmark_scn",),
     by_face=False, reference="arXiv 2002.10392",
 )  # fmt: skip
 OBJECTIVES.add(
-    "multitask", "fer_tf.training.objectives.multitask:Multitask",
+    "multitask", "fer_tf.training.objectives.targets:Multitask",
     columns=("valence_arousal",), layers=(), outputs=("valence_arousal",),
     models=("efficientnet_b0(valence_arousal=True)", "resnet10(valence_arousal=True)"), by_face=False,
     reference="arXiv 2103.17107",
 )  # fmt: skip
 OBJECTIVES.add(
-    "distillation", "fer_tf.training.objectives.distillation:Distillation",
+    "distillation", "fer_tf.training.objectives.targets:Distillation",
     columns=(), layers=(), outputs=(), models=(), networks="teachers", by_face=True, reference="arXiv 1503.02531",
 )  # fmt: skip
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_tf.datasets.synthetic.expressions import (
+from fer_tf.datasets.synthetic.geometry import (
     ACTIONS,
     EXPECTED_INTENSITIES,
     PROTOTYPES,

@@ -9,7 +9,7 @@ from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
 from fer_tf.training import objectives
-from fer_tf.training.objectives import classification
+from fer_tf.training.objectives import base
 
 
 def table(labels=(0, 0, 0, 0, 1, 1)):
@@ -38,10 +38,10 @@ def negative_log(rows, labels):
 
 
 def test_a_rare_class_weighs_by_the_inverse_of_its_frequency():
-    weights = classification.inverse_frequencies(table().targets)
+    weights = base.inverse_frequencies(table().targets)
     np.testing.assert_allclose(weights, [1, 2, 0])
     soft = np.array([[0.5, 0.5, 0], [0.5, 0.25, 0.25]], "float32")
-    np.testing.assert_allclose(classification.inverse_frequencies(soft), [1, 4 / 3, 4])
+    np.testing.assert_allclose(base.inverse_frequencies(soft), [1, 4 / 3, 4])
 
 
 def test_the_weighted_loss_is_divided_by_the_sum_of_the_weights():
@@ -53,7 +53,7 @@ def test_the_weighted_loss_is_divided_by_the_sum_of_the_weights():
 
 
 def test_a_factor_on_all_weights_changes_nothing():
-    one, other = (np.asarray(classification.face_weights(TARGETS, f * np.array([1, 2, 0], "float32"))) for f in (1, 9))
+    one, other = (np.asarray(base.face_weights(TARGETS, f * np.array([1, 2, 0], "float32"))) for f in (1, 9))
     np.testing.assert_allclose(one, other, rtol=1e-6)
     np.testing.assert_allclose(one, [2 / 3, 4 / 3, 4 / 3, 2 / 3], rtol=1e-6)
 

@@ -12,7 +12,7 @@ from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
 from fer_tf.training import objectives
-from fer_tf.training.objectives import dan
+from fer_tf.training.objectives import networks
 
 
 def table(n=6):
@@ -40,14 +40,14 @@ CENTRES = np.array([[1, 0], [0, 0], [5, 3]], "float32")
 def test_affinity_by_hand():
     # Variances with n − 1: of (1, 0, 5) 7, of (0, 0, 3) 3. Distances: 0 to center 0, 25 to center 1.
     targets = one_hot(np.array([0, 1]), 3)
-    assert float(dan.affinity_loss(FEATURES, targets, CENTRES)) == pytest.approx((0 + 25) / 2 / 10)
+    assert float(networks.affinity_loss(FEATURES, targets, CENTRES)) == pytest.approx((0 + 25) / 2 / 10)
     soft = np.array([[1, 0, 0], [0, 0.5, 0.5]], "float32")
-    assert float(dan.affinity_loss(FEATURES, soft, CENTRES)) == pytest.approx((0.5 * 25 + 0.5 * 5) / 2 / 10)
+    assert float(networks.affinity_loss(FEATURES, soft, CENTRES)) == pytest.approx((0.5 * 25 + 0.5 * 5) / 2 / 10)
 
 
 def test_affinity_is_nothing_on_the_own_centre_and_only_the_classes_centres_count():
-    assert float(dan.affinity_loss(CENTRES[[2, 0]], one_hot(np.array([2, 0]), 3), CENTRES)) == 0
-    spread = dan.affinity_loss(FEATURES, one_hot(np.array([0, 1]), 2), CENTRES[:2])
+    assert float(networks.affinity_loss(CENTRES[[2, 0]], one_hot(np.array([2, 0]), 3), CENTRES)) == 0
+    spread = networks.affinity_loss(FEATURES, one_hot(np.array([0, 1]), 2), CENTRES[:2])
     assert float(spread) == pytest.approx(12.5 / 0.5)  # without the third center the variance is that of (1, 0)
     assert objective().centers.shape == (3, 15)  # 3 classes, not the public code's 8
 
@@ -56,13 +56,15 @@ def test_partition_by_hand():
     # Two heads that differ by c have the unbiased variance c²/2.
     heads = np.random.default_rng(0).normal(size=(5, 7, 1)).astype("float32")
     pair = np.concatenate([heads, heads + 0.6], axis=-1)
-    assert float(dan.partition_loss(pair)) == pytest.approx(math.log(1 + 2 / 0.18), rel=1e-4)
+    assert float(networks.partition_loss(pair)) == pytest.approx(math.log(1 + 2 / 0.18), rel=1e-4)
     three = np.array([[[0, 1, 5]]], "float32")
-    assert float(dan.partition_loss(three)) == pytest.approx(math.log(1 + 3 / 7), rel=1e-5)
+    assert float(networks.partition_loss(three)) == pytest.approx(math.log(1 + 3 / 7), rel=1e-5)
 
 
 def test_partition_of_equal_heads_is_finite():
-    assert float(dan.partition_loss(np.ones((2, 3, 4), "float32"))) == pytest.approx(math.log(1 + 4 / 1e-7), rel=1e-5)
+    assert float(networks.partition_loss(np.ones((2, 3, 4), "float32"))) == pytest.approx(
+        math.log(1 + 4 / 1e-7), rel=1e-5
+    )
 
 
 def test_heads_share_out_each_feature():

@@ -13,7 +13,7 @@ from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
 from fer_tf.training import objectives, run
 from fer_tf.training.config import RunConfig
-from fer_tf.training.objectives.distillation import softened
+from fer_tf.training.objectives.targets import softened
 
 LABELS = LabelSet("three", ("a", "b", "c"))
 MODEL = "vgg(filters=(2,), depth=1, head='gap')"

@@ -17,7 +17,7 @@ from fer_tf.errors import UserError
 from fer_tf.training import callbacks, run
 from fer_tf.training.config import RunConfig
 from fer_tf.training.objectives import OBJECTIVES
-from fer_tf.training.tables import load_tables
+from fer_tf.training.parts import load_tables
 
 # In bfloat16, where losses could lose most; the objectives' own tests are in float32.
 CONFIG = RunConfig(

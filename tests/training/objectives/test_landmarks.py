@@ -12,7 +12,7 @@ from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
 from fer_tf.layers import mean_shape
 from fer_tf.training import objectives
-from fer_tf.training.objectives.landmarks import landmark_loss
+from fer_tf.training.objectives.targets import landmark_loss
 
 NAN = np.nan
 

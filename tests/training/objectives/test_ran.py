@@ -10,9 +10,9 @@ from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
 from fer_tf.layers import RegionCrops, SplitLastRegion, WeightedMean
-from fer_tf.models.ran import REGIONS
+from fer_tf.models.attention_networks import REGIONS
 from fer_tf.training import objectives
-from fer_tf.training.objectives import ran
+from fer_tf.training.objectives import networks
 
 
 def table(n=6):
@@ -43,11 +43,11 @@ def pixels(n=3, size=32):
 
 def test_rank_biased_loss_by_hand():
     weights = np.array([[0.2, 0.5, 0.45], [0.1, 0.3, 0.4], [0.9, 0.1, 0.2]], "float32")
-    assert float(ran.rank_biased_loss(weights, 0.1)) == pytest.approx((0.05 + 0.2 + 0) / 3)
+    assert float(networks.rank_biased_loss(weights, 0.1)) == pytest.approx((0.05 + 0.2 + 0) / 3)
 
 
 def test_equal_weights_cost_the_margin():
-    assert float(ran.rank_biased_loss(np.full((4, 6), 1 / 6, "float32"), 0.1)) == pytest.approx(0.1)
+    assert float(networks.rank_biased_loss(np.full((4, 6), 1 / 6, "float32"), 0.1)) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.labels import LabelSet, one_hot
 from fer_tf.training import objectives
-from fer_tf.training.objectives import scn
+from fer_tf.training.objectives import networks
 
 WORDS = LabelSet("three", ("a", "b", "c"))
 
@@ -39,36 +39,36 @@ ALPHA = np.array([0.5, 0.9, 0.52, 0.55, 0.51, 0.6, 0.58, 0.7, 0.59, 0.57], "floa
 
 
 def test_the_high_group_is_the_largest_weights():
-    high = numbers(scn.is_high(ALPHA, 0.7))
+    high = numbers(networks.is_high(ALPHA, 0.7))
     assert high.sum() == 7 and set(ALPHA[~high]) == {np.float32(v) for v in (0.5, 0.51, 0.52)}
-    assert numbers(scn.is_high(ALPHA[:3], 0.7)).tolist() == [False, True, True]
-    assert numbers(scn.is_high(np.full(10, 0.5, "float32"), 0.7)).sum() == 7
+    assert numbers(networks.is_high(ALPHA[:3], 0.7)).tolist() == [False, True, True]
+    assert numbers(networks.is_high(np.full(10, 0.5, "float32"), 0.7)).sum() == 7
 
 
 def test_rank_loss_by_hand():
     # High mean (0.9 + 0.55 + 0.6 + 0.58 + 0.7 + 0.59 + 0.57) / 7 = 0.641428…, low mean 0.51.
     gap = 4.49 / 7 - 0.51
-    assert float(scn.rank_loss(ALPHA, 0.7, 0.15)) == pytest.approx(0.15 - gap, abs=1e-6)
-    assert float(scn.rank_loss(ALPHA, 0.7, 0.1)) == 0
+    assert float(networks.rank_loss(ALPHA, 0.7, 0.15)) == pytest.approx(0.15 - gap, abs=1e-6)
+    assert float(networks.rank_loss(ALPHA, 0.7, 0.1)) == 0
 
 
 def test_rank_loss_gradient_signs(gradient):
-    high = numbers(scn.is_high(ALPHA, 0.7))
-    active = gradient(lambda a: scn.rank_loss(a, 0.7, 0.5), ALPHA)
+    high = numbers(networks.is_high(ALPHA, 0.7))
+    active = gradient(lambda a: networks.rank_loss(a, 0.7, 0.5), ALPHA)
     np.testing.assert_allclose(active, np.where(high, -1 / 7, 1 / 3), rtol=1e-5)
-    assert not gradient(lambda a: scn.rank_loss(a, 0.7, 0.1), ALPHA).any()
+    assert not gradient(lambda a: networks.rank_loss(a, 0.7, 0.1), ALPHA).any()
 
 
 @pytest.mark.parametrize("alpha", [[0.4], [0.4, 0.6]])
 def test_rank_loss_is_nothing_where_a_group_is_empty(alpha):
     beta = 0.3  # ⌊0.3 · 2⌋ = 0
-    assert float(scn.rank_loss(np.array(alpha, "float32"), beta, 0.5)) == 0
+    assert float(networks.rank_loss(np.array(alpha, "float32"), beta, 0.5)) == 0
 
 
 def test_a_label_is_replaced_only_above_the_margin():
     probabilities = np.array([[0.3, 0.45, 0.25], [0.3, 0.55, 0.15], [0.1, 0.8, 0.1], [0.3, 0.5, 0.2]], "float32")
     targets = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0.6, 0.4, 0]], "float32")
-    wrong, likely = scn.cured(targets, np.log(probabilities), 0.22)
+    wrong, likely = networks.cured(targets, np.log(probabilities), 0.22)
     assert numbers(wrong).tolist() == [False, True, False, False]
     assert numbers(likely).tolist() == [1, 1, 1, 1]
 
@@ -132,7 +132,7 @@ def test_new_labels_take_the_place_of_old_ones_and_may_change_again(tmp_path):
     made.loss_of(LABELS, outputs([[0.1, 0.1, 0.8]] * 4, [0.9, 0.6, 0.7, 0.8]), True)
     assert numbers(made.new_class).tolist() == [2, 2, -1, 2, -1, -1]
     made.write(tmp_path, table())
-    rows = pd.read_csv(tmp_path / scn.RELABELLED)
+    rows = pd.read_csv(tmp_path / networks.RELABELLED)
     assert list(rows.columns) == ["id", "old_class", "new_class", "epoch"]
     assert rows.to_numpy().tolist() == [["face0", "a", "c", 4], ["face1", "b", "c", 4], ["face3", "a", "c", 4]]
 

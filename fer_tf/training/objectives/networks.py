@@ -1,4 +1,4 @@
-"""Train the Self-Cure Network (arXiv 2002.10392)."""
+"""Train DAN, RAN and SCN by the objectives of their papers."""
 
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,134 @@ from fer_tf.facetable import FaceTable
 from fer_tf.io import atomic
 from fer_tf.models import logits_of
 from fer_tf.training.objectives.base import Objective, check_share
+
+
+def affinity_loss(features: Any, targets: Any, centers: Any) -> Any:
+    """Return the mean of ‖f − center of its class‖², divided by Σ_d Var over the classes of the centers.
+
+    The variance is unbiased, over the C classes that there are; the gradient reaches it too.
+
+    Args:
+        features: float (B, D), pooled.
+        targets: float (B, C); a distribution takes the mean of its classes' distances.
+        centers: float (C, D).
+
+    Returns:
+        Float scalar.
+
+    References:
+        arXiv 2109.07270.
+    """
+    distances = ops.sum(ops.square(features[:, None] - centers[None]), axis=-1)
+    spread = ops.sum(ops.var(centers, axis=0)) * _unbiased(centers.shape[0])
+    return ops.mean(ops.sum(targets * distances, axis=-1)) / spread
+
+
+def partition_loss(heads: Any, epsilon: float = 1e-7) -> Any:
+    """Return log(1 + K / (σ² + ε)), σ² being the mean unbiased variance across the heads.
+
+    Args:
+        heads: float (B, D, K).
+        epsilon: keeps the loss of equal heads finite.
+
+    Returns:
+        Float scalar.
+
+    References:
+        arXiv 2109.07270.
+    """
+    count = heads.shape[-1]
+    return ops.log1p(count / (ops.mean(ops.var(heads, axis=-1)) * _unbiased(count) + epsilon))
+
+
+def _unbiased(count: int) -> float:
+    return count / (count - 1)
+
+
+class Distract(Objective):
+    """The compiled loss, the affinity loss and the partition loss.
+
+    The centers, N(0, 1) at the start, are trained by the same optimizer. History: ``class_loss`` (the
+    compiled one), ``affinity``, ``partition``.
+
+    Args:
+        network, table: see ``Objective``; the network has layers ``features`` (B, h, w, D) and ``heads`` (B, D, K).
+        affinity: weight λ₁.
+        partition: weight λ₂.
+
+    References:
+        arXiv 2109.07270.
+    """
+
+    def __init__(self, network: keras.Model, table: FaceTable, /, affinity: float = 1.0, partition: float = 1.0):
+        tensors = {"features": "features", "heads": "heads"}
+        super().__init__(network, table, tensors=tensors, parts=("class_loss", "affinity", "partition"))
+        for name, value in (("affinity", affinity), ("partition", partition)):
+            if not value >= 0:
+                raise UserError(f"{name} is {value!r}. Expected a number of at least 0.")
+        if self.num_classes < 2:
+            raise UserError("Objective 'dan' needs at least 2 classes: its centers would have no variance.")
+        self.affinity, self.partition = affinity, partition
+        width = network.get_layer("features").output.shape[-1]
+        self.centers = self.add_weight(
+            shape=(self.num_classes, width), initializer=keras.initializers.RandomNormal(stddev=1.0), name="centers"
+        )
+
+    def loss_of(self, labels: dict[str, Any], outputs: Any, training: bool) -> Any:
+        """Return the scalar loss; see ``Objective``."""
+        pooled = ops.mean(outputs["features"], axis=(1, 2))
+        affinity = affinity_loss(pooled, labels["targets"], self.centers)
+        partition = partition_loss(outputs["heads"])
+        classes = self.class_loss(labels["targets"], logits_of(outputs))
+        self.note(class_loss=classes, affinity=affinity, partition=partition)
+        return classes + self.affinity * affinity + self.partition * partition
+
+
+# Softmaxed weights are near 1/K, plain ones anywhere in (0, 1).
+MARGINS = {"softmax": 0.1, "sigmoid": 0.02}
+
+
+def rank_biased_loss(weights: Any, margin: float) -> Any:
+    """Return the mean of max(0, δ − (largest weight of a region − weight of the whole face)).
+
+    Args:
+        weights: float (B, K), the whole face last.
+        margin: δ.
+
+    Returns:
+        Float scalar.
+
+    References:
+        arXiv 1905.04075.
+    """
+    return ops.mean(ops.maximum(margin - (ops.max(weights[:, :-1], axis=1) - weights[:, -1]), 0.0))
+
+
+class RegionAttention(Objective):
+    """The compiled loss and the rank-biased loss. History: ``class_loss`` (the compiled one), ``rank_biased``.
+
+    Args:
+        network, table: see ``Objective``; the network has a layer ``region_weights`` (B, K, 1), the whole face last.
+        margin: δ; ``None`` means 0.02 for plain weights (paper), 0.1 where the network softmaxes them (public code).
+
+    References:
+        arXiv 1905.04075.
+    """
+
+    def __init__(self, network: keras.Model, table: FaceTable, /, margin: float | None = None):
+        super().__init__(network, table, tensors={"weights": "region_weights"}, parts=("class_loss", "rank_biased"))
+        if margin is not None and not margin >= 0:
+            raise UserError(f"margin is {margin!r}. Expected a number of at least 0.")
+        softmaxed = isinstance(network.get_layer("region_weights"), keras.layers.Softmax)
+        self.margin = MARGINS["softmax" if softmaxed else "sigmoid"] if margin is None else margin
+
+    def loss_of(self, labels: dict[str, Any], outputs: Any, training: bool) -> Any:
+        """Return the scalar loss; see ``Objective``."""
+        biased = rank_biased_loss(outputs["weights"][..., 0], self.margin)
+        classes = self.class_loss(labels["targets"], logits_of(outputs))
+        self.note(class_loss=classes, rank_biased=biased)
+        return classes + biased
+
 
 RELABELLED = "relabeled.csv"
 SCOPES = ("all", "low")

@@ -9,9 +9,9 @@ from typing import Any
 import keras
 
 from fer_tf.errors import UserError
-from fer_tf.training import muon as muon_rule
-from fer_tf.training import schedule_free
-from fer_tf.training.recipe import Recipe
+from fer_tf.training import optimizer_mixin
+from fer_tf.training import optimizer_mixin as muon_rule
+from fer_tf.training.optimizer_mixin import Recipe
 
 Rule = tuple[type[keras.optimizers.Optimizer], dict[str, Any]]
 serializable = keras.saving.register_keras_serializable(package="fer_tf")
@@ -58,11 +58,11 @@ class Muon(Recipe, muon_rule.ConvMuon):
 
 
 @serializable
-class ScheduleFreeAdamW(Recipe, schedule_free.ScheduleFreeAdamW):
+class ScheduleFreeAdamW(Recipe, optimizer_mixin.ScheduleFreeAdamW):
     """Schedule-free AdamW with the coupled decay of the recipe; it is an average already."""
 
     averages = True
-    evaluation_values = schedule_free.ScheduleFreeAdamW.evaluation_values
+    evaluation_values = optimizer_mixin.ScheduleFreeAdamW.evaluation_values
 
 
 def sgd(momentum: float = 0.9, nesterov: bool = False) -> Rule:
