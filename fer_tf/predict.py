@@ -7,7 +7,7 @@ import sys
 import types
 from collections.abc import Sequence
 
-from fer_tf import cli
+from fer_tf import cli, inference
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -19,9 +19,7 @@ class _CallableModule(types.ModuleType):
     """Let ``fer_tf.predict`` be the function also after the module of that name was imported."""
 
     def __call__(self, *arguments, **keywords):
-        from fer_tf.inference.api import predict
-
-        return predict(*arguments, **keywords)
+        return inference.predict(*arguments, **keywords)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ MODULES = sorted(m.name for m in pkgutil.walk_packages(fer_tf.__path__, "fer_tf.
 FLOORS = (
     {"cli", "errors", "registry", "labels", "facetable", "io", "progress"},
     {"datasets", "augment", "models", "layers", "losses", "metrics"},
-    {"input_pipeline", "evaluation", "training", "faces", "pretrained"},
+    {"input_pipeline", "evaluation", "training", "faces"},
     {"privacy", "robustness", "publish", "reports", "tuning", "inference", "explain", "serving", "shards"},
     {"__main__", "commands", "demo", "gradcam", "export", "client", "predict"},
 )

@@ -74,7 +74,7 @@ def _server_files(options: argparse.Namespace, classifier) -> list[Path]:
     version = serving.savedmodel.export(classifier, options.dst, options.version, **given)
     if not serving.has_serving_apis():
         print("no warm-up requests: they need pip install 'fer-tf[serving]'")
-    return [version, *(options.dst.parent / name for name in serving.model_folder.FILES)]
+    return [version, *(options.dst.parent / name for name in serving.savedmodel.FILES)]
 
 
 def _device_files(options: argparse.Namespace, classifier) -> list[Path]:

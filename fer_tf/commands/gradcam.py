@@ -4,15 +4,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from fer_tf import explain, reports
 from fer_tf.errors import UserError
 from fer_tf.explain import METHODS
 from fer_tf.inference import sources
 from fer_tf.progress import bar
-
-if TYPE_CHECKING:
-    from fer_tf.explain.pictures import FaceView, Outcome
 
 DESCRIPTION = """Draw heat maps of where a network looks when it recognizes an expression.
 
@@ -64,10 +61,8 @@ def run(options: argparse.Namespace) -> int:
     for name, reason in skipped.items():
         print(f"{name}: skipped: {reason}", file=sys.stderr)
     # TensorFlow takes seconds to load, so mistakes in the paths are reported first.
-    from fer_tf.explain.pictures import PictureExplainer
-
     detector = options.detector if options.crop else None
-    explainer = PictureExplainer(
+    explainer = explain.pictures.PictureExplainer(
         options.model, options.method, options.explained, options.layer, options.faces, detector
     )
     title = explainer.explainer.title
@@ -98,30 +93,28 @@ def run(options: argparse.Namespace) -> int:
     return 1 if options.strict and skipped else 0
 
 
-def _write(outcome: "Outcome", classes: Sequence[str], title: str) -> Path:
-    from fer_tf.reports import explanations
-
+def _write(outcome: "explain.pictures.Outcome", classes: Sequence[str], title: str) -> Path:
     source = outcome.source
-    figure = explanations.explanation(outcome.photograph, outcome.faces, classes, title, source.path.name)
+    figure = reports.explanations.explanation(outcome.photograph, outcome.faces, classes, title, source.path.name)
     sources.save_figure(figure, source.figure)
     return source.figure
 
 
 def _write_montage(
-    views: "Sequence[FaceView]", classes: Sequence[str], title: str, options: argparse.Namespace
+    views: "Sequence[explain.pictures.FaceView]", classes: Sequence[str], title: str, options: argparse.Namespace
 ) -> list[Path]:
-    from fer_tf.reports import explanations
-
-    starts = range(0, len(views), explanations.PAGE)
+    starts = range(0, len(views), reports.explanations.PAGE)
     paths = [
         sources.montage_path(options.paths, options.method, options.out, page) for page in range(1, len(starts) + 1)
     ]
     for path, start in zip(paths, starts, strict=True):
-        sources.save_figure(explanations.montage(views[start : start + explanations.PAGE], classes, title), path)
+        sources.save_figure(
+            reports.explanations.montage(views[start : start + reports.explanations.PAGE], classes, title), path
+        )
     return paths
 
 
-def _lines(outcome: "Outcome", classes: Sequence[str]) -> list[str]:
+def _lines(outcome: "explain.pictures.Outcome", classes: Sequence[str]) -> list[str]:
     """Return what is printed of a picture: each face's most probable classes, or why there is none."""
     name = outcome.source.path
     if outcome.reason:

@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-from fer_tf import datasets, models
+from fer_tf import datasets, models, robustness
 from fer_tf.errors import UserError
-from fer_tf.robustness.shift_stability import GRID, check_options, stabilize
 
 DESCRIPTION = """Write a copy of a trained network whose predictions change less often when a face moves by a pixel.
 
@@ -30,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("out", metavar="OUT.keras", type=Path, help="the copy")
     add("--dataset", default="synthetic", metavar="NAME", help="what MODEL was trained on, with its splits")
     add("--data", metavar="DIR", help="folder or file of the dataset; synthetic needs none")
-    add("--grid", type=int, default=GRID, metavar="N", help="average N × N crops; 1: none (default %(default)s)")
+    add("--grid", type=int, default=2, metavar="N", help="average N × N crops; 1: none (default %(default)s)")
     add("--filter", action="store_true", help="put filters into strided convolutions")
     add("--seed", type=int, default=0, help="draws faces, crops and mirrors (default %(default)s)")
 
@@ -39,11 +38,11 @@ def run(options: argparse.Namespace) -> None:
     """Write the copy."""
     if options.out.suffix != ".keras":
         raise UserError(f"{options.out} is not the name of a network. Expected a name that ends in .keras.")
-    check_options(options.grid, options.filter)
+    robustness.shift_stability.check_options(options.grid, options.filter)
     source = models.weights_path(options.model)
     table = datasets.get(options.dataset, options.data)
     network = models.load_model(source)
-    copy = stabilize(
+    copy = robustness.shift_stability.stabilize(
         network, table.select("train"), table.select("validation"), options.grid, options.filter, options.seed
     )
     models.save_model(copy, options.out, copy.metadata)

@@ -1,8 +1,8 @@
 """Read shards of cropped or prepared faces, in memory or from disk.
 
-They are what ``fer-tf shards prepare`` writes. A shard is three files: ``shard-00000.tfrecord``, records of
-``tf.train.Example``, exactly one a photograph; ``shard-00000.npz``, the columns below; ``shard-00000.json``, counts and
-digests, written last: a shard is there when its JSON is. ``index.json`` says which shards there are; a folder is
+``load_shards`` reads what ``fer-tf shards prepare`` writes. A shard is three files: ``shard-00000.tfrecord``, records
+of ``tf.train.Example``, exactly one a photograph; ``shard-00000.npz``, the columns below; ``shard-00000.json``, counts
+and digests, written last: a shard is there when its JSON is. ``index.json`` says which shards there are; a folder is
 complete when it is there. Features of a record:
 
 ============================== ========= =======================================================
@@ -25,7 +25,8 @@ from the shards batch by batch, each from its own place. So an epoch's order is 
 that of a table in memory, and a run resumes exactly. Random places want a local disk: copy shards from a network drive
 first.
 
-They are ``faces-00000-of-00012.tfrecord`` and so on. Each record is a ``tf.train.Example`` with the features
+``load_records`` reads what ``fer-tf crop --format tfrecord`` writes: ``faces-00000-of-00012.tfrecord`` and so on. Each
+record is a ``tf.train.Example`` with the features
 
 ========================= ======= =================================================================
 ``image``, ``size``       bytes, int64: the face as PNG, and its side in pixels

@@ -82,8 +82,8 @@ def build(analyzer: Any, uploads: Uploads, limits: Limits) -> Any:
 
 def _photograph_tab(gradio: ModuleType, analyzer: Any, model: Any) -> None:
     def analyze(path: str | None, model: str, method: str) -> _Result:
-        return _result(lambda: analyzer.photograph(path, model, method), demo.results.photograph_html,
-                     demo.results.photograph_json) if path else (_HERE, {})  # fmt: skip
+        return _result(lambda: analyzer.photograph(path, model, method), demo.analysis.photograph_html,
+                     demo.analysis.photograph_json) if path else (_HERE, {})  # fmt: skip
 
     with gradio.Row():
         with gradio.Column(scale=1, min_width=300):
@@ -109,10 +109,10 @@ def _video_tab(gradio: ModuleType, analyzer: Any, model: Any) -> None:
             progress((count, None), unit="frames")
 
         if not path:
-            return demo.results.message("Choose a video first."), {}
+            return demo.analysis.message("Choose a video first."), {}
         every, smooth = min(max(int(every), 1), 100), min(max(float(smooth), 0.0), 10.0)
-        return _result(lambda: analyzer.video(path, model, every, smooth, tell), demo.results.video_html,
-                     demo.results.video_json)  # fmt: skip
+        return _result(lambda: analyzer.video(path, model, every, smooth, tell), demo.analysis.video_html,
+                     demo.analysis.video_json)  # fmt: skip
 
     with gradio.Row():
         with gradio.Column(scale=1, min_width=300):
@@ -149,7 +149,7 @@ def _result(work: Callable[[], Any], html: Callable[[Any], str], values: Callabl
     try:
         found = work()
     except UserError as error:
-        return demo.results.message(f"This file cannot be used: {error}", bad=True), {"error": str(error)}
+        return demo.analysis.message(f"This file cannot be used: {error}", bad=True), {"error": str(error)}
     return html(found), values(found)
 
 

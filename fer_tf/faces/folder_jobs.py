@@ -1,11 +1,7 @@
 """Find landmarks in the pictures of a folder, or draw masks on its faces.
 
-Rows gather in a hidden journal beside the table, whose name depends on the job's options: a job that was stopped is
-resumed by the same call, and the table is complete or not there. The columns are those of
-``fer_tf.datasets.landmarks``.
-
-A table says who wears which mask. A job that was stopped is resumed by the same call. A face's mask depends only on the
-seed, the picture's name and the face's number, so that order and interruptions change nothing.
+A job that was stopped is resumed by the same call. A face's mask depends only on the seed, the picture's name and the
+face's number.
 """
 
 import hashlib
@@ -34,6 +30,11 @@ from fer_tf.io.video import InputImage
 
 NO_POINTS = "no points that fit the face."
 _IMAGES_AT_ONCE = 64
+RANDOM = "random"
+SURGICAL = "surgical"
+MASK_COLUMNS = ("source", "file", "face", "kind", "score", "x0", "y0", "x1", "y1")
+# What Pillow writes as it reads it; others get .png at the end.
+KEPT_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ def write_landmarks(
     sources = [] if options.dataset else folders.find_pictures(src, notes.__setitem__)
     work = _LandmarkWork(finder or PointFinder(options.detector, options.points), options.faces)
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.stem}-{_digest(src, options)}.jsonl")
+    settings = repr((str(src.resolve()), astuple(options))).encode("utf-8", "replace")
+    part = out.with_name(f".{out.stem}-{hashlib.blake2b(settings, digest_size=6).hexdigest()}.jsonl")
     with Journal(part, lock=True) as journal:
         given = {} if table is None else {"batches": _faces_of(table, journal), "total": len(table)}
         work_through(sources, journal, work, journal.append, "Landmarks", **given)
@@ -186,18 +188,6 @@ def _faces_of(table: FaceTable, journal: Journal) -> Iterator[list[InputImage]]:
         rows = left[start : start + _IMAGES_AT_ONCE]
         images = in_color(table.images[rows])
         yield [InputImage(name, None, image) for name, image in zip(table.ids[rows].tolist(), images, strict=True)]
-
-
-def _digest(src: Path, options: LandmarkOptions) -> str:
-    text = repr((str(src.resolve()), astuple(options)))
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
-
-
-RANDOM = "random"
-SURGICAL = "surgical"
-MASK_COLUMNS = ("source", "file", "face", "kind", "score", "x0", "y0", "x1", "y1")
-# What Pillow writes as it reads it; others get .png at the end.
-KEPT_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)

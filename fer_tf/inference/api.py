@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer_tf import inference
 from fer_tf.errors import DataError, UserError, printable
 from fer_tf.inference import inputs, sources
 from fer_tf.inference.inputs import Input
@@ -21,9 +22,6 @@ from fer_tf.io.video import InputImage
 
 if TYPE_CHECKING:
     import keras
-
-    from fer_tf.inference.classifier import ExpressionClassifier
-    from fer_tf.inference.pipeline import FacePipeline
 
 # Number of networks that stay in memory; whoever alternates between more of them loads them again and again.
 KEPT = 4
@@ -166,10 +164,10 @@ def _key(model: "keras.Model | Path | str") -> "tuple[keras.Model | str, int]":
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _classifier(key: "tuple[keras.Model | str, int]", flip: bool, fast: bool = False) -> "ExpressionClassifier":
-    from fer_tf.inference.classifier import ExpressionClassifier
-
-    return ExpressionClassifier(key[0], flip, fast)
+def _classifier(
+    key: "tuple[keras.Model | str, int]", flip: bool, fast: bool = False
+) -> "inference.ExpressionClassifier":
+    return inference.ExpressionClassifier(key[0], flip, fast)
 
 
 @functools.lru_cache(maxsize=KEPT)
@@ -180,10 +178,8 @@ def _pipeline(
     flip: bool,
     follow: float = GAP,
     fast: bool = False,
-) -> "FacePipeline":
-    from fer_tf.inference.pipeline import FacePipeline
-
-    return FacePipeline(key[0], detector, faces, flip, follow=follow, fast=fast)
+) -> "inference.FacePipeline":
+    return inference.FacePipeline(key[0], detector, faces, flip, follow=follow, fast=fast)
 
 
 def _warn(name: str, reason: str) -> None:

@@ -30,10 +30,8 @@ def open_reader(source: BatchSource, start_epoch: int = 0, epochs: int = 1, work
     """
     import keras
 
+    from fer_tf.input_pipeline import feeding
+
     if keras.backend.backend() == "tensorflow":
-        from fer_tf.input_pipeline.feeding import as_dataset
-
-        return as_dataset(source, start_epoch, epochs, workers)
-    from fer_tf.input_pipeline.feeding import ArrayReader
-
-    return ArrayReader(source, start_epoch, epochs, workers)
+        return feeding.as_dataset(source, start_epoch, epochs, workers)
+    return feeding.ArrayReader(source, start_epoch, epochs, workers)

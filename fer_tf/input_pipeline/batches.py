@@ -1,7 +1,8 @@
 """Compute batches of a face table from seed, epoch and step, also in processes.
 
-Images come back through memory that both sides share, requests and labels through a pipe to each process. A pool of
-``concurrent.futures`` takes twice as long for a batch of small faces, for its threads wait on that lock, too.
+Augmentation is many short NumPy calls, for which threads wait on Python's lock; processes do not. Their images come
+back through memory that both sides share, requests and labels through a pipe to each process. A pool of
+``concurrent.futures`` takes twice as long for a batch of small faces, for its threads wait on the same lock.
 
 The processes are spawned, not forked from a process that has threads. As everywhere with spawned processes, a script
 that starts a run on the top level of its module needs ``if __name__ == "__main__":`` around it.
@@ -23,8 +24,10 @@ import numpy as np
 from PIL import Image
 
 from fer_tf import augment
+from fer_tf.augment.photometric import to_gray
 from fer_tf.errors import DataError, UserError, unknown_name
 from fer_tf.facetable import FaceTable, ImagesOnDisk
+from fer_tf.io.pictures import read_picture
 
 # What an objective may ask for besides targets: index int32 (B,), the face's row in the table; landmarks float32
 # (B, K, 2), moved with the pixels; valence_arousal float32 (B, 2).
@@ -192,8 +195,6 @@ class BatchSource:
         return images, {name: values[name] for name in ("targets", *self.columns)}
 
     def _decode(self, rows: np.ndarray) -> np.ndarray:
-        from fer_tf.io.pictures import read_picture
-
         size, _, channels = self._loaded_shape
         faces = np.empty((len(rows), size, size, channels), np.uint8)
         for face, path in zip(faces, self.table.paths[rows], strict=True):
@@ -251,8 +252,6 @@ def check_columns(table: FaceTable, columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def _with_channels(images: np.ndarray, channels: int) -> np.ndarray:
-    from fer_tf.augment.photometric import to_gray
-
     if images.shape[-1] == channels:
         return images
     # After augmentation, so that gray faces are warped once and not three times.

@@ -59,8 +59,6 @@ __getattr__, __dir__, __all__ = registry.attach(
     "fer_tf.models.saving:weights_path",
     "fer_tf.models.tta:average_crops",
     "fer_tf.models.tta:crop_grid",
-    "fer_tf.models.tta:average_crops",
-    "fer_tf.models.tta:crop_grid",
     own=("MODELS", "SMALL_SHAPE", "get", "logits_of", "small_configuration"),
 )
 

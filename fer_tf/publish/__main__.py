@@ -16,7 +16,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fer_tf import publish
 from fer_tf.errors import exit_on_user_error
+from fer_tf.models.saving import SHIPPED
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,15 +56,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from fer_tf.pretrained import FOLDER
-    from fer_tf.publish.model import Notes, publish_model
-
     threads = f"{options.threads} thread{'' if options.threads == 1 else 's'}"
     hardware = f"{options.hardware}, {threads}" if options.hardware else threads
     sys.stderr.write("measuring: about ten seconds for FER2013\n")
-    written = publish_model(
-        options.run, options.name, options.dataset, options.data, options.out or FOLDER,
-        Notes(options.command, hardware, options.trained_on),
+    written = publish.model.publish_model(
+        options.run, options.name, options.dataset, options.data, options.out or SHIPPED,
+        publish.model.Notes(options.command, hardware, options.trained_on),
     )  # fmt: skip
     for path in written:
         print(f"wrote {path}")

@@ -19,6 +19,7 @@ from fer_tf.errors import DataError, exit_on_user_error
 from fer_tf.faces import retinaface
 from fer_tf.faces.retinaface import MEAN, STAGES, WEIGHTS
 from fer_tf.io import atomic
+from fer_tf.models import complexity
 
 MEMBER = "retinaface/weights.py"
 CONTEXT = ("3", "5a", "5b", "7a", "7b")
@@ -104,8 +105,6 @@ def to_litert(weights: Path) -> dict[str, bytes]:
     """
     import keras
     import tensorflow as tf
-
-    from fer_tf.models import complexity
 
     class AddDoubled(keras.layers.Layer):
         def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:

@@ -23,7 +23,7 @@ from fer_tf.io.pictures import resized
 from fer_tf.metrics import calibration
 from fer_tf.metrics.distribution import softmax
 from fer_tf.models.complexity import measure_complexity
-from fer_tf.pretrained import FOLDER
+from fer_tf.models.saving import SHIPPED
 from fer_tf.publish import card
 from fer_tf.training.callbacks import metadata_for
 from fer_tf.training.config import RunConfig
@@ -159,7 +159,7 @@ def publish_model(
     name: str,
     dataset: str | None = None,
     data: str | None = None,
-    out: Path = FOLDER,
+    out: Path = SHIPPED,
     notes: Notes | None = None,
 ) -> list[Path]:
     """Write ``NAME.keras``, ``NAME.json`` and ``NAME.md`` from a finished run.

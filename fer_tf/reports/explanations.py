@@ -1,7 +1,6 @@
 """Draw figures of heat maps."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -10,11 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from fer_tf import explain
 from fer_tf.reports.figures import COLORS, INK, PALE
-
-if TYPE_CHECKING:
-    from fer_tf.explain.faithfulness import Curves
-    from fer_tf.explain.pictures import FaceView
 
 # Grows steadily lighter, so that it reads in gray and with every kind of color vision. Its pale end is left out.
 COLORMAP, BRIGHTEST = "inferno", 0.87
@@ -49,7 +45,11 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def explanation(
-    photograph: np.ndarray, faces: "Sequence[FaceView]", classes: Sequence[str], method: str, title: str = ""
+    photograph: np.ndarray,
+    faces: "Sequence[explain.pictures.FaceView]",
+    classes: Sequence[str],
+    method: str,
+    title: str = "",
 ) -> Figure:
     """Draw a photograph with its faces' boxes, each face's heat map, and its distribution as bars.
 
@@ -87,7 +87,9 @@ def explanation(
     return figure
 
 
-def montage(faces: "Sequence[FaceView]", classes: Sequence[str], method: str, columns: int | None = None) -> Figure:
+def montage(
+    faces: "Sequence[explain.pictures.FaceView]", classes: Sequence[str], method: str, columns: int | None = None
+) -> Figure:
     """Draw many faces with their heat maps as a grid; below each its most probable class, and its name.
 
     Args:
@@ -112,7 +114,9 @@ def montage(faces: "Sequence[FaceView]", classes: Sequence[str], method: str, co
     return figure
 
 
-def faithfulness(curves: Mapping[str, "Curves"], right: np.ndarray, controls: Sequence[str] = ()) -> Figure:
+def faithfulness(
+    curves: Mapping[str, "explain.faithfulness.Curves"], right: np.ndarray, controls: Sequence[str] = ()
+) -> Figure:
     """Draw mean deletion and insertion curves, of right and of wrong predictions.
 
     Args:
@@ -142,7 +146,7 @@ def faithfulness(curves: Mapping[str, "Curves"], right: np.ndarray, controls: Se
     return figure
 
 
-def _photograph(axes: Axes, photograph: np.ndarray, faces: "Sequence[FaceView]", title: str) -> None:
+def _photograph(axes: Axes, photograph: np.ndarray, faces: "Sequence[explain.pictures.FaceView]", title: str) -> None:
     height, width = photograph.shape[:2]
     small = Image.fromarray(photograph)
     small.thumbnail((LONGEST, LONGEST))
@@ -161,14 +165,14 @@ def _photograph(axes: Axes, photograph: np.ndarray, faces: "Sequence[FaceView]",
                       bbox={"facecolor": COLORS[0], "edgecolor": "white", "lw": 0.7, "pad": 1.6})  # fmt: skip
 
 
-def _face(axes: Axes, face: "FaceView", title: str, label: str) -> None:
+def _face(axes: Axes, face: "explain.pictures.FaceView", title: str, label: str) -> None:
     _image(axes, overlay(face.image, face.heat))
     axes.set_title(f"{label}  {title}".strip(), fontsize=SMALL + 0.5, loc="left", color=INK)
     if not face.heat.any():
         axes.set_xlabel("nothing speaks for this class", fontsize=SMALL, color=INK)
 
 
-def _bars(axes: Axes, face: "FaceView", classes: Sequence[str]) -> None:
+def _bars(axes: Axes, face: "explain.pictures.FaceView", classes: Sequence[str]) -> None:
     percent = 100 * np.asarray(face.probabilities, float)
     best = int(percent.argmax())
     marked = face.explained or classes[best]
@@ -193,7 +197,7 @@ def _image(axes: Axes, image: np.ndarray, **options) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _label(number: int, faces: "Sequence[FaceView]") -> str:
+def _label(number: int, faces: "Sequence[explain.pictures.FaceView]") -> str:
     return str(number + 1) if len(faces) > 1 else ""
 
 

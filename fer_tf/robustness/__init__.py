@@ -13,8 +13,9 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.robustness.corruptions:SEVERITIES",
     "fer_tf.robustness.corruptions:corrupt",
     "fer_tf.robustness.effects:canonical_landmarks",
-    "fer_tf.robustness.shift_stability:PredictionFlips",
-    "fer_tf.robustness.shift_stability:count_flips",
+    "fer_tf.robustness.prediction_flips:PredictionFlips",
+    "fer_tf.robustness.prediction_flips:count_flips",
     "fer_tf.robustness.report:write_report",
+    "fer_tf.robustness.shift_stability",
     "fer_tf.robustness.shift_stability:stabilize",
 )

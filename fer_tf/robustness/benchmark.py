@@ -18,7 +18,7 @@ from fer_tf.io.pictures import resized
 from fer_tf.progress import bar
 from fer_tf.robustness.corruptions import CORRUPTIONS, NETWORK, SEVERITIES, STORED, NetworkErrors, corrupt, read_errors
 from fer_tf.robustness.effects import canonical_landmarks
-from fer_tf.robustness.shift_stability import PredictionFlips, count_flips, perturbations
+from fer_tf.robustness.prediction_flips import PredictionFlips, count_flips, perturbations
 
 if TYPE_CHECKING:
     import keras

@@ -13,10 +13,8 @@ inside Pillow, those of masks on linear algebra); ``landmarks``, whether faces n
 48-pixel face.
 
 References:
-    Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions, arXiv 1903.12261.
-
-References:
-    Hendrycks and Dietterich, arXiv 1903.12261, section 4.2.
+    Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions, arXiv 1903.12261; the errors
+    are those of its section 4.2.
 """
 
 import functools

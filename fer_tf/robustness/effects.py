@@ -3,7 +3,7 @@
 Lengths are pixels of a 48-pixel face. All arithmetic but that of JPEG is on whole numbers, so that the bits are the
 same on every machine; blurs repeat the edge.
 
-Rotation, translation and scale repeat the edge. Eyes and mouth are bands of fixed height, since FER2013's faces are
+Rotation, translation and scale repeat it, too. Eyes and mouth are bands of fixed height, since FER2013's faces are
 roughly aligned, and so are those that ``fer-tf crop`` cuts out.
 """
 

@@ -27,7 +27,7 @@ from fer_tf.robustness.corruptions import (
     mean_of_known,
     relative_corruption_error,
 )
-from fer_tf.robustness.shift_stability import KINDS, PredictionFlips
+from fer_tf.robustness.prediction_flips import KINDS, PredictionFlips
 
 _PAGE, _JSON = "report.html", "robustness.json"
 # The severity at which the faces that suffer most are looked for.

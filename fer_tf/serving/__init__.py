@@ -15,5 +15,4 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.serving.client:convert_face",
     "fer_tf.serving.client:convert_photograph",
     "fer_tf.serving.client:RestClient",
-    "fer_tf.serving.savedmodel",
 )

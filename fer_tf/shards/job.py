@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
+from fer_tf import inference
 from fer_tf.datasets.shards import INDEX, STATUSES, read_columns, read_index, shard_name
 from fer_tf.errors import DataError, UserError
 from fer_tf.faces import crops
@@ -24,12 +25,11 @@ from fer_tf.io import atomic, folders, video
 from fer_tf.io.folder_job import escape
 from fer_tf.io.pictures import read_picture
 from fer_tf.io.tfrecord import decode_example, read_records
+from fer_tf.metrics.distribution import log_softmax
+from fer_tf.models import logits_of
 from fer_tf.progress import bar
 from fer_tf.shards import plan
 from fer_tf.shards.plan import Block, Record, ShardFolder, ShardOptions, Task, digest_of, write_shard
-
-if TYPE_CHECKING:
-    from fer_tf.inference.classifier import ExpressionClassifier
 
 BATCH = 64
 
@@ -90,9 +90,7 @@ class _NetworkAnswers:
         Raises:
             UserError: no such network, or one whose last features cannot be had.
         """
-        from fer_tf.inference.classifier import ExpressionClassifier
-
-        self.classifier = ExpressionClassifier(options.model)
+        self.classifier = inference.ExpressionClassifier(options.model)
         self.inner = _with_features(self.classifier) if options.features else None
 
     def read(self, records: Iterable[Record]) -> Iterator[Record]:
@@ -115,8 +113,6 @@ class _NetworkAnswers:
         if self.inner is None:
             yield from ({"probabilities": row} for row in self.classifier.predict(faces))
             return
-        from fer_tf.metrics.distribution import log_softmax
-
         prepared = self.classifier.prepare(faces.astype(np.float32))
         features, logits = (np.asarray(x) for x in self.inner.predict_on_batch(prepared))
         probabilities = np.exp(log_softmax(logits / self.classifier.metadata.temperature)).astype(np.float32)
@@ -124,11 +120,9 @@ class _NetworkAnswers:
             yield {"probabilities": row, "features": inside.ravel()}
 
 
-def _with_features(classifier: "ExpressionClassifier") -> Any:
+def _with_features(classifier: "inference.ExpressionClassifier") -> Any:
     """Return a model from prepared faces to what the layer ``logits`` gets, and the logits."""
     import keras
-
-    from fer_tf.models import logits_of
 
     network = classifier.network
     if "logits" not in [layer.name for layer in network.layers]:

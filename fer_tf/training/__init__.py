@@ -1,6 +1,11 @@
 """Train networks in runs that resume exactly."""
 
-from fer_tf.registry import attach
+from fer_tf.registry import Registry, attach
+
+# Ways to average the weights of a training.
+AVERAGINGS = Registry("averaging")
+AVERAGINGS.add("ema", "fer_tf.training.averaging:ema", reference="arXiv 1711.10433, section 5")
+AVERAGINGS.add("swa", "fer_tf.training.averaging:swa", reference="arXiv 1803.05407")
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -15,4 +20,5 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.training.run:execute",
     "fer_tf.training.schedules",
     "fer_tf.training.parts:load_tables",
+    own=("AVERAGINGS",),
 )

@@ -14,11 +14,6 @@ import numpy as np
 from keras import ops
 
 from fer_tf.errors import UserError
-from fer_tf.registry import Registry
-
-AVERAGINGS = Registry("averaging")
-AVERAGINGS.add("ema", "fer_tf.training.averaging:ema", reference="arXiv 1711.10433, section 5")
-AVERAGINGS.add("swa", "fer_tf.training.averaging:swa", reference="arXiv 1803.05407")
 
 # From the 1-based step, a tensor, to the share of the newest weights in the average.
 Share = Callable[[Any], Any]

@@ -6,8 +6,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from fer_tf import augment as augmentation
+from fer_tf.datasets import COVERS, DATASETS
 from fer_tf.errors import UserError
 from fer_tf.evaluation.scoring import VIEWS
+from fer_tf.losses import LOSSES
+from fer_tf.models import MODELS
+from fer_tf.training import AVERAGINGS
+from fer_tf.training.objectives import OBJECTIVES
+from fer_tf.training.optimizers import OPTIMIZERS
+from fer_tf.training.schedules import SCHEDULES
 
 MANY = 2**31 - 1
 # Lowest and highest value; None passes where it is allowed.
@@ -131,15 +139,6 @@ class RunConfig:
         self._resolve_names()
 
     def _resolve_names(self) -> None:
-        from fer_tf import augment
-        from fer_tf.datasets import COVERS, DATASETS
-        from fer_tf.losses import LOSSES
-        from fer_tf.models import MODELS
-        from fer_tf.training.averaging import AVERAGINGS
-        from fer_tf.training.objectives import OBJECTIVES
-        from fer_tf.training.optimizers import OPTIMIZERS
-        from fer_tf.training.schedules import SCHEDULES
-
         cells = [(DATASETS, self.dataset), (MODELS, self.model), (OPTIMIZERS, self.optimizer)]
         cells += [(SCHEDULES, self.schedule), (LOSSES, self.loss), (OBJECTIVES, self.objective)]
         cells += [(AVERAGINGS, self.averaging)] if self.averaging else []
@@ -147,21 +146,17 @@ class RunConfig:
             registry.resolve(text)
         if self.cover:
             COVERS.make(self.cover)
-        augment.get(self.augment)
-        augment.check_columns(self.augment, self.columns)
+        augmentation.get(self.augment)
+        augmentation.check_columns(self.augment, self.columns)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """What the objective needs of a face besides its target (``fer_tf.input_pipeline.batches.COLUMNS``)."""
-        from fer_tf.training.objectives import OBJECTIVES
-
         return OBJECTIVES.resolve(self.objective)[0].facts["columns"]
 
     @property
     def networks(self) -> tuple[str, ...]:
         """Paths of the trained networks that the run begins from or learns from."""
-        from fer_tf.training.objectives import OBJECTIVES
-
         row, keywords = OBJECTIVES.resolve(self.objective)
         teachers = keywords.get(row.facts.get("networks", ""), ())
         return (*([self.start] if self.start else []), *teachers)

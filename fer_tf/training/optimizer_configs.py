@@ -1,64 +1,65 @@
 """Map optimizer names to Keras classes and their arguments.
 
-Defaults are the published study's where it has the rule, that is torch's; where Keras writes a formula differently,
-the settings are translated.
+Defaults are those of the published optimizer study where it has the rule, that is torch's; where Keras writes a formula
+differently, the settings are translated.
 """
 
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from fer_tf.errors import UserError
 from fer_tf.training import optimizer_mixin
-from fer_tf.training import optimizer_mixin as muon_rule
-from fer_tf.training.optimizer_mixin import Recipe
+from fer_tf.training.optimizer_mixin import OptimizerMixin
 
 Rule = tuple[type[keras.optimizers.Optimizer], dict[str, Any]]
 serializable = keras.saving.register_keras_serializable(package="fer_tf")
 
 
 @serializable
-class SGD(Recipe, keras.optimizers.SGD):
+class SGD(OptimizerMixin, keras.optimizers.SGD):
     """Keras' SGD with the recipe."""
 
 
 @serializable
-class Adam(Recipe, keras.optimizers.Adam):
+class Adam(OptimizerMixin, keras.optimizers.Adam):
     """Keras' Adam with the recipe."""
 
 
 @serializable
-class Adagrad(Recipe, keras.optimizers.Adagrad):
+class Adagrad(OptimizerMixin, keras.optimizers.Adagrad):
     """Keras' Adagrad with the recipe."""
 
 
 @serializable
-class Adadelta(Recipe, keras.optimizers.Adadelta):
+class Adadelta(OptimizerMixin, keras.optimizers.Adadelta):
     """Keras' Adadelta with the recipe."""
 
 
 @serializable
-class Nadam(Recipe, keras.optimizers.Nadam):
+class Nadam(OptimizerMixin, keras.optimizers.Nadam):
     """Keras' Nadam with the recipe."""
 
 
 @serializable
-class Lion(Recipe, keras.optimizers.Lion):
+class Lion(OptimizerMixin, keras.optimizers.Lion):
     """Keras' Lion with the recipe."""
 
 
 @serializable
-class Lamb(Recipe, keras.optimizers.Lamb):
+class Lamb(OptimizerMixin, keras.optimizers.Lamb):
     """Keras' Lamb with the recipe."""
 
 
 @serializable
-class Muon(Recipe, muon_rule.ConvMuon):
+class Muon(OptimizerMixin, optimizer_mixin.ConvMuon):
     """Muon with the recipe."""
 
 
 @serializable
-class ScheduleFreeAdamW(Recipe, optimizer_mixin.ScheduleFreeAdamW):
+class ScheduleFreeAdamW(OptimizerMixin, optimizer_mixin.ScheduleFreeAdamW):
     """Schedule-free AdamW with the coupled decay of the recipe; it is an average already."""
 
     averages = True
@@ -129,3 +130,26 @@ def schedule_free_adamw(
         raise UserError(f"Optimizer 'schedule_free_adamw': beta_1 must be above 0 and at most 1, got {beta_1!r}.")
     keywords = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon, "warmup_steps": warmup_steps}
     return ScheduleFreeAdamW, keywords
+
+
+@keras.saving.register_keras_serializable(package="fer_tf")
+class TableSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Give each optimizer step its rate from a table; steps beyond the end keep the last.
+
+    Args:
+        values: (steps,), any real numbers; kept and returned as float32, so the lookup is exact on every backend.
+    """
+
+    def __init__(self, values: Any):
+        self.values = np.asarray(values, dtype=np.float32)
+        if self.values.ndim != 1 or not self.values.size:
+            raise UserError(f"A table of learning rates must be one row, got shape {self.values.shape}.")
+
+    def __call__(self, step: Any) -> Any:
+        """Return the float32 rate of the 0-based ``step``."""
+        index = ops.minimum(ops.cast(step, "int32"), len(self.values) - 1)
+        return ops.take(ops.convert_to_tensor(self.values), index)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the table as a list, from which the same float32 values come back."""
+        return {"values": self.values.tolist()}

@@ -10,11 +10,10 @@ import numpy as np
 from keras import ops
 
 from fer_tf.errors import UserError
-from fer_tf.training import averaging
-from fer_tf.training.averaging import AVERAGINGS
+from fer_tf.training import AVERAGINGS, averaging
 
 
-class Recipe:
+class OptimizerMixin:
     """Mix-in before a Keras optimizer class; all its state is in ``optimizer.variables``.
 
     Args:
@@ -87,7 +86,7 @@ class Recipe:
         return {**super().get_config(), **recipe}
 
 
-def check_recipe(text: str, weight_decay: float, l2: float, clips: dict[str, float | None]) -> None:
+def check_settings(text: str, weight_decay: float, l2: float, clips: dict[str, float | None]) -> None:
     """Raise a ``UserError`` for settings that contradict each other, or that Keras would silently ignore."""
     if weight_decay and l2:
         raise UserError(f"Optimizer {text!r}: give weight_decay (decoupled) or l2 (coupled), not both.")

@@ -83,10 +83,10 @@ def get(
     if not isinstance(identifier, str):
         return identifier
     text = identifier
-    from fer_tf.training.optimizer_mixin import SharpnessAware, check_recipe
+    from fer_tf.training.optimizer_mixin import SharpnessAware, check_settings
 
     clips = {"clipnorm": clipnorm, "global_clipnorm": global_clipnorm, "clipvalue": clipvalue}
-    check_recipe(text, weight_decay, l2, clips)
+    check_settings(text, weight_decay, l2, clips)
     if not sharpness >= 0:
         raise UserError(f"Optimizer {text!r}: sharpness must be at least 0, got {sharpness!r}.")
     row, _ = OPTIMIZERS.resolve(text)

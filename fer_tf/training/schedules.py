@@ -12,9 +12,7 @@ Facts of a row: ``follows`` is "epoch" or "step" for tables and "score" for plat
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
 from fer_tf.errors import UserError
 from fer_tf.registry import Registry
@@ -67,6 +65,9 @@ def get(text: str, base: float, epochs: int, steps_per_epoch: int) -> Schedule:
     """
     if SCHEDULES.resolve(text)[0].facts["follows"] == "score":
         return Schedule(float(base), plateau=SCHEDULES.make(text, base=float(base)))
+    # Keras takes seconds to import, and configurations are checked without it.
+    from fer_tf.training.optimizer_configs import TableSchedule
+
     values = table(text, base, epochs, steps_per_epoch)
     return Schedule(TableSchedule(values), table=values)
 
@@ -269,26 +270,3 @@ class Plateau:
         if self.mode == "max":
             return value > self.best * (1 + self.threshold)
         return value < self.best * (1 - self.threshold)
-
-
-@keras.saving.register_keras_serializable(package="fer_tf")
-class TableSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Give each optimizer step its rate from a table; steps beyond the end keep the last.
-
-    Args:
-        values: (steps,), any real numbers; kept and returned as float32, so the lookup is exact on every backend.
-    """
-
-    def __init__(self, values: Any):
-        self.values = np.asarray(values, dtype=np.float32)
-        if self.values.ndim != 1 or not self.values.size:
-            raise UserError(f"A table of learning rates must be one row, got shape {self.values.shape}.")
-
-    def __call__(self, step: Any) -> Any:
-        """Return the float32 rate of the 0-based ``step``."""
-        index = ops.minimum(ops.cast(step, "int32"), len(self.values) - 1)
-        return ops.take(ops.convert_to_tensor(self.values), index)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the table as a list, from which the same float32 values come back."""
-        return {"values": self.values.tolist()}

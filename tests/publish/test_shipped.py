@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import fer_tf
-from fer_tf import models, pretrained
+from fer_tf import models
 from fer_tf.errors import UserError
+from fer_tf.models.saving import SHIPPED
 from fer_tf.publish import card, model
 
-FILES = sorted(pretrained.FOLDER.glob("*.keras"))
-CARDS = sorted(pretrained.FOLDER.glob("*.json"))
+FILES = sorted(SHIPPED.glob("*.keras"))
+CARDS = sorted(SHIPPED.glob("*.json"))
 MEGABYTE = 1e6
 
 

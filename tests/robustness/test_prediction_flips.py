@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.robustness import count_flips, shift_stability
+from fer_tf.robustness import count_flips, prediction_flips
 from fer_tf.robustness.corruptions import FaceBatch
 from fer_tf.robustness.effects import jpeg
 
@@ -23,8 +23,8 @@ def dot():
 
 
 def test_the_perturbations_are_sixteen_shifts_and_three_jpegs(dot):
-    made = shift_stability.perturbations()
-    assert [sum(p.kind == kind for p in made) for kind in shift_stability.KINDS] == [8, 8, 3] and len(set(made)) == 19
+    made = prediction_flips.perturbations()
+    assert [sum(p.kind == kind for p in made) for kind in prediction_flips.KINDS] == [8, 8, 3] and len(set(made)) == 19
     places = {tuple(np.argwhere(p.apply(dot)[0, :, :, 0] > 0)[0] - 10) for p in made if p.shift}
     assert places == {(y * k, x * k) for k in (1, 2) for y in (-1, 0, 1) for x in (-1, 0, 1)} - {(0, 0)}
     right = next(p for p in made if p.name == "right" and p.kind == "shift 2 px")

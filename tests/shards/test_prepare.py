@@ -143,9 +143,9 @@ def test_an_interrupted_job_ends_with_the_same_bytes(faces, tmp_path, monkeypatc
 def test_a_killed_process_leaves_whole_shards_only(faces, tmp_path):
     out = tmp_path / "out"
     code = (
-        "import sys, time\nfrom fer_tf.shards import preparing, prepare, ShardOptions\n"
-        "read = preparing.read_picture\n"
-        "preparing.read_picture = lambda *a: (time.sleep(0.1), read(*a))[1]\n"
+        "import sys, time\nfrom fer_tf.shards import job, prepare, ShardOptions\n"
+        "read = job.read_picture\n"
+        "job.read_picture = lambda *a: (time.sleep(0.1), read(*a))[1]\n"
         "prepare(sys.argv[1], sys.argv[2], ShardOptions(size=8, faces='whole', shard_images=4))\n"
     )
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

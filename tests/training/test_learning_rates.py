@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fer_tf.errors import UserError
-from fer_tf.training.schedules import TableSchedule
+from fer_tf.training.optimizer_configs import TableSchedule
 
 VALUES = [0.1, 0.3, 0.7]
 

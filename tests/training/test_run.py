@@ -45,14 +45,14 @@ def execute(config, folder, tables=TABLES):
 
 def interrupt_after(epochs, monkeypatch):
     """Die like a killed process does at its worst: after the model was written and before the checkpoint was."""
-    whole = callbacks.checkpoint.save
+    whole = callbacks.save_state
 
     def save(path, network, optimizer, progress):
         if progress.epoch > epochs:
             raise KeyboardInterrupt
         whole(path, network, optimizer, progress)
 
-    monkeypatch.setattr(callbacks.checkpoint, "save", save)
+    monkeypatch.setattr(callbacks, "save_state", save)
 
 
 def outcome(folder):

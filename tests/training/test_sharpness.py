@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from fer_tf.training import averaging, optimizers
+from fer_tf.training.optimizer_configs import TableSchedule
 from fer_tf.training.optimizer_mixin import SharpnessAware, batch_repeats
-from fer_tf.training.schedules import TableSchedule
 
 
 def numpy(values):

@@ -1,10 +1,10 @@
 """Draw masks on faces, or occlude the lower face.
 
-References:
-    M-LFW-FER, 10.1109/ICIP42928.2021.9506047.
+A mask is painted finer than the picture, lit as the face is, averaged down, and laid over the face with its shadow.
 
-After MaskTheFace (arXiv 2008.11104), which pastes photographs. A mask is painted finer than the
-picture, lit as the face is, averaged down, and laid over the face with its shadow.
+References:
+    MaskTheFace, arXiv 2008.11104, which pastes photographs of masks.
+    M-LFW-FER, 10.1109/ICIP42928.2021.9506047, whose face-cut variant occludes the lower face.
 """
 
 import hashlib

@@ -24,12 +24,12 @@ OBJECTIVES.add(
     columns=(), layers=(), outputs=(), models=(), by_face=True, reference="arXiv 2103.17107 for the class weights",
 )  # fmt: skip
 OBJECTIVES.add(
-    "scn", "fer_tf.training.objectives.networks:SelfCure",
+    "scn", "fer_tf.training.objectives.networks:SCNObjective",
     columns=("index",), layers=("alpha",), outputs=(), models=("scn", "landmark_scn"), by_face=False,
     reference="arXiv 2002.10392",
 )  # fmt: skip
 OBJECTIVES.add(
-    "dan", "fer_tf.training.objectives.networks:Distract",
+    "dan", "fer_tf.training.objectives.networks:DANObjective",
     columns=(), layers=("features", "heads"), outputs=(), models=("dan",), by_face=True, reference="arXiv 2109.07270",
 )  # fmt: skip
 OBJECTIVES.add(

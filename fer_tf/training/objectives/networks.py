@@ -57,7 +57,7 @@ def _unbiased(count: int) -> float:
     return count / (count - 1)
 
 
-class Distract(Objective):
+class DANObjective(Objective):
     """The compiled loss, the affinity loss and the partition loss.
 
     The centers, N(0, 1) at the start, are trained by the same optimizer. History: ``class_loss`` (the
@@ -204,7 +204,7 @@ def _high_count(alpha: Any, beta: float) -> Any:
     return ops.floor(beta * ops.cast(ops.shape(alpha)[0], "float32") + 1e-3)
 
 
-class SelfCure(Objective):
+class SCNObjective(Objective):
     """γ · loss of the weighted logits + (1 − γ) · rank regularization; labels are replaced from an epoch on.
 
     The compiled loss sees α·z, the network's logits. A label is replaced after the loss of its batch was taken, and

@@ -14,7 +14,7 @@ from fer_tf.losses import concordance
 from fer_tf.models import logits_of, metadata_of
 from fer_tf.training import compute
 from fer_tf.training.objectives.base import Objective, check_share, class_weights_of, face_weights
-from fer_tf.training.objectives.networks import SelfCure
+from fer_tf.training.objectives.networks import SCNObjective
 
 
 def softened(logits: Sequence[Any], temperature: float) -> Any:
@@ -123,7 +123,7 @@ def landmark_loss(landmarks: Any, predicted: Any, side: float) -> Any:
     return ops.sum(ops.where(known, distances, 0.0)) / (ops.maximum(counts, 1.0) * side)
 
 
-class Landmarks(SelfCure):
+class Landmarks(SCNObjective):
     """Self-Cure's parts, and the distance of the landmarks. History: Self-Cure's, and ``landmark``.
 
     The mean shape of the training faces, in pixels of the network's input, becomes a constant of the network.
@@ -131,8 +131,8 @@ class Landmarks(SelfCure):
     Args:
         network, table: see ``Objective``; the network has a layer ``alpha`` and an output ``landmarks`` (B, K, 2).
         coefficient: weight of the landmarks; 0 trains without them, by the same batches.
-        **settings: those of ``SelfCure``. The public code has margin 0.5, and relabels by a margin of 0.4 from epoch
-            1800 of 3000 on; here, labels stay unless ``relabel_from`` is given.
+        **settings: those of ``SCNObjective``. The public code has margin 0.5, and relabels by a margin of 0.4 from
+            epoch 1800 of 3000 on; here, labels stay unless ``relabel_from`` is given.
 
     References:
         github.com/RainbowRui/Landmark-Driven-Facial-Expression-Recognition.
