@@ -35,9 +35,9 @@ def test_what_needed_much_memory_is_not_kept(monkeypatch):
     made = []
     create = litert._interpreter
     monkeypatch.setattr(litert, "_interpreter", lambda *given: made.append(0) or create(*given))
-    monkeypatch.setattr(litert, "LARGE", 100)
     run = litert.Runner(doubling((None, 5)))
-    for rows, expected in ((2, 1), (2, 1), (6, 1), (2, 2), (2, 2)):
+    large = 64_000_000 // (5 * 4) + 1  # rows of five numbers of four bytes
+    for rows, expected in ((2, 1), (2, 1), (large, 1), (2, 2), (2, 2)):
         run({"x": np.ones((rows, 5), np.float32)}, alone=False)
         assert len(made) == expected
 
