@@ -16,7 +16,7 @@ Coordinates are continuous: the first pixel reaches from 0 to 1.
 
 import functools
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -41,6 +41,10 @@ BOX_UNITS = 2.3
 # FER2013 for which it is were looked at: mostly profiles, and faces that lie on their side.
 FARTHEST = 0.2
 FACES_AT_ONCE = 64
+
+# From a gray patch, uint8 (PATCH, PATCH), whose middle BOX pixels are the box of an upright face, to the 68 points
+# (68, 2) of that face in the pixels of the patch.
+Predictor = Callable[[np.ndarray], np.ndarray]
 
 
 class HogDetector:
@@ -105,21 +109,24 @@ class HogDetector:
 class PointFinder:
     """Faces and their landmarks, by any detector."""
 
-    def __init__(self, detector: str | Detector = "retinaface", points: int = 68):
+    def __init__(
+        self, detector: str | Detector = "retinaface", points: int = 68, predictor: Predictor | None = None
+    ):  # fmt: skip
         """Load what is needed.
 
         Args:
             detector: a call string, see ``detectors``, or the detector itself.
             points: 68, or 5 for the detector's own.
+            predictor: finds the 68 points in place of dlib's.
 
         Raises:
             UserError: unknown detector or number of points, or the extra ``landmarks`` is needed and missing.
         """
         if points not in (5, 68):
             raise UserError(f"points={points!r} is unknown. Expected 68 or 5.")
-        if points == 68:
+        if points == 68 and predictor is None:
             find_model()
-        self.count = points
+        self.count, self.predictor = points, predictor
         self.detector = detectors.get(detector)
 
     def detect(self, photographs: Sequence[np.ndarray]) -> list[Detections]:
@@ -132,16 +139,19 @@ class PointFinder:
             return found.landmarks
         # The predictor was trained with HOG's boxes; on other detectors' faces it starts from their five points.
         if isinstance(self.detector, HogDetector):
-            return landmarks68(photograph, found.boxes)
-        return landmarks68_from_five(photograph, found.landmarks)
+            return landmarks68(photograph, found.boxes, self.predictor)
+        return landmarks68_from_five(photograph, found.landmarks, self.predictor)
 
 
-def landmarks_of_faces(images: np.ndarray, detector: str | Detector = "retinaface") -> np.ndarray:
+def landmarks_of_faces(
+    images: np.ndarray, detector: str | Detector = "retinaface", predictor: Predictor | None = None
+) -> np.ndarray:
     """Find the 68 landmarks of the largest face of each tight crop; both detectors enlarge small crops themselves.
 
     Args:
         images: uint8 (N, H, W, C), gray or RGB.
         detector: call string or detector. ``retinaface`` finds most faces; ``hog`` needs no TensorFlow.
+        predictor: finds the points in place of dlib's.
 
     Returns:
         float32 (N, 68, 2), x, y in pixels of the images; NaN where no face was found, or its points do not fit it.
@@ -149,7 +159,7 @@ def landmarks_of_faces(images: np.ndarray, detector: str | Detector = "retinafac
     Raises:
         UserError: unknown detector, images of another kind, or the extra ``landmarks`` is not installed.
     """
-    finder = PointFinder(detector)
+    finder = PointFinder(detector, predictor=predictor)
     points = np.full((len(images), 68, 2), np.nan, np.float32)
     for start in range(0, len(images), FACES_AT_ONCE):
         faces = in_color(images[start : start + FACES_AT_ONCE])
@@ -166,13 +176,15 @@ def in_color(images: np.ndarray) -> np.ndarray:
     return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
 
 
-def landmarks68(photograph: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def landmarks68(photograph: np.ndarray, boxes: np.ndarray, predictor: Predictor | None = None) -> np.ndarray:
     """Find the 68 landmarks of upright faces.
 
     Args:
         photograph: uint8, RGB (H, W, 3) or gray (H, W).
         boxes: float (F, 4), x0, y0, x1, y1 in pixels, from brows to chin, as ``HogDetector`` gives them; for one that
             is no square, the square of its area and center is taken.
+        predictor: finds the points in place of dlib's: from a gray patch, uint8 (240, 240), whose middle 160 pixels
+            are the box, to 68 points (68, 2) in the patch's pixels.
 
     Returns:
         float32 (F, 68, 2), x, y in pixels, in the order of iBUG; NaN for a box that is empty or not in the photograph.
@@ -183,15 +195,19 @@ def landmarks68(photograph: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return _in_frames(_check(photograph), np.column_stack([middle, np.sqrt(sides.prod(axis=1)), np.zeros(len(boxes))]))
+    frames = np.column_stack([middle, np.sqrt(sides.prod(axis=1)), np.zeros(len(boxes))])
+    return _in_frames(_check(photograph), frames, predictor)
 
 
-def landmarks68_from_five(photograph: np.ndarray, five: np.ndarray) -> np.ndarray:
+def landmarks68_from_five(
+    photograph: np.ndarray, five: np.ndarray, predictor: Predictor | None = None
+) -> np.ndarray:  # fmt: skip
     """Find the 68 landmarks of faces whose five points are known; tilted ones are turned upright for it.
 
     Args:
         photograph: uint8, RGB (H, W, 3) or gray (H, W).
         five: float (F, 5, 2), in the order of ``FIVE_POINTS``.
+        predictor: as for ``landmarks68``.
 
     Returns:
         float32 (F, 68, 2), x, y in pixels, in the order of iBUG; NaN where ``five`` is, and where the points found do
@@ -202,7 +218,7 @@ def landmarks68_from_five(photograph: np.ndarray, five: np.ndarray) -> np.ndarra
     """
     five = np.asarray(five, np.float64).reshape(-1, 5, 2)
     frames = _five_frames(five)
-    points = _in_frames(_check(photograph), frames)
+    points = _in_frames(_check(photograph), frames, predictor)
     apart = np.linalg.norm(five_points(points) - five, axis=2).mean(axis=1)
     points[~(apart <= FARTHEST * frames[:, 2] / BOX_UNITS)] = np.nan
     return points
@@ -241,11 +257,12 @@ def _five_frames(five: np.ndarray) -> np.ndarray:
     )
 
 
-def _in_frames(photograph: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    return np.array([_in_frame(photograph, frame) for frame in frames], np.float32).reshape(-1, 68, 2)
+def _in_frames(photograph: np.ndarray, frames: np.ndarray, predictor: Predictor | None) -> np.ndarray:
+    found = [_in_frame(photograph, frame, predictor or _predict) for frame in frames]
+    return np.array(found, np.float32).reshape(-1, 68, 2)
 
 
-def _in_frame(photograph: np.ndarray, frame: np.ndarray) -> np.ndarray:
+def _in_frame(photograph: np.ndarray, frame: np.ndarray, predictor: Predictor) -> np.ndarray:
     """Cut out the patch around a frame, edges repeated; bring the points found in it back to the photograph."""
     if not (np.isfinite(frame).all() and frame[2] > 0):
         return np.full((68, 2), np.nan)
@@ -263,7 +280,7 @@ def _in_frame(photograph: np.ndarray, frame: np.ndarray) -> np.ndarray:
     origin = frame[:2] - start - turn.sum(axis=1) * PATCH / 2
     coefficients = (*turn[0], origin[0], *turn[1], origin[1])
     patch = part.transform((PATCH, PATCH), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
-    return (_predict(np.asarray(patch)) - PATCH / 2) @ turn.T + frame[:2]
+    return (predictor(np.asarray(patch)) - PATCH / 2) @ turn.T + frame[:2]
 
 
 def _predict(patch: np.ndarray) -> np.ndarray:

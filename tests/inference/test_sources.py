@@ -2,6 +2,8 @@ import itertools
 import os
 import sys
 import threading
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -9,7 +11,6 @@ import pytest
 from fer_tf.errors import UserError
 from fer_tf.inference import sources
 from fer_tf.inference.annotation import check_folder, output_names
-from fer_tf.io import video
 
 
 def touch(root, *names):
@@ -46,13 +47,10 @@ def test_nothing_to_read_names_the_first_path(tmp_path):
 def test_without_the_extra_videos_are_left_out_or_refused(tmp_path, monkeypatch):
     touch(tmp_path, "x.jpg", "v.mp4")
 
-    def missing():
-        raise UserError("Videos need PyAV.")
-
-    monkeypatch.setattr(video, "import_av", missing)
+    monkeypatch.setitem(sys.modules, "av", None)
     notes = {}
     assert [f.relative for f in sources.find([tmp_path], notes.__setitem__)] == ["x.jpg"]
-    assert notes == {str(tmp_path / "v.mp4"): "Videos need PyAV."}
+    assert notes == {str(tmp_path / "v.mp4"): "Videos need PyAV: pip install 'fer-tf[video]'."}
     with pytest.raises(UserError, match="need PyAV"):
         sources.find([tmp_path / "v.mp4"], notes.__setitem__)
 
@@ -109,8 +107,7 @@ class Camera:
 @pytest.fixture
 def plugged(monkeypatch):
     def plug(camera):
-        monkeypatch.setattr(sys, "platform", "linux")
-        monkeypatch.setattr(video, "import_av", lambda: type("Av", (), {"open": staticmethod(camera)}))
+        monkeypatch.setitem(sys.modules, "av", SimpleNamespace(open=camera, logging=Mock()))
         return camera
 
     return plug
@@ -122,7 +119,7 @@ def test_the_newest_picture_comes_and_the_camera_is_let_go(plugged):
     batches = sources.watch(2)
     (first,) = next(batches)
     assert (first.source, first.video_frame, first.time) == ("webcam 2", 0, 0.0) and first.picture[0, 0, 0] == 10
-    assert camera.asked == ("/dev/video2", "v4l2")
+    assert camera.asked == {"linux": ("/dev/video2", "v4l2"), "darwin": ("2", "avfoundation")}[sys.platform]
     gate.set()
     rest = [batch[0] for batch in batches]
     assert [r.video_frame for r in rest] == list(range(1, len(rest) + 1))
@@ -142,7 +139,7 @@ def test_a_camera_that_gives_nothing_or_is_not_there(plugged, monkeypatch):
 
     plugged(absent)
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(UserError, match=r"No webcam 7: .*No such file.*/dev/video7.*; OpenCV is not installed"):
+    with pytest.raises(UserError, match=r"No webcam 7: .*No such file.*7.*; OpenCV is not installed"):
         sources.watch(7)
 
 

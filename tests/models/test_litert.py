@@ -35,9 +35,9 @@ def test_what_needed_much_memory_is_not_kept(monkeypatch):
     made = []
     create = complexity._interpreter
     monkeypatch.setattr(complexity, "_interpreter", lambda *given: made.append(0) or create(*given))
-    monkeypatch.setattr(complexity, "LARGE", 100)
     run = complexity.LiteRTRunner(doubling((None, 5)))
-    for rows, expected in ((2, 1), (2, 1), (6, 1), (2, 2), (2, 2)):
+    large = 64_000_000 // (5 * 4) + 1  # rows of five numbers of four bytes
+    for rows, expected in ((2, 1), (2, 1), (large, 1), (2, 2), (2, 2)):
         run({"x": np.ones((rows, 5), np.float32)}, alone=False)
         assert len(made) == expected
 

@@ -1,6 +1,7 @@
 """What ``test_parallel.py`` runs in a process of its own, with two virtual devices."""
 
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -51,8 +52,8 @@ def two_devices():
     assert len(parts._devices()) == 2
 
 
-def execute(config, folder, devices):
-    run.execute(config, folder, lambda _: TABLES, devices=devices)
+def execute(config, folder, devices, **keywords):
+    run.execute(config, folder, lambda _: TABLES, devices=devices, **keywords)
     history = pd.read_csv(folder / callbacks.HISTORY).drop(columns=["seconds", "images_per_second"])
     return history.to_numpy(), models.load_model(folder / run.MODEL)
 
@@ -108,15 +109,6 @@ def test_two_devices_share_batches_and_have_the_loss_of_one(alone, tmp_path, mon
     assert run.read_json(tmp_path / run.ENVIRONMENT)["devices"] == 2
 
 
-def test_a_run_goes_on_with_fewer_devices(alone, tmp_path, monkeypatch):
-    save = callbacks.checkpoint.save
-
-    def killed(path, objective, optimizer, progress):
-        if progress.epoch == 2:
-            raise KeyboardInterrupt
-        save(path, objective, optimizer, progress)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(callbacks.checkpoint, "save", killed)
-        execute(CONFIG, tmp_path, 2)
+def test_a_run_goes_on_with_fewer_devices(alone, tmp_path, interrupted):
+    interrupted(partial(execute, CONFIG, tmp_path, 2), tmp_path)
     assert same(alone, execute(CONFIG, tmp_path, 1))

@@ -14,7 +14,7 @@ import pytest
 
 from fer_tf import evaluation, models
 from fer_tf.errors import UserError
-from fer_tf.training import callbacks, run
+from fer_tf.training import run
 from fer_tf.training.config import RunConfig
 from fer_tf.training.objectives import OBJECTIVES
 from fer_tf.training.parts import load_tables
@@ -60,17 +60,6 @@ def config_of(name, **changes):
     return replace(CONFIG, objective=objective, model=model, **changes)
 
 
-def interrupt_after(epochs, monkeypatch):
-    whole = callbacks.checkpoint.save
-
-    def save(path, objective, optimizer, progress):
-        if progress.epoch > epochs:
-            raise KeyboardInterrupt
-        whole(path, objective, optimizer, progress)
-
-    monkeypatch.setattr(callbacks.checkpoint, "save", save)
-
-
 def test_every_objective_is_run_here():
     assert set(RUNS) | {"distillation"} == set(OBJECTIVES)  # that one needs a teacher: test_distillation.py
 
@@ -114,11 +103,9 @@ def test_the_network_alone_is_saved_and_gives_the_recorded_logits(name, finished
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["scn", "dan"])
-def test_a_continued_run_ends_as_an_uninterrupted_one(name, finished, tmp_path, monkeypatch):
+def test_a_continued_run_ends_as_an_uninterrupted_one(name, finished, tmp_path, interrupted):
     whole, _ = finished(name)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt_after(1, patch)
-        run.execute(config_of(name), tmp_path, tables)
+    interrupted(functools.partial(run.execute, config_of(name), tmp_path, tables), tmp_path)
     run.execute(config_of(name), tmp_path, tables)
     clock = ["seconds", "images_per_second"]
     histories = [pd.read_csv(f / "history.csv").drop(columns=clock) for f in (whole, tmp_path)]
