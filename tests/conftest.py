@@ -1,6 +1,8 @@
 """Fixtures that several rooms share."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -11,6 +13,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 import numpy as np
 import pytest
 from PIL import Image
+
+from fer_tf.faces.detectors import DETECTORS
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,3 +59,13 @@ def picture(rng):
         return pixels
 
     return write
+
+
+@pytest.fixture(scope="session")
+def squares() -> str:
+    """Register the detector of red squares, as users may register their own; return its name."""
+    spec = importlib.util.spec_from_file_location("drawn", Path(__file__).parent / "faces" / "drawn.py")
+    sys.modules["drawn"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    DETECTORS.add("squares", "drawn:RedSquares", landmarks=5, extra="")
+    return "squares"

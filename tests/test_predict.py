@@ -9,32 +9,37 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 import fer_tf
+from fer_tf import models
 from fer_tf import predict as command
-from fer_tf.faces import detectors
-from fer_tf.inference import pipeline, sources
+from fer_tf.inference import sources
+from fer_tf.labels import LabelSet
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).parent / "faces" / "drawn.py")
 drawn = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(drawn)
 
 FACE = drawn.photograph((40, 30, 60))
+MOODS = LabelSet("moods", ("glad", "grim", "calm"))
 
 
-@pytest.fixture(scope="module")
-def loaded():
-    return pipeline.ExpressionClassifier("default")
+pytestmark = pytest.mark.usefixtures("squares")
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch, loaded):
-    """Take red squares for faces, and load the network once."""
-    monkeypatch.setattr(detectors, "get", lambda text: drawn.RedSquares())
-    monkeypatch.setattr(pipeline, "ExpressionClassifier", lambda model, flip, fast: loaded)
+@pytest.fixture(scope="module", autouse=True)
+def network(tmp_path_factory):
+    """The file of a small network, which the commands use."""
+    global NETWORK
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((32, 32, 1))
+    logits = keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Rescaling(0.02)(inputs)))
+    NETWORK = tmp_path_factory.mktemp("network") / "moods.keras"
+    models.save_model(keras.Model(inputs, logits), NETWORK, models.ModelMetadata(MOODS, 32))
 
 
 @pytest.fixture
@@ -48,7 +53,7 @@ def src(tmp_path):
 def run(*arguments):
     """Run the command; return its exit code."""
     with pytest.raises(SystemExit) as ended:
-        command.main([str(a) for a in arguments])
+        command.main(["--detector", "squares", "--model", str(NETWORK), *(str(a) for a in arguments)])
     return ended.value.code
 
 
@@ -263,14 +268,10 @@ def test_a_webcam_is_read_until_ctrl_c_or_a_time(tmp_path, capsys, monkeypatch):
     assert len(rows(tmp_path / "f.csv")) == 3
 
 
-def test_interrupted_files_are_left_as_they_were(src, tmp_path, monkeypatch, capsys):
+def test_interrupted_files_are_left_as_they_were(src, tmp_path):
     (tmp_path / "f.csv").write_text("old")
-
-    def interrupted(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(pipeline.FacePipeline, "analyze_batch", interrupted)
-    assert run(src, "--csv", tmp_path / "f.csv", "--annotate", tmp_path / "drawn") == 130
+    files = ["--csv", tmp_path / "f.csv", "--annotate", tmp_path / "drawn"]
+    assert run(src, *files, "--detector", "squares(end=1)") == 130
     assert (tmp_path / "f.csv").read_text() == "old" and not list(tmp_path.rglob(".part-*"))
 
 
@@ -301,10 +302,12 @@ def test_the_command_alone_finds_the_astronaut(tmp_path):
     assert ended.stdout.splitlines()[-1] == "wrote f.json"
 
 
-def test_flip_and_fast_reach_the_network(src, loaded, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        pipeline, "ExpressionClassifier", lambda model, flip, fast: asked.append((model, flip, fast)) or loaded
-    )
-    assert run(src, "--fast") == run(src, "--flip") == 0
-    assert asked == [("default", False, True), ("default", True, False)]
+def test_flip_and_fast_reach_the_network(tmp_path):
+    drawn.save(tmp_path / "x.png", np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1)))
+    found = []
+    for options in ([], ["--flip"], ["--fast"]):
+        assert run(tmp_path / "x.png", "--no-crop", "--json", tmp_path / "f.json", *options) == 0
+        (face,) = json.loads((tmp_path / "f.json").read_text())
+        found.append(np.array(list(face["distribution"].values())))
+    assert np.abs(found[1] - found[0]).max() > 0.01
+    assert 0 < np.abs(found[2] - found[0]).max() < 0.02

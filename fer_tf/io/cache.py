@@ -174,6 +174,7 @@ def cached(
     options: Mapping[str, Any],
     make: Callable[[], Arrays],
     by_content: bool = False,
+    limit_bytes: int = LIMIT_BYTES,
 ) -> Arrays:
     """Return the arrays that ``make`` returns, from the cache if the files and options are the same as before.
 
@@ -187,6 +188,7 @@ def cached(
         make: reads the files; returns arrays without Python objects in them.
         by_content: files whose times changed are hashed, so that a copied or touched file is still known. For few,
             large files.
+        limit_bytes: what the cache may hold; the longest unused entries go when it holds more.
 
     Example:
         >>> from tempfile import NamedTemporaryFile
@@ -202,7 +204,7 @@ def cached(
     if arrays is None:
         arrays = make()
         if (settled or by_content) and before == _signature(sources):
-            _store(name, lambda file: np.savez(file, **arrays))
+            _store(name, lambda file: np.savez(file, **arrays), limit_bytes)
     return arrays
 
 
@@ -273,7 +275,7 @@ def _recall(name: str) -> Arrays | None:
     return arrays
 
 
-def _store(name: str, write: Callable[[Any], Any]) -> None:
+def _store(name: str, write: Callable[[Any], Any], limit_bytes: int = LIMIT_BYTES) -> None:
     """Write a file whole or not at all; several processes may do so at once."""
     with contextlib.suppress(OSError, RuntimeError):
         place = folder()
@@ -285,10 +287,10 @@ def _store(name: str, write: Callable[[Any], Any]) -> None:
             Path(part).replace(place / name)
         finally:
             Path(part).unlink(missing_ok=True)
-        _prune(place, keep=name)
+        _prune(place, name, limit_bytes)
 
 
-def _prune(place: Path, keep: str) -> None:
+def _prune(place: Path, keep: str, limit_bytes: int) -> None:
     """Delete what dead processes left, and the longest unused entries beyond the size limit."""
     now, used = time.time(), 0
     entries = [
@@ -297,5 +299,5 @@ def _prune(place: Path, keep: str) -> None:
     for stat, path in sorted(entries, key=lambda e: e[0].st_mtime, reverse=True):
         used += stat.st_size
         dead = path.name.startswith(".part-") and now - stat.st_mtime > 86_400
-        if dead or (used > LIMIT_BYTES and path.name != keep and not path.name.startswith(".part-")):
+        if dead or (used > limit_bytes and path.name != keep and not path.name.startswith(".part-")):
             path.unlink(missing_ok=True)

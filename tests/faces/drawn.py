@@ -29,13 +29,15 @@ def save(path: Path, pixels: np.ndarray, **options) -> Path:
 
 
 class RedSquares:
-    """Finds red squares, from left to right; has landmarks, or none."""
+    """Finds red squares, from left to right; has landmarks, or none; at its end it is interrupted like by Ctrl-C."""
 
-    def __init__(self, landmarks: bool = True):
-        self.landmarks, self.seen = landmarks, 0
+    def __init__(self, landmarks: bool = True, end: float = float("inf")):
+        self.landmarks, self.end, self.seen = landmarks, end, 0
 
     def detect(self, photographs):
         self.seen += len(photographs)
+        if self.seen > self.end:
+            raise KeyboardInterrupt
         return [self._one(p.astype(int)) for p in photographs]
 
     def _one(self, pixels):

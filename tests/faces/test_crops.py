@@ -11,7 +11,7 @@ from fer_tf.errors import UserError
 from fer_tf.faces import crops
 from fer_tf.faces.crops import CropOptions, choose
 from fer_tf.faces.detectors import Detections
-from fer_tf.io import folders, pictures, video
+from fer_tf.io import folders, video
 from fer_tf.io.pictures import read_photograph
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).with_name("drawn.py"))
@@ -171,17 +171,14 @@ def test_options_are_checked(wrong):
         CropOptions(**wrong)
 
 
-def test_memory_is_bounded_by_pixels_not_by_pictures(tmp_path, monkeypatch):
-
-    for i in range(40):
-        drawn.save(tmp_path / f"{i:02d}.png", drawn.photograph(width=100, height=100))
+def test_memory_is_bounded_by_pixels_not_by_pictures(tmp_path):
+    for i in range(12):
+        Image.new("L", (2400, 2400)).save(tmp_path / f"{i:02d}.png")
     started = []
-    real = pictures.read_photograph
-    monkeypatch.setattr(pictures, "read_photograph", lambda path: started.append(path) or real(path))
-    monkeypatch.setattr(video, "AHEAD_PIXELS", 50_000)
-    monkeypatch.setattr(video, "BATCH_PIXELS", 30_000)
-    batches = video.read_batches(folders.find_pictures(tmp_path), 1, {})
+    sources = ((path, started.append(name) or name) for path, name in folders.find_pictures(tmp_path))
+    batches = video.read_batches(sources)
+    # Three have more than 16 million pixels: so many are a batch, and so many are read ahead.
     assert len(next(batches)) == 3
-    assert len(started) <= 3 + 5 + 1
-    assert [len(b) for b in batches] == [3] * 12 + [1]
-    assert len(started) == 40
+    assert len(started) <= 3 + 3
+    assert [len(b) for b in batches] == [3, 3, 3]
+    assert len(started) == 12

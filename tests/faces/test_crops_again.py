@@ -14,7 +14,6 @@ from fer_tf import datasets
 from fer_tf.errors import UserError
 from fer_tf.faces import crops
 from fer_tf.faces.crops import crop
-from fer_tf.io import pictures
 
 SPEC = importlib.util.spec_from_file_location("drawn", Path(__file__).with_name("drawn.py"))
 drawn = importlib.util.module_from_spec(SPEC)
@@ -75,11 +74,11 @@ def test_a_killed_job_goes_on(src, tmp_path, form):
     assert tree(dst) == tree(tmp_path / "whole")
 
 
-def test_a_finished_job_reads_nothing_again(src, tmp_path, monkeypatch):
-    first = run(src, tmp_path / "dst")
+def test_a_finished_job_reads_nothing_again(src, tmp_path):
+    options = replace(SMALL, detector="hog(upsample=9)")  # which cannot be made
+    first = run(src, tmp_path / "dst", options)
     before = tree(tmp_path / "dst")
-    monkeypatch.setattr(pictures, "read_photograph", lambda path: pytest.fail("read again"))
-    assert crop(src, tmp_path / "dst", SMALL) == first  # not even a detector is made
+    assert crop(src, tmp_path / "dst", options) == first
     assert tree(tmp_path / "dst") == before
 
 
@@ -156,23 +155,19 @@ def test_what_a_killed_job_left_half_written_goes(src, tmp_path, overwrite):
     assert not list(dst.rglob(".part-*"))
 
 
-def test_a_full_disk_ends_the_job_and_what_was_written_counts(src, tmp_path, monkeypatch):
-    from fer_tf.faces import face_files
+def test_a_disk_that_refuses_ends_the_job_and_what_was_written_counts(src, tmp_path):
+    dst = tmp_path / "dst"
 
-    real, written = face_files.encoded, []
+    class Blocking(drawn.RedSquares):
+        def detect(self, photographs):
+            (dst / "c" / "29.png").mkdir(parents=True, exist_ok=True)
+            return super().detect(photographs)
 
-    def encoded(*arguments):
-        written.append(1)
-        if len(written) > 20:
-            raise OSError(28, "No space left on device")
-        return real(*arguments)
-
-    monkeypatch.setattr(face_files, "encoded", encoded)
-    with pytest.raises(OSError, match="No space left"):
-        run(src, tmp_path / "dst")
-    monkeypatch.setattr(face_files, "encoded", real)
+    with pytest.raises(OSError, match=r"29\.png"):
+        run(src, dst, detector=Blocking())
+    (dst / "c" / "29.png").rmdir()
     detector = drawn.RedSquares()
-    assert run(src, tmp_path / "dst", detector=detector).faces == 30
+    assert run(src, dst, detector=detector).faces == 30
     assert detector.seen < 31
 
 

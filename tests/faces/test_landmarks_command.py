@@ -13,7 +13,7 @@ from fer_tf import cli as command
 from fer_tf import datasets
 from fer_tf.datasets.landmarks import COLUMNS, point_columns, read_landmarks, with_landmarks
 from fer_tf.errors import UserError
-from fer_tf.faces import detectors, folder_jobs
+from fer_tf.faces import folder_jobs
 from fer_tf.faces.dlib_faces import PointFinder
 from fer_tf.faces.folder_jobs import LandmarkOptions, write_landmarks
 
@@ -218,28 +218,27 @@ def test_no_file_but_a_table_of_landmarks_is_replaced(src, tmp_path):
     assert len(rows(tmp_path / "l.csv")) == 6
 
 
-def exit_code(monkeypatch, *arguments):
-    monkeypatch.setattr(detectors, "get", lambda text: drawn.RedSquares())
+def exit_code(*arguments):
     with pytest.raises(SystemExit) as ended:
-        command.main(["landmarks", *map(str, arguments)])
+        command.main(["landmarks", "--detector", "squares", *map(str, arguments)])
     return ended.value.code
 
 
-def test_the_command_writes_a_summary_and_ends_with_its_code(src, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_a_summary_and_ends_with_its_code(squares, src, tmp_path, capsys):
     out = tmp_path / "l.csv"
-    assert exit_code(monkeypatch, src, out, "--points", 5) == 0
+    assert exit_code(src, out, "--points", 5) == 0
     assert capsys.readouterr().out == f"wrote {out}\n13 faces with 5 points, 1 without, 1 pictures unread\n"
-    assert exit_code(monkeypatch, src, out, "--points", 5, "--strict") == 1
-    assert exit_code(monkeypatch, src / "a", out, "--points", 5, "--strict", "--faces", "all") == 0
+    assert exit_code(src, out, "--points", 5, "--strict") == 1
+    assert exit_code(src / "a", out, "--points", 5, "--strict", "--faces", "all") == 0
     assert len(rows(out)) == 6
     capsys.readouterr()
-    assert exit_code(monkeypatch, tmp_path / "none", out) == 2
+    assert exit_code(tmp_path / "none", out) == 2
     assert "no such file or folder" in capsys.readouterr().err
-    assert exit_code(monkeypatch, src, out, "--faces", "most") == 2
+    assert exit_code(src, out, "--faces", "most") == 2
 
 
-def test_the_help_shows_examples(monkeypatch, capsys):
-    assert exit_code(monkeypatch, "--help") == 0
+def test_the_help_shows_examples(capsys):
+    assert exit_code("--help") == 0
     text = capsys.readouterr().out
     assert "examples:" in text and "--dataset fer2013" in text and "fer-tf[landmarks]" in text
 
@@ -251,7 +250,7 @@ def test_the_real_command_finds_68_points_and_survives_a_kill(photographs, tmp_p
     for i in range(40):
         drawn.save(tmp_path / "src" / f"{i:02d}.png", np.asarray(face.rotate(i / 4).resize((48, 48))))
     out = tmp_path / "l.csv"
-    line = [sys.executable, "-m", "fer_tf", "landmarks", str(tmp_path / "src"), str(out), "--detector", "hog"]
+    line = [sys.executable, "-m", "fer_tf.faces", "landmarks", str(tmp_path / "src"), str(out), "--detector", "hog"]
     process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
     while process.poll() is None and not any(p.stat().st_size > 9000 for p in tmp_path.glob(".l-*.jsonl")):
         pass

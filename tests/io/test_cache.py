@@ -158,13 +158,12 @@ def test_the_folder_follows_the_environment(monkeypatch, tmp_path, cache_folder)
     assert cache.folder() == tmp_path / "home" / ".cache" / "fer_tf"
 
 
-def test_old_entries_go_when_the_cache_is_full(tmp_path, cache_folder, monkeypatch):
-    monkeypatch.setattr(cache, "LIMIT_BYTES", 2500)
+def test_old_entries_go_when_the_cache_is_full(tmp_path, cache_folder):
     for i in range(6):
         path = tmp_path / f"{i}.bin"
         path.write_bytes(bytes([i]))
         time.sleep(SETTLE)
-        cached("kind", [path], {}, Reader(path))
+        cached("kind", [path], {}, Reader(path), limit_bytes=2500)
     left = list(cache_folder.glob("*.npz"))
     assert 1 <= len(left) < 6
     read = Reader(path)

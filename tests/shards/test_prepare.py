@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from PIL import Image
 
 from fer_tf import cli
 from fer_tf.errors import DataError, UserError
-from fer_tf.faces import crops, detectors
+from fer_tf.faces import crops
 from fer_tf.io.tfrecord import RecordWriter, decode_example, read_records
 from fer_tf.shards import ShardOptions, prepare, verify
 from fer_tf.shards.plan import digest_of
@@ -27,13 +28,6 @@ drawn = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(drawn)
 
 WHOLE = ShardOptions(size=8, faces="whole", shard_images=4)
-
-
-@pytest.fixture
-def red_squares(monkeypatch):
-    """Take red squares for faces."""
-    monkeypatch.setattr(detectors, "get", lambda text: drawn.RedSquares())
-    monkeypatch.setattr(crops, "_crop_faces", lambda: drawn.cut)
 
 
 @pytest.fixture
@@ -97,9 +91,9 @@ def test_tensorflow_reads_the_records(faces, tmp_path):
     assert [t["pixels"].numpy() for t in theirs] == [o["pixels"] for o in ours]
 
 
-def test_faces_are_found_and_cut_out(red_squares, tmp_path):
-    root = drawn.thirty(tmp_path / "src")
-    done = prepare(root, tmp_path / "out", ShardOptions(size=32, channels=3, shard_images=7))
+def test_faces_are_found_and_cut_out(squares, tmp_path):
+    root, options = drawn.thirty(tmp_path / "src"), ShardOptions(size=32, detector=squares)
+    done = prepare(root, tmp_path / "out", replace(options, channels=3, shard_images=7))
     assert done.statuses == {"face": 30, "whole": 0, "no face": 1, "unreadable": 1}
     by_name = {r["id"].decode(): r for r in records(tmp_path / "out")}
     assert len(by_name) == 32
@@ -107,10 +101,10 @@ def test_faces_are_found_and_cut_out(red_squares, tmp_path):
     assert face["box"].tolist() == [20, 30, 60, 70] and face["score"] == np.float32(0.99)
     assert face["landmarks"].reshape(5, 2)[0] == pytest.approx([32, 46])
     # The crop job's own faces, photograph by photograph.
-    drawn.run(root, tmp_path / "crop", crops.CropOptions(size=32))
+    crops.crop(root, tmp_path / "crop", crops.CropOptions(size=32, detector=squares))
     theirs = np.asarray(Image.open(tmp_path / "crop" / "a" / "00.png"))
     assert face["pixels"] == theirs.tobytes()
-    whole = prepare(root, tmp_path / "whole", ShardOptions(size=32, fallback="whole"))
+    whole = prepare(root, tmp_path / "whole", replace(options, fallback="whole"))
     assert whole.statuses == {"face": 30, "whole": 1, "no face": 0, "unreadable": 1}
     gray = {r["id"].decode(): r for r in records(tmp_path / "whole")}["a/00.jpg"]
     assert gray["pixels"] == Image.fromarray(theirs).convert("L").tobytes()
