@@ -155,7 +155,7 @@ class FaceTable:
         return tuple(self.images.shape[1:])
 
     def class_counts(self) -> np.ndarray:
-        """How many faces have each class as their most probable one, int64 (classes,)."""
+        """Number of faces of each class, by the most probable one: int64 (classes,)."""
         return np.bincount(self.labels, minlength=len(self.label_set))
 
     def digest(self, columns: Sequence[str] = ()) -> str:

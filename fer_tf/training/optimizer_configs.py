@@ -67,7 +67,7 @@ class ScheduleFreeAdamW(OptimizerMixin, optimizer_mixin.ScheduleFreeAdamW):
 
 
 def sgd(momentum: float = 0.9, nesterov: bool = False) -> Rule:
-    """Stochastic gradient descent with momentum.
+    """Create stochastic gradient descent with momentum.
 
     Keras keeps the learning rate inside the velocity, torch outside: equal at a constant rate; after a drop Keras'
     velocity keeps its old scale for a few steps.
@@ -76,7 +76,7 @@ def sgd(momentum: float = 0.9, nesterov: bool = False) -> Rule:
 
 
 def asgd(start: float = 0.5) -> Rule:
-    """SGD without momentum, evaluated on the equal-weight (Polyak–Ruppert) average since the share ``start``.
+    """Create SGD without momentum, evaluated on the equal-weight (Polyak–Ruppert) average since the share ``start``.
 
     torch's ASGD begins to average after a million steps, so the study's figures for it are of plain decaying SGD.
     """
@@ -84,33 +84,33 @@ def asgd(start: float = 0.5) -> Rule:
 
 
 def adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, amsgrad: bool = False) -> Rule:
-    """Adam, and AMSGrad. Keras adds epsilon before the bias correction, torch after; 1e-8 makes both negligible."""
+    """Create Adam or AMSGrad. Keras adds epsilon before the bias correction, torch after; 1e-8 makes both negligible."""
     return Adam, {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon, "amsgrad": amsgrad}
 
 
 def adagrad(initial_accumulator_value: float = 0.0, epsilon: float = 1e-10) -> Rule:
-    """Adagrad. ``epsilon`` joins the root of the squares, as in torch."""
+    """Create Adagrad. ``epsilon`` joins the root of the squares, as in torch."""
     # Keras adds its epsilon under the root.
     return Adagrad, {"initial_accumulator_value": initial_accumulator_value, "epsilon": epsilon**2}
 
 
 def adadelta(rho: float = 0.9, epsilon: float = 1e-6) -> Rule:
-    """Adadelta: the paper's rule at learning rate 1. The study ran it at 0.01, which explains its score."""
+    """Create Adadelta: the paper's rule at learning rate 1. The study ran it at 0.01, which explains its score."""
     return Adadelta, {"rho": rho, "epsilon": epsilon}
 
 
 def nadam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Rule:
-    """Adam with Nesterov momentum. torch's momentum schedule is 250 times slower than Keras'."""
+    """Create Adam with Nesterov momentum. torch's momentum schedule is 250 times slower than Keras'."""
     return Nadam, {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
 
 
 def lion(beta_1: float = 0.9, beta_2: float = 0.99) -> Rule:
-    """Sign of an interpolated momentum; wants a third to a tenth of Adam's rate."""
+    """Create Lion: the sign of an interpolated momentum. Its rate is a third to a tenth of Adam's."""
     return Lion, {"beta_1": beta_1, "beta_2": beta_2}
 
 
 def lamb(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-6) -> Rule:
-    """Adam with a trust ratio ‖w‖/‖update‖ for each variable.
+    """Create LAMB: Adam with a trust ratio ‖w‖/‖update‖ for each variable.
 
     Keras' decoupled decay stays outside the ratio; the paper has it inside.
     """
@@ -118,14 +118,14 @@ def lamb(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-6) -> R
 
 
 def muon(momentum: float = 0.95, ns_steps: int = 5, exclude: tuple[str, ...] = ("logits",)) -> Rule:
-    """Muon on hidden dense and convolution kernels, AdamW on the rest and on layers named in ``exclude``."""
+    """Create Muon for hidden dense and convolution kernels, AdamW for the rest and for layers named in ``exclude``."""
     return Muon, {"momentum": momentum, "ns_steps": ns_steps, "exclude_layers": exclude}
 
 
 def schedule_free_adamw(
     beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, warmup_steps: int = 0
 ) -> Rule:
-    """Schedule-free AdamW; evaluated on its own average, and meant for a constant rate."""
+    """Create schedule-free AdamW; evaluated on its own average, and meant for a constant rate."""
     if not 0 < beta_1 <= 1:
         raise UserError(f"Optimizer 'schedule_free_adamw': beta_1 must be above 0 and at most 1, got {beta_1!r}.")
     keywords = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon, "warmup_steps": warmup_steps}

@@ -295,7 +295,7 @@ class SharpnessAware(keras.optimizers.Optimizer):
         return {**anchors, **averaging.evaluation_values(self.inner_optimizer)}
 
     def apply(self, grads: list, trainable_variables: list | None = None) -> None:
-        """Climb or step, by turns."""
+        """Alternate SAM ascent and descent steps."""
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
@@ -310,7 +310,7 @@ class SharpnessAware(keras.optimizers.Optimizer):
             variable.assign(value)
 
     def stateless_apply(self, optimizer_variables: list, grads: list, trainable_variables: list) -> tuple[list, list]:
-        """Climb or step on values instead of variables; return new trainable and new optimizer values."""
+        """Alternate SAM steps on values in place of variables; return new trainable and optimizer values."""
         with keras.StatelessScope(zip(self._state(), [*trainable_variables, *optimizer_variables], strict=True)):
             values = self._branch(grads)
         return values[: len(trainable_variables)], values[len(trainable_variables) :]

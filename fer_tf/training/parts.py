@@ -100,11 +100,11 @@ class SharedMoments(keras.callbacks.Callback):
     """
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Share moments before the step is traced."""
+        """Share batch-norm moments between devices before the step is traced."""
         self._set(True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Be as built when the network is scored and saved."""
+        """Restore the layers before the network is scored and saved."""
         self._set(False)
 
     def _set(self, synchronized: bool) -> None:

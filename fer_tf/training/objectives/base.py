@@ -100,7 +100,7 @@ class Objective(keras.Model):
         return super().compute_metrics(x, targets, logits_of(y_pred), sample_weight)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Learn that an epoch (from 1) begins."""
+        """Prepare for an epoch, counted from 1."""
 
     def write(self, folder: Path, table: FaceTable) -> None:
         """Write what the run's folder should have of this objective, after an epoch."""

@@ -255,7 +255,7 @@ class SCNObjective(Objective):
         return self.add_weight(shape=shape, initializer=start, dtype="int32", trainable=False, name=name)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Learn that an epoch (from 1) begins."""
+        """Prepare for an epoch, counted from 1."""
         self.epoch.assign(epoch)
 
     def loss_of(self, labels: dict[str, Any], outputs: Any, training: bool) -> Any:
