@@ -84,7 +84,7 @@ def asgd(start: float = 0.5) -> Rule:
 
 
 def adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, amsgrad: bool = False) -> Rule:
-    """Create Adam or AMSGrad. Keras adds epsilon before the bias correction, torch after; 1e-8 makes both negligible."""
+    """Create Adam or AMSGrad. Keras adds epsilon before the bias correction, torch after it; 1e-8 makes both small."""
     return Adam, {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon, "amsgrad": amsgrad}
 
 
