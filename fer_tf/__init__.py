@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.models.saving:load_model",
     "fer_tf.predict",
     "fer_tf.inference.api:analyze",
+    "fer_tf.stats",
     "fer_tf.training",
     "fer_tf.training.optimizers",
 )

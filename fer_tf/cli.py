@@ -18,6 +18,7 @@ COMMANDS = {
     "mask": "draw masks on faces, or cut faces off below the eyes",
     "shards": "write millions of photographs as TFRecord shards",
     "train": "train a network on a dataset and score it",
+    "compare": "compare finished runs: which differences are more than chance?",
     "stabilize": "copy a network so that small shifts of a face change its predictions less",
     "robustness": "measure errors on corrupted and shifted faces",
     "models": "list the networks with their parameters and MACs",

@@ -25,7 +25,7 @@ FLOORS = (
     {"cli", "errors", "registry", "labels", "facetable", "io", "progress"},
     {"datasets", "augment", "models", "layers", "losses", "metrics"},
     {"input_pipeline", "evaluation", "training", "faces"},
-    {"privacy", "robustness", "publish", "reports", "tuning", "inference", "explain", "serving", "shards"},
+    {"privacy", "robustness", "publish", "reports", "tuning", "inference", "explain", "serving", "shards", "stats"},
     {"__main__", "commands", "demo", "gradcam", "export", "client", "predict"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
