@@ -1,7 +1,7 @@
 """A guard against slowdowns by an order of magnitude: what users wait for, over a reference kernel.
 
 A ratio is the best time of a job over the best time of fixed NumPy work, rounds of both in turn, so that a slow machine
-slows both. ``MEASURED`` are the ratios on one processor. Another one's differ, so a job fails at six times its own only:
+slows both. ``MEASURED`` are the ratios on one processor. Those of others differ, so a job fails at six times its own:
 a loop over pixels in Python, or a graph that is traced at each call, costs more. Smaller changes are for
 ``experiments/bench.py``.
 """
