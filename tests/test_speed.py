@@ -1,12 +1,11 @@
-"""A guard against slowdowns: what users wait for, over a reference kernel that is timed in the same minute.
+"""A guard against slowdowns by an order of magnitude: what users wait for, over a reference kernel.
 
 A ratio is the best time of a job over the best time of fixed NumPy work, rounds of both in turn, so that a slow machine
-slows both; both are times of the processor, which others on the machine hardly change. ``MEASURED`` are the ratios on
-an AMD EPYC (AVX2); a job fails at 1.5 times its own. Where a change makes one faster, or another network ships, write
-the new ratio down.
+slows both. ``MEASURED`` are the ratios on one processor. Those of others differ, so a job fails at six times its own:
+a loop over pixels in Python, or a graph that is traced at each call, costs more. Smaller changes are for
+``experiments/bench.py``.
 """
 
-import resource
 import subprocess
 import sys
 import time
@@ -18,7 +17,6 @@ from fer_tf import augment, evaluation, models
 from fer_tf.datasets import fer2013
 from fer_tf.errors import RowErrors
 from fer_tf.metrics import distribution
-from fer_tf.models import complexity
 
 MEASURED = {
     "augment 512 faces": 0.82,
@@ -30,7 +28,7 @@ MEASURED = {
     "score 128 faces": 3.0,
     "import fer_tf": 0.24,
 }
-SLOWER, ROUNDS = 1.5, 7
+SLOWER, ROUNDS = 6, 3
 RNG = np.random.default_rng(0)
 FACES = RNG.integers(0, 256, (512, 48, 48, 1)).astype(np.uint8)
 
@@ -86,21 +84,14 @@ def of_networks(name):
     return lambda: classifier.predict(FACES[:64])
 
 
-def processor_time():
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
-
-
 def seconds(work):
-    """Return the processor's seconds of a piece of work and the programs it starts."""
-    before = processor_time()
+    begin = time.perf_counter()
     work()
-    return processor_time() - before
+    return time.perf_counter() - begin
 
 
 @pytest.mark.parametrize("name", MEASURED)
-def test_nothing_has_become_slower(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(complexity, "cores", lambda: 1)
+def test_nothing_has_become_slower(name, tmp_path):
     work = job(name, tmp_path)
     reference = (lambda: python("import numpy")) if name.startswith("import") else kernel
     work(), reference()

@@ -255,7 +255,7 @@ PUBLISHED = [
 @pytest.mark.real
 @pytest.mark.slow
 def test_real_csv_has_the_published_counts_and_is_fast(real_data):
-    # Processor time, which on a quiet machine is the time it takes; tests do not always have one.
+    # Processor time, which others on the machine hardly change.
     begin = time.process_time()
     table = get("fer2013", real_data)
     first = time.process_time() - begin
@@ -271,5 +271,4 @@ def test_real_csv_has_the_published_counts_and_is_fast(real_data):
     # Copies of the file in which labels were matched back by picture differ in a face or two of its duplicates.
     assert np.abs(counts - PUBLISHED).sum() <= 2
     assert counts.sum(axis=1).tolist() == [28709, 3589, 3589]
-    assert first < 10
-    assert second < 0.5
+    assert second < first / 5

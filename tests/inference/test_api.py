@@ -217,7 +217,7 @@ def test_predict_is_a_function_and_a_module_whatever_was_imported(imports):
     in_a_new_process(code)
 
 
-@pytest.mark.parametrize("call", ["predict", "analyze", "new"])
+@pytest.mark.parametrize("call", ["new", *(pytest.param(c, marks=pytest.mark.slow) for c in ("predict", "analyze"))])
 def test_a_process_forked_after_use_is_told_so_and_does_not_hang(call):
     code = f"""
     import multiprocessing, sys, warnings
