@@ -20,15 +20,12 @@ Figures: experiments/results/vgg_optim_sweep.md.
 import argparse
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fer_tf import registry, tuning
 from fer_tf.training.config import RunConfig
 from fer_tf.training.optimizers import OPTIMIZERS
 from fer_tf.tuning import commandline, recipes
-
-if TYPE_CHECKING:
-    from fer_tf.tuning.runner import Result
 
 # How many of the leading runs have a second seed, which tells luck from quality.
 FINALISTS = 5
@@ -85,7 +82,7 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     return first + tuning.runner.leading(first, options.out, count, options.seeds[0] + 1)
 
 
-def report(results: "Sequence[Result]", options: argparse.Namespace) -> dict[str, Any]:
+def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespace) -> dict[str, Any]:
     """Draw test accuracies: optimizers at the schedules that several have, then each one's schedules."""
     import pandas as pd
 

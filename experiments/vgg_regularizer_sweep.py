@@ -17,15 +17,12 @@ import argparse
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fer_tf import registry, tuning
 from fer_tf.models import MODELS
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import commandline, recipes
-
-if TYPE_CHECKING:
-    from fer_tf.tuning.runner import Result
 
 BASELINE = "baseline"
 # Variants that only a network with this keyword has.
@@ -82,7 +79,7 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     return recipes.over_seeds(variants(base), options.seeds)
 
 
-def report(results: "Sequence[Result]", options: argparse.Namespace) -> dict[str, Any]:
+def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespace) -> dict[str, Any]:
     """Draw test accuracies against the baseline's; nothing without the baseline or another run."""
     from fer_tf.reports import figures
 

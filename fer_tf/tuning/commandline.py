@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fer_tf import tuning
 from fer_tf.datasets import DATASETS
@@ -17,10 +17,6 @@ from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.io import atomic
 from fer_tf.training import processor
 from fer_tf.training.config import PRECISIONS, RunConfig
-
-if TYPE_CHECKING:
-    from fer_tf.training.parts import Tables
-    from fer_tf.tuning.runner import Executor, Result, TableCache
 
 # Defaults under which some twenty runs on clear drawn faces end apart, within four minutes on two cores.
 BUILT_IN = {
@@ -53,7 +49,7 @@ class Study:
     title: str
     description: str
     configs: Callable[[argparse.Namespace], list[RunConfig]]
-    report: Callable[["Sequence[Result]", argparse.Namespace], dict[str, Any]] | None = None
+    report: Callable[["Sequence[tuning.runner.Result]", argparse.Namespace], dict[str, Any]] | None = None
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     without: tuple[str, ...] = ()
@@ -237,8 +233,8 @@ def run(study: Study, options: argparse.Namespace) -> int:
 
 
 def _all_runs(
-    study: Study, options: argparse.Namespace, everything: Sequence[RunConfig], load: "TableCache"
-) -> "list[Result]":
+    study: Study, options: argparse.Namespace, everything: Sequence[RunConfig], load: "tuning.runner.TableCache"
+) -> "list[tuning.runner.Result]":
     checked, results, executor = set(), [], make_executor(options, load)
     while configs := [c for c in everything if _wanted(c.name, options.only) and c.name not in checked]:
         tuning.runner.check_runs(configs, load, options.devices)
@@ -250,8 +246,8 @@ def _all_runs(
 
 
 def _search(
-    study: Study, options: argparse.Namespace, configs: Sequence[RunConfig], load: "TableCache"
-) -> "tuple[list[Result], list[Path]]":
+    study: Study, options: argparse.Namespace, configs: Sequence[RunConfig], load: "tuning.runner.TableCache"
+) -> "tuple[list[tuning.runner.Result], list[Path]]":
     varied, out = _space(options, configs), options.out
     tuning.runner.check_runs([*configs, *tuning.search.corners(configs, varied)], load, options.devices)
     _tell_skipped(load(configs[0])["train"].skipped, out)
@@ -262,7 +258,7 @@ def _search(
     return results, tuning.search.report(results, out)
 
 
-def make_executor(options: argparse.Namespace, load: "Callable[[RunConfig], Tables]") -> "Executor":
+def make_executor(options: argparse.Namespace, load: "tuning.runner.TableCache") -> "tuning.runner.Executor":
     """Return the executor that the flags ask for.
 
     Args:
