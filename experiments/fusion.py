@@ -14,24 +14,24 @@ fused. WuJie fuses two fully trained networks of equal strength. Figures: experi
 import argparse
 from dataclasses import replace
 
-from fer_tf import registry
+from fer_tf import registry, tuning
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import commandline
+from fer_tf.tuning import commandline, recipes
 
 MEMBERS = ("vgg19", "resnet18")
 
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return the members, and, when both are trained, their fusions."""
-    members = commandline.runs(
+    members = recipes.runs(
         options,
-        {name: {"model": commandline.sized(name, options.width)} for name in MEMBERS},
-        **{**commandline.adamw(options), "optimizer": "nesterov", "weight_decay": 0.0, "l2": 5e-4},
+        {name: {"model": recipes.sized(name, options.width)} for name in MEMBERS},
+        **{**recipes.adamw(options), "optimizer": "nesterov", "weight_decay": 0.0, "l2": 5e-4},
     )
     runs = []
     for seed in options.seeds:
         pair = [config for config in members if config.seed == seed]
-        paths = [commandline.finished(config, options.out) for config in pair]
+        paths = [tuning.runner.finished(config, options.out) for config in pair]
         runs += [*pair, *(fusions(pair[0], tuple(map(str, paths)), options) if all(paths) else ())]
     return runs
 
@@ -51,18 +51,14 @@ def fusions(member: RunConfig, paths: tuple[str, ...], options: argparse.Namespa
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the study's flags."""
     group = parser.add_argument_group("recipe").add_argument
-    commandline.add_learning_rate(group, 0.05, "the members")
+    recipes.add_learning_rate(group, 0.05, "the members")
     group("--fusion-epochs", type=int, default=3, help="default %(default)s")
 
 
 STUDY = commandline.Study(
-    name="fusion",
-    description=__doc__,
-    configs=configs,
-    report="Fusion of two networks",
-    add_arguments=add_arguments,
+    "fusion", "Fusion of two networks", __doc__, configs, add_arguments=add_arguments,
     defaults={"width": 0.25, "epochs": 12, "crop": 44},
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     commandline.main(STUDY)

@@ -15,37 +15,33 @@ import argparse
 from pathlib import Path
 
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import commandline
+from fer_tf.tuning import commandline, recipes
 
 WEIGHTS = {"without landmarks": 0.0, "landmarks 0.1": 0.1, "landmarks 1": 1.0}
 
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return the network with each weight of the landmark loss."""
-    return commandline.runs(
+    return recipes.runs(
         options,
         {name: {"objective": f"landmarks(coefficient={weight}, margin=0.15)"} for name, weight in WEIGHTS.items()},
-        model=commandline.sized(options.model, options.width),
+        model=recipes.sized(options.model, options.width),
         landmarks=str(options.landmarks.absolute()) if options.landmarks else None,
-        **commandline.adamw(options),
+        **recipes.adamw(options),
     )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the study's flags."""
     group = parser.add_argument_group("recipe").add_argument
-    commandline.add_learning_rate(group, 0.002)
+    recipes.add_learning_rate(group, 0.002)
     group("--landmarks", type=Path, metavar="CSV", help="what `fer-tf landmarks` wrote")
 
 
 STUDY = commandline.Study(
-    name="landmarks",
-    description=__doc__,
-    configs=configs,
-    report="Expression with and without landmarks",
-    add_arguments=add_arguments,
+    "landmarks", "Expression with and without landmarks", __doc__, configs, add_arguments=add_arguments,
     defaults={"model": "landmark_scn(depth=1, stem='strided')", "width": 0.25, "epochs": 10, "crop": 44},
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     commandline.main(STUDY)

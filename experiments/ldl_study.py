@@ -1,4 +1,4 @@
-"""Do soft targets help? FER+'s target modes and their rivals, taught to the same networks on the same faces.
+"""Compare FER+'s target modes and other targets on the same faces.
 
   python experiments/ldl_study.py --quick                                       drawn faces, two epochs
   python experiments/ldl_study.py --dataset ferplus --data DIR --seeds 0,1,2 --width 0.25 --epochs 20 \\
@@ -25,21 +25,19 @@ import argparse
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import registry
+from fer_tf import evaluation, registry, tuning
 from fer_tf.datasets import DATASETS
 from fer_tf.datasets.splits import LEAKS
 from fer_tf.errors import UserError
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import commandline
+from fer_tf.tuning import commandline, recipes
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fer_tf.facetable import FaceTable
-    from fer_tf.tuning.runner import Result
 
 BASELINE, SOFT = "majority", {"mode": "cross_entropy"}
 # Options of the dataset, loss, and the paper's test accuracy in percent. KL differs from cross-entropy by the targets'
@@ -62,7 +60,7 @@ MEASURES = ("chebyshev", "clark", "canberra", "kl", "cosine", "intersection", "e
 def recipe(model: str, options: argparse.Namespace) -> dict[str, Any]:
     """Return how a network is trained, the same for all targets: keywords of ``RunConfig``."""
     epochs = options.epochs
-    usual = {"schedule": f"warmup_cosine(warmup={min(2, epochs / 10):g})", "augment": ("ferplus",)}
+    usual = {"schedule": recipes.warmup_cosine(epochs, 2), "augment": ("ferplus",)}
     if options.recipe == "adamw":
         return {**usual, "optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.05}
     if registry.parse(model)[0] != "vgg13":
@@ -83,7 +81,7 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
         raise UserError(f"--dataset {options.dataset}: the study sets {given[0]!r} itself. Leave it out.")
     if "leaks" in inspect.signature(DATASETS[name].load()).parameters:
         keywords = {"leaks": options.leaks, **keywords}
-    models = [commandline.sized(part.strip(), options.width) for part in options.model.split(";") if part.strip()]
+    models = [recipes.sized(part.strip(), options.width) for part in options.model.split(";") if part.strip()]
     variants = {
         f"{registry.parse(model)[0]} {target}": {
             **recipe(model, options), "model": model, "loss": loss,
@@ -91,18 +89,12 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
         }
         for model in models for target, (mode, loss, _) in TARGETS.items()
     }  # fmt: skip
-    return commandline.runs(options, variants, dropout=options.dropout)
-
-
-def parts(config: RunConfig) -> tuple[str, str]:
-    """Return network and target of a run."""
-    network, target = config.name.removesuffix(f"-seed{config.seed}").split(" ", 1)
-    return network, target
+    return recipes.runs(options, variants, dropout=options.dropout)
 
 
 def voted_faces(config: RunConfig) -> "FaceTable":
-    """Return the test faces with distributions: the same for the runs of all targets."""
-    from fer_tf.training.parts import load_tables
+    """Load the test faces with distributions: the same for the runs of all targets."""
+    from fer_tf.training import load_tables
 
     name, keywords = registry.parse(config.dataset)
     rest = {k: v for k, v in keywords.items() if k not in ("mode", "labels", "temperature")}
@@ -110,31 +102,21 @@ def voted_faces(config: RunConfig) -> "FaceTable":
     return load_tables(replace(config, dataset=wide))["test"]
 
 
-def runs_table(results: "Sequence[Result]", faces: "FaceTable") -> "pd.DataFrame":
-    """Return a row a run: network, target, seed, scores on both sets of test faces; accuracies in percent."""
-    import pandas as pd
+def scored(result: "tuning.runner.Result", faces: "FaceTable") -> dict[str, Any]:
+    """Return a run's row: network, target, seed, scores on both sets of test faces; accuracies in percent."""
+    config, test = result.config, result.metrics["test"]
 
-    from fer_tf import evaluation
-    from fer_tf.tuning.results import scored_once
+    def score(model: Any) -> dict[str, Any]:
+        logits = evaluation.logits(model, faces.images, view=config.view, crop=config.crop)
+        return evaluation.distribution_scores(logits, faces)
 
-    rows = []
-    for result in results:
-        config, test = result.config, result.metrics["test"]
-        network, target = parts(config)
-        votes = scored_once(
-            result, "opinions.json", faces.digest(("votes",)),
-            lambda model, c=config: evaluation.distribution_scores(
-                evaluation.logits(model, faces.images, view=c.view, crop=c.crop), faces
-            ),
-        )  # fmt: skip
-        rows.append(
-            {
-                "network": network, "target": target, "seed": config.seed,
-                "val_accuracy": 100 * result.metrics["val_accuracy"], "accuracy": 100 * test["accuracy"],
-                "macro_f1": 100 * test["macro_f1"], "ece": test["ece"], **{name: votes[name] for name in MEASURES},
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows).astype({"entropy_correlation": float})
+    votes = tuning.runner.scored_once(result, "opinions.json", faces.digest(("votes",)), score)
+    network, target = tuning.runner.setting_name(config).split(" ", 1)
+    return {
+        "network": network, "target": target, "seed": config.seed, "val_accuracy": 100 * result.metrics["val_accuracy"],
+        "accuracy": 100 * test["accuracy"], "macro_f1": 100 * test["macro_f1"], "ece": test["ece"],
+        **{name: votes[name] for name in MEASURES},
+    }  # fmt: skip
 
 
 def summary(runs: "pd.DataFrame") -> "pd.DataFrame":
@@ -147,33 +129,34 @@ def summary(runs: "pd.DataFrame") -> "pd.DataFrame":
     return table.loc[[(n, t) for n in dict.fromkeys(runs["network"]) for t in TARGETS if (n, t) in table.index]]
 
 
-def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
-    """Write ``ldl.csv``, the page and its figures, and the winner."""
-    from fer_tf.reports import figures
-    from fer_tf.tuning import study_page
+def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespace) -> dict[str, Any]:
+    """Score the runs on the votes; tabulate and draw means by target."""
+    import pandas as pd
 
-    finished = [r for r in results if r.metrics]
-    if not finished:
-        return study_page.write(results, out, "Soft targets")
-    faces = voted_faces(finished[0].config)
-    table = summary(runs_table(finished, faces))
+    from fer_tf.reports import figures
+
+    faces = voted_faces(results[0].config)
+    runs = pd.DataFrame([scored(result, faces) for result in results]).astype({"entropy_correlation": float})
+    table = summary(runs)
 
     def dots(column: str, factor: float, title: str, *beside: Any) -> Any:
         wide = [factor * table[c].unstack("network", sort=False) for c in (column, f"{column}_sd")]
         return figures.dots(*(w.reindex([t for t in TARGETS if t in w.index]) for w in wide), title, BASELINE, *beside)
 
-    count = finished[0].metrics["test"]["faces"]
+    count, source = results[0].metrics["test"]["faces"], "arXiv 1608.01041"
     published = {target: paper for target, (*_, paper) in TARGETS.items() if paper}
-    accuracy = dots("accuracy", 1, f"accuracy on the {count:,} test faces with a majority, %", published,
-                    "full VGG13, arXiv 1608.01041")  # fmt: skip
-    closeness = dots("intersection", 100, f"share of the votes' distribution predicted, %, {len(faces):,} test faces")
-    charts = [("Accuracy by target", accuracy), ("Closeness to the votes", closeness)]
+    accuracy = f"accuracy on the {count:,} test faces with a majority, %"
+    closeness = f"share of the votes' distribution predicted, %, {len(faces):,} test faces"
     shown = ["seeds", "accuracy", "accuracy_sd", "gain", "pooled_sd", "paper", "macro_f1", "ece", *MEASURES]
-    tables = [("By target", table.reindex(columns=shown).reset_index())]
-    beside = {f"vgg13 {target}": f"{paper} (arXiv 1608.01041)" for target, paper in published.items()}
-    return study_page.write(
-        results, out, "Soft targets", lambda _: charts, tables, {"ldl.csv": table.reset_index()}, beside
-    )
+    return {
+        "charts": [
+            ("Accuracy by target", dots("accuracy", 1, accuracy, published, f"full VGG13, {source}")),
+            ("Closeness to the votes", dots("intersection", 100, closeness)),
+        ],
+        "tables": [("By target", table.reindex(columns=shown).reset_index())],
+        "files": {"ldl.csv": table.reset_index()},
+        "published": {f"vgg13 {target}": f"{paper} ({source})" for target, paper in published.items()},
+    }  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -186,17 +169,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
           help="training faces of which a later split has a copy (default %(default)s)")  # fmt: skip
 
 
+DEFAULTS = {"model": "vgg13; resnet10", "width": 0.25, "epochs": 12, "crop": 0, "batch_size": 32}
 STUDY = commandline.Study(
-    name="ldl_study",
-    description=__doc__,
-    configs=configs,
-    report=report,
-    add_arguments=add_arguments,
-    defaults={
-        "dataset": "synthetic_ferplus", "model": "vgg13; resnet10", "width": 0.25, "epochs": 12, "crop": 0,
-        "batch_size": 32,
-    },
-)  # fmt: skip
+    "ldl_study", "Soft targets", __doc__, configs, report, add_arguments, {"dataset": "synthetic_ferplus", **DEFAULTS}
+)
 
 if __name__ == "__main__":
     commandline.main(STUDY)

@@ -1,4 +1,4 @@
-"""What is left of an expression under a mask, and what training on masked faces gives back: the LFW-FER study.
+"""Fine-tune on masked faces, and score plain, masked and cut ones.
 
   python experiments/masked_transfer.py --quick                                       drawn faces, a minute
   fer-tf landmarks DIR/fer2013.csv points.csv --dataset fer2013       FER2013's points, once
@@ -26,13 +26,13 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fer_tf import registry
+from fer_tf import evaluation, models, registry, tuning
 from fer_tf.datasets import DATASETS
 from fer_tf.errors import UserError
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import commandline
+from fer_tf.tuning import commandline, recipes
 
 if TYPE_CHECKING:
     import keras
@@ -40,28 +40,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fer_tf.facetable import FaceTable
-    from fer_tf.tuning.runner import Result
 
 # What a way of fine-tuning learns from, by name.
 WAYS = {"clean": "plain", "masked": "masked", "both": "both", "cut": "cut"}
 TESTED, AS_IT_WAS = ("plain", "masked", "cut"), "as it was"
 # Accuracies in percent that the original study tells of its five networks.
 ORIGINAL = {
-    "enet_b0_7": (87.47, 38.61, 71.48), "enet_b0_8_best_afew": (87.38, 41.56, 76.59),
-    "enet_b0_8_best_vgaf": (86.60, 57.23, 75.52), "enet_b0_8_va_mtl": (87.64, 47.10, 76.83),
-    "enet_b2_8": (87.47, 56.10, 76.92),
-}  # fmt: skip
+    "network": ("enet_b0_7", "enet_b0_8_best_afew", "enet_b0_8_best_vgaf", "enet_b0_8_va_mtl", "enet_b2_8"),
+    "LFW-FER": (87.47, 87.38, 86.60, 87.64, 87.47),
+    "M-LFW-FER": (38.61, 41.56, 57.23, 47.10, 56.10),
+    "M-LFW-FER-face-cut": (71.48, 76.59, 75.52, 76.83, 76.92),
+}
 
 
 @functools.cache
 def started(model: str) -> "tuple[Path, keras.Model]":
     """Return file and network that the runs begin from."""
-    from fer_tf import models
-    from fer_tf.models import metadata_of
-
     path = models.weights_path(model).absolute()
     network = models.load_model(path)
-    if not metadata_of(network).model:
+    if not models.metadata_of(network).model:
         raise UserError(f"{path} does not say how its network is built. Expected a file that a study here wrote.")
     return path, network
 
@@ -73,22 +70,21 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     for way, part in WAYS.items():
         # As many steps for all: of both there are twice as many faces.
         epochs = (options.epochs + 1) // 2 if part == "both" else options.epochs
-        schedule = f"warmup_cosine(warmup={min(1, epochs / 10):g})"
-        ways[way] = {**faces_of(options, part, "both"), "epochs": epochs, "schedule": schedule}
-    return commandline.runs(
+        own = {"epochs": epochs, "schedule": recipes.warmup_cosine(epochs)}
+        ways[way] = {**faces_of(options, part, "both"), **own}
+    return recipes.runs(
         options, ways, start=str(path), model=network.metadata.model, crop=network.input_shape[1],
         image_size=network.metadata.face_size,
-        landmarks=str(Path(options.landmarks).absolute()) if options.landmarks else None,
-        **commandline.adamw(options),
+        landmarks=str(Path(options.landmarks).absolute()) if options.landmarks else None, **recipes.adamw(options),
     )  # fmt: skip
 
 
 def faces_of(options: argparse.Namespace, train: str, evaluation: str) -> dict[str, str | None]:
     """Return dataset and cover, as a run's settings, of faces in three classes that wear what is asked for."""
-    facts, shape = started(options.model)[1].metadata, started(options.model)[1].input_shape
+    network = started(options.model)[1]
     name, keywords = registry.parse(options.dataset)
+    known = {"label_set": "lfwfer", "size": network.metadata.face_size, "channels": network.input_shape[-1]}
     parameters = inspect.signature(DATASETS[name].load()).parameters
-    known = {"label_set": "lfwfer", "size": facts.face_size, "channels": shape[-1]}
     keywords = {**{k: v for k, v in known.items() if k in parameters}, **keywords}
     if name == "lfwfer":
         return {"dataset": registry.render(name, {**keywords, "part": train, "evaluation": evaluation})}
@@ -101,41 +97,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network and masks").add_argument
     group("--model", default="default", metavar="FILE",
           help="a shipped network or a .keras file (default: the shipped one)")  # fmt: skip
-    commandline.add_learning_rate(group, 0.0005)
+    recipes.add_learning_rate(group, 0.0005)
     group("--landmarks", metavar="CSV", help="what fer-tf landmarks wrote; drawn faces have their own")
     group("--kind", default="random",
           help="of the masks: surgical, cloth, n95, or random for each (default %(default)s)")  # fmt: skip
     group("--enlarge", action="store_true", help="stretch what is left of cut faces over the picture")
 
 
-def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
-    """Score every network on every part; write the table beside the original one, the page and the winner."""
+def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespace) -> dict[str, Any]:
+    """Score every network on every part; print and tabulate the scores beside the original ones."""
     import pandas as pd
 
     from fer_tf.reports import figures
-    from fer_tf.training.parts import load_tables
-    from fer_tf.tuning import study_page
+    from fer_tf.training import load_tables
 
-    title, finished = "Expressions under masks", [r for r in results if r.metrics]
-    original = pd.DataFrame(ORIGINAL, index=["LFW-FER", "M-LFW-FER", "M-LFW-FER-face-cut"]).T
-    original = original.rename_axis("network").reset_index()
-    if not finished:
-        return study_page.write(results, out, title)
-    config = finished[0].config
+    config = results[0].config
     faces = {p: load_tables(replace(config, **faces_of(options, "plain", p)))["test"] for p in TESTED}
-    table = pd.DataFrame([scored(None, faces, options), *(scored(r, faces, options) for r in finished)])
-    table = table.astype({"seed": "Int64"})
-    shown, mean = table.round(2), table.groupby("fine-tuned on", sort=False)[list(TESTED)].mean() / 100
-    chart = ("Accuracy by mask", figures.accuracy_grid(mean, "accuracy on test by what the faces wear, %"))
-    tables = [
-        ("Accuracy and macro-F1 in percent", shown),
-        ("Faces that masks can be drawn on", counted(config)),
-        ("Another dataset: what the original study reports on LFW-FER", original),
-    ]  # fmt: skip
-    written = study_page.write(results, out, title, lambda _: [chart], tables, {"masked.csv": table})
+    table = pd.DataFrame([scored(None, faces, options), *(scored(r, faces, options) for r in results)])
+    shown, original = table.astype({"seed": "Int64"}).round(2), pd.DataFrame(ORIGINAL)
+    mean = table.groupby("fine-tuned on", sort=False)[list(TESTED)].mean() / 100
     print(shown.to_string(index=False), end="\n\n")
     print(f"Another dataset, LFW-FER, as the original study reports:\n{original.to_string(index=False)}\n")
-    return written
+    return {
+        "charts": [("Accuracy by mask", figures.accuracy_grid(mean, "accuracy on test by what the faces wear, %"))],
+        "tables": [
+            ("Accuracy and macro-F1 in percent", shown), ("Faces that masks can be drawn on", counted(config)),
+            ("Another dataset: what the original study reports on LFW-FER", original),
+        ],
+        "files": {"masked.csv": table.astype({"seed": "Int64"})},
+    }  # fmt: skip
 
 
 def counted(config: RunConfig) -> "pd.DataFrame":
@@ -143,23 +133,22 @@ def counted(config: RunConfig) -> "pd.DataFrame":
     import pandas as pd
 
     from fer_tf.faces.masks import wearable
-    from fer_tf.training.parts import load_tables
+    from fer_tf.training import load_tables
 
     tables = load_tables(replace(config, cover=None))
     lost = {s: 0 if config.cover is None else int((~wearable(t.landmarks)).sum()) for s, t in tables.items()}
     return pd.DataFrame([{"split": s, "faces": len(t), "left out": lost[s]} for s, t in tables.items()])
 
 
-def scored(result: "Result | None", faces: "dict[str, FaceTable]", options: argparse.Namespace) -> dict:
+def scored(
+    result: "tuning.runner.Result | None", faces: "dict[str, FaceTable]", options: argparse.Namespace
+) -> dict[str, Any]:
     """Return a row: a run's network, or the one it began from, on every part, in percent."""
     import numpy as np
 
-    from fer_tf import evaluation, models
-
     network = models.load_model(result.folder / "model.keras" if result else started(options.model)[0])
-    config = result.config if result else None
-    name = config.name.removesuffix(f"-seed{config.seed}") if config else AS_IT_WAS
-    row = {"fine-tuned on": name, "seed": config.seed if config else None}
+    row = {"fine-tuned on": tuning.runner.setting_name(result.config) if result else AS_IT_WAS}
+    row["seed"] = result.config.seed if result else None
     for part, table in faces.items():
         logits = evaluation.logits(network, table.images)
         if not result:
@@ -184,14 +173,9 @@ def merged(logits: "np.ndarray", network: "keras.Model") -> "np.ndarray":
 
 
 STUDY = commandline.Study(
-    name="masked_transfer",
-    description=__doc__,
-    configs=configs,
-    report=report,
-    add_arguments=add_arguments,
-    defaults={"epochs": 4, "crop": 0, "size": None, "width": 1.0},
-    without=("--model", "--width", "--size", "--crop"),
-)
+    "masked_transfer", "Expressions under masks", __doc__, configs, report, add_arguments,
+    {"epochs": 4, "crop": 0, "size": None, "width": 1.0}, without=("--model", "--width", "--size", "--crop"),
+)  # fmt: skip
 
 if __name__ == "__main__":
     commandline.main(STUDY)

@@ -16,67 +16,55 @@ import argparse
 import inspect
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from fer_tf import registry
+from fer_tf import registry, tuning
 from fer_tf.datasets import DATASETS
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import commandline
-
-if TYPE_CHECKING:
-    from fer_tf.tuning.runner import Result
+from fer_tf.tuning import commandline, recipes
 
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return the single task, both tasks, and both with sharpness-aware minimization."""
-    alone = commandline.sized(options.model, options.width)
-    name, keywords = registry.parse(alone)
+    alone = recipes.sized(options.model, options.width)
     weights = f"class_weights={options.class_weights!r}"
     both = {
-        "model": registry.render(name, {**keywords, "valence_arousal": True}), "objective": f"multitask({weights})",
+        "model": recipes.with_keywords(alone, valence_arousal=True), "objective": f"multitask({weights})",
     }  # fmt: skip
     ways = {
         "expression": {"model": alone, "objective": f"classification({weights})"},
         "expression, valence, arousal": both,
         "the same, sharpness-aware": {**both, "sharpness": 0.05},
     }
-    recipe = {**commandline.adamw(options), "optimizer": "adam", "weight_decay": 0.0}
-    return commandline.runs(options, ways, dataset=with_circumplex(options.dataset), **recipe)
+    recipe = {**recipes.adamw(options), "optimizer": "adam", "weight_decay": 0.0}
+    return recipes.runs(options, ways, dataset=with_circumplex(options.dataset), **recipe)
 
 
 def with_circumplex(dataset: str) -> str:
     """Return a dataset's call string that makes valence and arousal up, where the dataset has none of its own."""
-    name, keywords = registry.parse(dataset)
-    can = "circumplex" in inspect.signature(DATASETS[name].load()).parameters
-    return registry.render(name, {**keywords, "circumplex": True}) if can else dataset
+    can = "circumplex" in inspect.signature(DATASETS[registry.parse(dataset)[0]].load()).parameters
+    return recipes.with_keywords(dataset, circumplex=True) if can else dataset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the study's flags."""
     group = parser.add_argument_group("recipe").add_argument
-    commandline.add_learning_rate(group, 0.001, "Adam")
+    recipes.add_learning_rate(group, 0.001, "Adam")
     group("--class-weights", choices=("balanced", "none"), default="balanced",
           help="of the cross-entropy: rare classes more, or all alike (default %(default)s)")  # fmt: skip
 
 
-def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
-    """Write the study's page and winner."""
-    from fer_tf.tuning import study_page
-
+def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespace) -> dict[str, Any]:
+    """Tell whether valence and arousal were made up."""
     if "circumplex" in with_circumplex(options.dataset) or options.dataset.startswith("synthetic"):
         sys.stderr.write("valence and arousal of these faces are made up: no finding about what people feel\n")
-    return study_page.write(results, out, "Expression, valence and arousal")
+    return {}
 
 
 STUDY = commandline.Study(
-    name="multitask",
-    description=__doc__,
-    configs=configs,
-    report=report,
-    add_arguments=add_arguments,
+    "multitask", "Expression, valence and arousal", __doc__, configs, report, add_arguments=add_arguments,
     defaults={"model": "efficientnet_b0(stem_stride=1)", "width": 0.5, "epochs": 4, "crop": 44},
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     commandline.main(STUDY)

@@ -18,14 +18,11 @@ Figures: experiments/results/noisy_labels.md.
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from fer_tf import tuning
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import commandline
-
-if TYPE_CHECKING:
-    from fer_tf.tuning.runner import Result
+from fer_tf.tuning import commandline, recipes
 
 RATES = (0.0, 0.1, 0.2, 0.3)
 
@@ -43,56 +40,51 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
         for way, objective in ways.items()
     }
     recipe = {"optimizer": "adam", "learning_rate": options.learning_rate, "l2": 1e-4, "augment": ("light",)}
-    model = commandline.sized(options.model, options.width)
-    return commandline.runs(options, noisy, model=model, schedule="exponential(factor=0.9)", **recipe)
+    model = recipes.sized(options.model, options.width)
+    return recipes.runs(options, noisy, model=model, schedule="exponential(factor=0.9)", **recipe)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the study's flags."""
     group = parser.add_argument_group("recipe").add_argument
-    commandline.add_learning_rate(group, 0.001, "Adam")
+    recipes.add_learning_rate(group, 0.001, "Adam")
     group("--relabel-from", type=float, default=0.5, metavar="SHARE",
           help="relabel after this share of the epochs; SCN: 10 of 70 (default %(default)s)")  # fmt: skip
     group("--scope", default="all", help="relabel faces of all weights, or of the low group only (default %(default)s)")
 
 
-def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
-    """Write accuracy by rate of noise, the page and the winner."""
+def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespace) -> dict[str, Any]:
+    """Tabulate and draw accuracy by rate of noise."""
     import pandas as pd
 
     from fer_tf.reports import figures, significance
+    from fer_tf.training import load_tables
     from fer_tf.training.objectives.networks import relabel_precision
-    from fer_tf.training.parts import load_tables
-    from fer_tf.tuning import study_page
 
+    measures = ["test_accuracy", "val_accuracy", "relabeled", "relabel_precision"]
     rows = [
         {
             "way": r.config.name.split("%")[0].rsplit(" ", 1)[0], "rate": r.config.label_noise,
             "test_accuracy": r.metrics["test"]["accuracy"], "val_accuracy": r.metrics["val_accuracy"],
             **relabel_precision(r.folder, load_tables(replace(r.config, label_noise=0.0))["train"]),
         }
-        for r in results if r.metrics
+        for r in results
     ]  # fmt: skip
-    measures = ["test_accuracy", "val_accuracy", "relabeled", "relabel_precision"]
     table = significance.over_seeds(pd.DataFrame(rows, columns=["way", "rate", *measures]), ["rate", "way"], measures)
     mean, error = (100 * table[c].unstack("way") for c in ("test_accuracy", "test_accuracy_sem"))
     mean.index = error.index = 100 * mean.index
-    chart = (
-        "Accuracy under label noise",
-        figures.lines(mean, "wrong training labels, %", "accuracy on test, %", error),
-    )
+    figure = figures.lines(mean, "wrong training labels, %", "accuracy on test, %", error)
     table = table.rename(columns={"test_accuracy_sem": "standard_error"}).reset_index()
-    return study_page.write(results, out, "Noisy labels", lambda _: [chart], [("By rate", table)], {"noise.csv": table})
+    return {
+        "charts": [("Accuracy under label noise", figure)], "tables": [("By rate", table)],
+        "files": {"noise.csv": table},
+    }  # fmt: skip
 
 
 STUDY = commandline.Study(
-    name="noisy_labels",
-    description=__doc__,
-    configs=configs,
-    report=report,
-    add_arguments=add_arguments,
+    "noisy_labels", "Noisy labels", __doc__, configs, report, add_arguments=add_arguments,
     defaults={"model": "scn(depth=1, stem='strided')", "width": 0.25, "epochs": 10, "crop": 44},
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     commandline.main(STUDY)

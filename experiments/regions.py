@@ -15,15 +15,11 @@ Writes results.csv, occlusion.csv, results.md and report.html. Figures: experime
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from fer_tf import registry
+from fer_tf import evaluation, models, registry, tuning
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import commandline
-
-if TYPE_CHECKING:
-    from fer_tf.tuning.runner import Result
+from fer_tf.tuning import commandline, recipes
 
 COVERS, SEVERITY = ("eyes", "mouth", "patch"), 3
 
@@ -35,52 +31,44 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     for attention in ("sigmoid", "softmax"):
         keywords = {**backbone, "region_size": options.region_size, "attention": attention}
         ways[f"ran {attention}"] = {"model": registry.render("ran", keywords), "objective": "ran"}
-    return commandline.runs(options, ways, **commandline.adamw(options))
+    return recipes.runs(options, ways, **recipes.adamw(options))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the study's flags."""
     group = parser.add_argument_group("recipe").add_argument
-    commandline.add_learning_rate(group, 0.002)
+    recipes.add_learning_rate(group, 0.002)
     group("--region-size", type=int, default=32, metavar="PX", help="side of RAN's regions (default %(default)s)")
 
 
-def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
-    """Score every network on covered faces; write the table, the page and the winner."""
+def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespace) -> dict[str, Any]:
+    """Score every network on covered faces."""
     import pandas as pd
 
-    from fer_tf import evaluation, models
     from fer_tf.reports import figures
     from fer_tf.robustness import corrupt
-    from fer_tf.training.parts import load_tables
-    from fer_tf.tuning import study_page
+    from fer_tf.training import load_tables
 
-    title, finished = "Regions under occlusion", [r for r in results if r.metrics]
-    if not finished:
-        return study_page.write(results, out, title)
-    test, rows = load_tables(finished[0].config)["test"], []
+    test, rows = load_tables(results[0].config)["test"], []
     images = {what: corrupt(test.images, what, SEVERITY, ids=test.ids) for what in COVERS}
-    for result in finished:
+    for result in results:
         network, config = models.load_model(result.folder / "model.keras"), result.config
-        row = {"network": config.name.removesuffix(f"-seed{config.seed}"), "seed": config.seed}
+        row = {"network": tuning.runner.setting_name(config), "seed": config.seed}
         for what, faces in {"nothing": test.images, **images}.items():
             row[what] = evaluation.scores(evaluation.logits(network, faces, crop=config.crop), test)["accuracy"]
         rows.append(row)
     table = pd.DataFrame(rows)
-    mean = table.groupby("network", sort=False).mean().drop(columns="seed")
-    chart = ("Accuracy with parts covered", figures.accuracy_grid(mean, "accuracy on test by what is covered, %"))
-    tables = [("Accuracy with parts covered, %", (100 * mean).reset_index())]
-    return study_page.write(results, out, title, lambda _: [chart], tables, {"occlusion.csv": table})
+    mean, title = table.groupby("network", sort=False).mean().drop(columns="seed"), "Accuracy with parts covered"
+    return {
+        "charts": [(title, figures.accuracy_grid(mean, "accuracy on test by what is covered, %"))],
+        "tables": [(f"{title}, %", (100 * mean).reset_index())], "files": {"occlusion.csv": table},
+    }  # fmt: skip
 
 
 STUDY = commandline.Study(
-    name="regions",
-    description=__doc__,
-    configs=configs,
-    report=report,
-    add_arguments=add_arguments,
+    "regions", "Regions under occlusion", __doc__, configs, report, add_arguments=add_arguments,
     defaults={"width": 0.25, "epochs": 10, "crop": 44},
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     commandline.main(STUDY)

@@ -20,7 +20,7 @@ from dataclasses import replace
 from fer_tf.commands.train import STUDY as TRAIN
 from fer_tf.tuning import commandline
 
-STUDY = replace(TRAIN, name="small_resnet", description=__doc__, report="A small ResNet", without=())
+STUDY = replace(TRAIN, name="small_resnet", title="A small ResNet", description=__doc__, without=())
 
 if __name__ == "__main__":
     commandline.main(STUDY)

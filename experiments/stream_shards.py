@@ -1,4 +1,4 @@
-"""How much memory does training from shards take, and how fast are they read?
+"""Measure memory and speed of training from shards.
 
   python experiments/stream_shards.py                  10 GB of shards, 1.1 million faces of 96 pixels
   python experiments/stream_shards.py --quick          50 MB, less than a minute
@@ -15,17 +15,16 @@ with ids of its own. Reading costs what it costs otherwise, for the copies are f
 
 import argparse
 import os
-import resource
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from benchmarks.worker import peak_mb
 
 from fer_tf import datasets
 from fer_tf.datasets.shards import INDEX, STATUSES, shard_name
@@ -41,21 +40,16 @@ from fer_tf.shards.plan import Record, ShardOptions, write_shard
 SIDE, IMAGES, BATCH = 96, 4096, 128
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and end the process."""
-    options = _parser().parse_args(arguments)
-    exit_on_user_error(run, options)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gigabytes", type=float, default=10.0, help="of shards (default %(default)s)")
-    parser.add_argument("--steps", type=int, default=300, help="of training; 0 for reading alone (default %(default)s)")
-    parser.add_argument("--limit", type=float, default=2.0, metavar="GB", help="of memory (default %(default)s)")
-    parser.add_argument("--out", type=Path, help="folder of the shards (default: a temporary one)")
-    parser.add_argument("--keep", action="store_true", help="leave the shards there; a later look takes them")
-    parser.add_argument("--quick", action="store_true", help="50 MB and 20 steps")
-    return parser
+def parser() -> argparse.ArgumentParser:
+    """Create the argument parser."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--gigabytes", type=float, default=10.0, help="of shards (default %(default)s)")
+    p.add_argument("--steps", type=int, default=300, help="of training; 0 for reading alone (default %(default)s)")
+    p.add_argument("--limit", type=float, default=2.0, metavar="GB", help="of memory (default %(default)s)")
+    p.add_argument("--out", type=Path, help="folder of the shards (default: a temporary one)")
+    p.add_argument("--keep", action="store_true", help="leave the shards there; a later look takes them")
+    p.add_argument("--quick", action="store_true", help="50 MB and 20 steps")
+    return p
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,11 +58,15 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("--keep needs --out.")
     if not options.gigabytes > 0 or options.steps < 0:
         raise UserError("--gigabytes must be above 0, and --steps 0 or more.")
-    gigabytes, steps = (0.05, 20) if options.quick else (options.gigabytes, options.steps)
+    gigabytes, steps = (0.05, min(20, options.steps)) if options.quick else (options.gigabytes, options.steps)
     out = options.out or Path(tempfile.mkdtemp(prefix="shards-"))
     if (out / INDEX).exists():
         return measure(out, steps, options.limit)
-    check_room(out, gigabytes)
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()):
+        raise UserError(f"{out} is not empty and holds no shards. Give a new folder.")
+    if shutil.disk_usage(out).free < 1.05e9 * gigabytes + 1e9:
+        raise UserError(f"{out} has no room for {gigabytes:g} GB. Give another folder, or fewer --gigabytes.")
     try:
         generate(out, max(1, round(gigabytes * 1e9 / (IMAGES * SIDE * SIDE))))
         return measure(out, steps, options.limit)
@@ -77,84 +75,61 @@ def run(options: argparse.Namespace) -> int:
             shutil.rmtree(out)
 
 
-def check_room(out: Path, gigabytes: float) -> None:
-    """Make the folder; raise a ``UserError`` where it holds something else, or its disk has no room."""
-    out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()):
-        raise UserError(f"{out} is not empty and holds no shards. Give a new folder.")
-    if shutil.disk_usage(out).free < 1.05e9 * gigabytes + 1e9:
-        raise UserError(f"{out} has no room for {gigabytes:g} GB. Give another folder, or fewer --gigabytes.")
-
-
 def generate(out: Path, shards: int) -> None:
     """Write shards of random faces into an empty folder."""
-    first, found = write_shard(out, 0, _records(0), "generated"), []
-    with bar(shards, "Generating", "shard") as progress:
-        for number in range(shards):
-            if number:
-                shutil.copyfile(out / f"{shard_name(0)}.tfrecord", out / f"{shard_name(number)}.tfrecord")
-                with np.load(out / f"{shard_name(0)}.npz") as file:
-                    columns = {name: file[name] for name in file.files}
-                ids = [record.name for record in _records(number, pixels=False)]
-                places = np.random.default_rng(number).integers(0, 2**64, IMAGES, np.uint64)
-                np.savez(out / f"{shard_name(number)}.npz", **{**columns, "ids": np.array(ids), "places": places})
-            found.append({**first, "name": shard_name(number)})
+    rng = np.random.default_rng(0)
+    faces = (NewFace(rng.integers(0, 256, (SIDE, SIDE, 1), np.uint8)) for _ in range(IMAGES))
+    records = (Record(name, "whole", face=face) for name, face in zip(_names(0), faces, strict=True))
+    first = write_shard(out, 0, records, "generated")
+    with np.load(out / f"{shard_name(0)}.npz") as file:
+        columns = dict(file)
+    with bar(shards - 1, "Generating", "shard") as progress:
+        for number in range(1, shards):
+            shutil.copyfile(out / f"{shard_name(0)}.tfrecord", out / f"{shard_name(number)}.tfrecord")
+            places = np.random.default_rng(number).integers(0, 2**64, IMAGES, np.uint64)
+            own = {"ids": np.array(_names(number)), "places": places}
+            np.savez(out / f"{shard_name(number)}.npz", **{**columns, **own})
             progress.update()
-    statuses = {status: IMAGES * shards if status == "whole" else 0 for status in STATUSES}
-    settings = ShardOptions(size=SIDE, faces="whole").settings()
-    index = {"settings": settings, "images": IMAGES * shards, "statuses": statuses, "shards": found}
+    index = {
+        "settings": ShardOptions(size=SIDE, faces="whole").settings(), "images": IMAGES * shards,
+        "statuses": {**dict.fromkeys(STATUSES, 0), "whole": IMAGES * shards},
+        "shards": [{**first, "name": shard_name(number)} for number in range(shards)],
+    }  # fmt: skip
     atomic.write_json(out / INDEX, index)
 
 
-def _records(shard: int, pixels: bool = True) -> Iterator[Record]:
-    rng = np.random.default_rng(0)
-    for i in range(IMAGES):
-        image = rng.integers(0, 256, (SIDE, SIDE, 1), np.uint8) if pixels else None
-        yield Record(f"{FER2013.classes[i % 7]}/{shard:05d}-{i:06d}.jpg", "whole", face=NewFace(image))
+def _names(shard: int) -> list[str]:
+    return [f"{FER2013.classes[i % 7]}/{shard:05d}-{i:06d}.jpg" for i in range(IMAGES)]
 
 
 def measure(out: Path, steps: int, limit: float) -> int:
     """Print seconds and peak memory of each part; return the exit code."""
-    files = list(out.glob("*.tfrecord"))
+    files, start = list(out.glob("*.tfrecord")), (0.0, 0.0)
     print(f"shards    {sum(path.stat().st_size for path in files) / 1e9:6.2f} GB in {len(files)} files")
-    start = _now()
-    _report("imports", 0, start)
+
+    def told(part: str, faces: int) -> float:
+        nonlocal start
+        now, peak = (time.perf_counter(), time.process_time()), peak_mb() * 2**20 / 1e9
+        seconds, busy = (0.0, 0.0) if part == "imports" else (now[i] - start[i] for i in (0, 1))
+        speed = f"{faces / seconds:9,.0f} faces/s, {busy / faces * 1e6:7.1f} µs of a core a face" if faces else ""
+        print(f"{part:9s} {faces:9,d} faces {seconds:7.1f} s  peak {peak:5.2f} GB  {speed}", flush=True)
+        start = time.perf_counter(), time.process_time()
+        return peak
+
+    told("imports", 0)
     table = datasets.get("shards", out)
-    _report("opened", len(table), start)
-    start = _now()
-    whole = _read_all(table) == len(table)
-    peak = _report("read", len(table), start)
+    told("opened", len(table))
+    whole = read_all(table) == len(table)
+    peak = told("read", len(table))
     if steps:
-        start = _now()
-        peak = _report("trained", _train(table, steps) * BATCH, start)
+        peak = told("trained", train(table, steps) * BATCH)
     if not whole or peak > limit:
         print(f"error: {'the peak is over the limit' if whole else 'faces were missed'}", file=sys.stderr)
         return 1
     return 0
 
 
-def _now() -> tuple[float, float]:
-    return time.perf_counter(), time.process_time()
-
-
-def _report(part: str, faces: int, start: tuple[float, float]) -> float:
-    seconds, busy = (now - then for now, then in zip(_now(), start, strict=True))
-    peak = _peak_kilobytes() * 1024 / 1e9
-    speed = f"{faces / seconds:9,.0f} faces/s, {busy / faces * 1e6:7.1f} µs of a core a face" if faces else ""
-    print(f"{part:9s} {faces:9,d} faces {seconds:7.1f} s  peak {peak:5.2f} GB  {speed}", flush=True)
-    return peak
-
-
-def _peak_kilobytes() -> int:
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        return int(status.partition("VmHWM:")[2].split()[0])
-    except (OSError, IndexError):
-        # Counts the process that has started this one, too, on systems that start one as a copy.
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _read_all(table: FaceTable) -> int:
+def read_all(table: FaceTable) -> int:
     """Read every batch of an epoch; return how many different faces there were."""
     source, seen = BatchSource(table, BATCH, seed=0, drop_remainder=False), np.zeros(len(table), bool)
     with bar(source.steps, "Reading", "batch") as progress:
@@ -165,25 +140,22 @@ def _read_all(table: FaceTable) -> int:
     return int(seen.sum())
 
 
-def _train(table: FaceTable, steps: int) -> int:
-    """Train a small network on the training split, through the reader that runs use; return the steps done."""
+def train(table: FaceTable, steps: int) -> int:
+    """Train a small network through the reader that runs use; return the steps done."""
     import keras
+    from keras import layers
 
     from fer_tf.input_pipeline import open_reader
 
     source = BatchSource(table.select("train"), BATCH, ["flip()"], seed=0)
-    steps = min(steps, source.steps)
-    network = keras.Sequential(
-        [
-            keras.Input((SIDE, SIDE, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(8, 5, 4),
-            keras.layers.ReLU(), keras.layers.Conv2D(16, 3, 2), keras.layers.ReLU(),
-            keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(source.num_classes, "softmax"),
-        ]
-    )  # fmt: skip
+    steps, pixels = min(steps, source.steps), keras.Input((SIDE, SIDE, 1))
+    x = layers.Conv2D(8, 5, 4, activation="relu")(layers.Rescaling(1 / 255)(pixels))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(16, 3, 2, activation="relu")(x))
+    network = keras.Model(pixels, layers.Dense(source.num_classes, "softmax")(x))
     network.compile("sgd", "categorical_crossentropy")
     network.fit(open_reader(source), steps_per_epoch=steps, shuffle=False, verbose=0)
     return steps
 
 
 if __name__ == "__main__":
-    main()
+    exit_on_user_error(run, parser().parse_args())

@@ -1,4 +1,4 @@
-"""Does the network know when it does not know? Calibration, conformal sets and refusing, where annotators disagree.
+"""Measure calibration, conformal sets and rejection of trained networks.
 
   python experiments/uncertainty.py --quick                                          built-in faces, half a minute
   python experiments/uncertainty.py --dataset fer2013 --data DIR                     the shipped network, a minute
@@ -24,7 +24,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer_tf import datasets, evaluation, models
 from fer_tf.errors import UserError, exit_on_user_error, unknown_name
+from fer_tf.io import atomic
 
 if TYPE_CHECKING:
     from fer_tf.evaluation.uncertainty import SplitPredictions
@@ -34,6 +36,7 @@ QUICK_FACES = 900
 
 
 def parser() -> argparse.ArgumentParser:
+    """Create the argument parser."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--dataset", metavar="NAME", help="call string (default: built-in faces)")
     p.add_argument("--data", metavar="DIR", help="folder or file of the dataset; synthetic needs none")
@@ -69,9 +72,7 @@ def ask(options: argparse.Namespace) -> "tuple[dict[str, FaceTable], dict[str, S
     """Return validation and test faces, with votes where there are any, and the networks' predictions for them."""
     import numpy as np
 
-    from fer_tf import datasets, models
     from fer_tf.datasets.ferplus import with_votes
-    from fer_tf.evaluation import member_logits
     from fer_tf.evaluation.ensemble import check_classes
     from fer_tf.evaluation.uncertainty import SplitPredictions
     from fer_tf.facetable import converted
@@ -86,28 +87,29 @@ def ask(options: argparse.Namespace) -> "tuple[dict[str, FaceTable], dict[str, S
             part = converted(table.select(split), models.metadata_of(networks[0]).label_set)
             if options.limit and options.limit < len(part):
                 part = part.take(np.linspace(0, len(part), options.limit, endpoint=False).astype(int))
-            logits = member_logits(networks, part.images, options.view)
+            logits = evaluation.member_logits(networks, part.images, options.view)
             tables[split], answers[split] = part, SplitPredictions(logits, part.targets, options.mean_of)
             ticks.update()
     return tables, answers
 
 
 def main() -> None:
+    """Ask the networks; write tables, figures and the page."""
     options = parser().parse_args()
     check(options)
     from fer_tf.evaluation.uncertainty import uncertainty_tables
-    from fer_tf.io import atomic
     from fer_tf.reports import results_page
     from fer_tf.reports.audits import readable, uncertainty_figures
 
     tables, answers = ask(options)
     found, after = uncertainty_tables(tables, answers, options.alpha, options.seed, options.model or ())
+    written, sections = [f"{name}.csv" for name in found], []
     for name, frame in found.items():
         with atomic.atomic_write(options.out / f"{name}.csv") as part:
             frame.to_csv(part, index=False)
-    written = [f"{name}.csv" for name in found]
-    shown = {name: readable(found[name]) for name in ("calibration", "sets", "rejection")}
-    sections = [(f"Table of {name}", results_page.table(frame)) for name, frame in shown.items()]
+        if name != "faces":
+            sections.append((f"Table of {name}", results_page.table(readable(frame))))
+            print(readable(frame).to_string(index=False), end="\n\n")
     for heading, figure in uncertainty_figures(found["sets"], answers["test"], after, options.alpha):
         sections.append((heading, results_page.picture(figure, heading)))
         written.append(f"figures/{heading.lower().replace(' ', '_')}.png")
@@ -120,8 +122,6 @@ def main() -> None:
         f"{100 * (1 - options.alpha):g} %. Entropy of the votes in nats, ECE and AURC in hundredths."
     )
     atomic.write_text(options.out / "report.html", results_page.page("Uncertainty", note, sections))
-    for frame in shown.values():
-        print(frame.to_string(index=False), end="\n\n")
     for name in (*written, "report.html"):
         print(f"wrote {options.out / name}")
 

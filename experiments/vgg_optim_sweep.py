@@ -18,69 +18,105 @@ Figures: experiments/results/vgg_optim_sweep.md.
 """
 
 import argparse
-from dataclasses import replace
+import math
+from collections.abc import Sequence
+from typing import Any
 
+from fer_tf import registry, tuning
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import commandline, optimizer_study
+from fer_tf.training.optimizers import OPTIMIZERS
+from fer_tf.tuning import commandline, recipes
 
 # How many of the leading runs have a second seed, which tells luck from quality.
 FINALISTS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("study")
-    group.add_argument("--grid", choices=("cross", "full"), default="cross", help="which pairs run (default cross)")
-    group.add_argument("--learning-rate", default="own", metavar="own|study|RATE",
-                       help="own: each optimizer's usual one; study: 0.01 for its seven (default own)")  # fmt: skip
-    group.add_argument("--decay", type=float, default=1e-4, help="weight decay of every run (default 1e-4)")
-    group.add_argument("--dropout", type=float, default=0.2, help="default 0.2")
-    group.add_argument("--augment", metavar="PRESET|OPS",
-                       help="none, light, study, strong, or call strings separated by ';' (default light; flip() for "
-                       "drawn faces)")  # fmt: skip
-    group.add_argument("--finalists", type=int, metavar="N",
-                       help="after all runs of one seed, how many of the best on validation are trained with a second "
-                       f"one (default {FINALISTS}; --quick and --search: none)")  # fmt: skip
+    """Add the study's flags."""
+    group = parser.add_argument_group("study").add_argument
+    group("--grid", choices=("cross", "full"), default="cross", help="which pairs run (default cross)")
+    group("--learning-rate", default="own", metavar="own|study|RATE",
+          help="own: each optimizer's usual one; study: 0.01 for its seven (default own)")  # fmt: skip
+    group("--decay", type=float, default=1e-4, help="weight decay of every run (default 1e-4)")
+    group("--dropout", type=float, default=0.2, help="default 0.2")
+    group("--augment", metavar="PRESET|OPS",
+          help="none, light, study, strong, or call strings separated by ';' (default light; "
+          "flip() for drawn faces)")  # fmt: skip
+    group("--finalists", type=int, metavar="N",
+          help="after all runs of one seed, how many of the best on validation are trained with a second one "
+          f"(default {FINALISTS}; --quick and --search: none)")  # fmt: skip
+
+
+def grid(kind: str, epochs: int) -> list[tuple[str, str]]:
+    """Return the (optimizer, schedule) pairs to run.
+
+    Args:
+        kind: ``cross`` (every optimizer at a constant rate, every schedule with Nesterov momentum) or ``full``
+            (and every optimizer but the schedule-free with plateau, as in the study's figure).
+        epochs: length of a run, for the schedules' arguments.
+    """
+    constant, *others = recipes.schedules(epochs)
+    pairs = [(optimizer, constant) for optimizer in OPTIMIZERS] + [("nesterov", schedule) for schedule in others]
+    if kind == "full":
+        plateau = next(s for s in others if s.startswith("plateau"))
+        # Schedule-free averages assume a rate that does not fall.
+        pairs += [(o, plateau) for o in OPTIMIZERS if o not in ("nesterov", "schedule_free_adamw")]
+    return pairs
 
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
-    base = RunConfig(
-        name="base",
-        model=commandline.sized(options.model, options.width),
-        dropout=options.dropout,
-        augment=commandline.augmentations(options.augment or ("light" if options.data else "flip()")),
-        **commandline.shared_settings(options),
-    )
-    pairs = optimizer_study.grid(options.grid, options.epochs)
-    runs = [
-        replace(base, **optimizer_study.settings(optimizer, options.learning_rate, options.decay),
-                schedule=schedule, name=f"{optimizer}-{schedule.partition('(')[0]}")
-        for optimizer, schedule in pairs
-    ]  # fmt: skip
-    first = commandline.over_seeds(runs, options.seeds)
-    return [*first, *_finalists(first, options)]
-
-
-def _finalists(runs: list[RunConfig], options: argparse.Namespace) -> list[RunConfig]:
-    """Return the leading runs with a second seed, once the first pass has ended."""
-    count = options.finalists
-    if count is None:
-        count = 0 if options.quick else FINALISTS
+    """Return a run for each pair and, once all have ended, the leading ones with a second seed."""
+    pairs = {
+        f"{optimizer}-{schedule.partition('(')[0]}": {
+            **recipes.optimizer_settings(optimizer, options.learning_rate, options.decay), "schedule": schedule
+        }
+        for optimizer, schedule in grid(options.grid, options.epochs)
+    }  # fmt: skip
+    first = recipes.runs(
+        options, pairs, model=recipes.sized(options.model, options.width), dropout=options.dropout,
+        augment=recipes.augmentations(options.augment or ("light" if options.data else "flip()")),
+    )  # fmt: skip
+    count = (0 if options.quick else FINALISTS) if options.finalists is None else options.finalists
     if not count or options.search or len(options.seeds) > 1:
-        return []
-    from fer_tf.tuning import results, runner
-
-    folders = [runner.run_folder(config, options.out) for config in runs]
-    return results.leading(runs, folders, count, options.seeds[0] + 1)
+        return first
+    return first + tuning.runner.leading(first, options.out, count, options.seeds[0] + 1)
 
 
+def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespace) -> dict[str, Any]:
+    """Draw test accuracies: optimizers at the schedules that several have, then each one's schedules."""
+    import pandas as pd
+
+    from fer_tf.reports import figures
+
+    ranking = tuning.study_page.Ranking.of(results)
+    pairs = pd.DataFrame(
+        [(s.runs[0].config.optimizer, registry.parse(s.runs[0].config.schedule)[0]) for s in ranking.settings],
+        columns=["optimizer", "schedule"],
+    )
+    pairs["accuracy"] = [100 * s.table["test_accuracy"].mean() for s in ranking.settings]
+    pairs["half"] = math.nan if ranking.compared is None else 100 * ranking.compared["half"].to_numpy()
+    # Only pairs that ran have a place: the grid of all optimizers and schedules would be mostly empty.
+    shared = [name for name, count in pairs["schedule"].value_counts(sort=False).items() if count > 1]
+    panels = {}
+    if shared:
+        what = "at a constant rate" if shared == ["constant"] else "by schedule"
+        several = pairs[pairs["schedule"].isin(shared)]
+        panels[f"Optimizers {what}"] = several.pivot(index="optimizer", columns="schedule")
+    for optimizer, rows in pairs.groupby("optimizer", sort=False):
+        if not rows["schedule"].isin(shared).all():
+            panels[f"Schedules of {optimizer}"] = rows.pivot(index="schedule", columns="optimizer")
+    sort = {title: frame["accuracy"].max(axis=1).sort_values(ascending=False).index for title, frame in panels.items()}
+    values, halves = ({t: f[column].loc[sort[t]] for t, f in panels.items()} for column in ("accuracy", "half"))
+    faces = results[0].metrics["test"]["faces"]
+    title = f"test accuracy (%), {faces:,} faces, 95 % intervals; dashed: the winner on validation"
+    figure = figures.dot_panels(values, halves, title, pairs["accuracy"].iloc[0])
+    return {"charts": [("Accuracy by optimizer and schedule", figure)]}
+
+
+DEFAULTS = {**commandline.BUILT_IN, "space": "rate,decay,augment,dropout"}
 STUDY = commandline.Study(
-    name="vgg_optim_sweep",
-    description=__doc__,
-    configs=configs,
-    report=optimizer_study.report,
-    add_arguments=add_arguments,
-    defaults={**commandline.BUILT_IN, "space": "rate,decay,augment,dropout"},
-)
+    "vgg_optim_sweep", "VGG optimizer study", __doc__, configs, report, add_arguments, DEFAULTS
+)  # fmt: skip
 
 if __name__ == "__main__":
     commandline.main(STUDY)

@@ -15,16 +15,11 @@ Figures: experiments/results/zoo.md.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from fer_tf import registry
-from fer_tf.models import MODELS, small_configuration
+from fer_tf import evaluation, models, registry, tuning
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import commandline
-
-if TYPE_CHECKING:
-    from fer_tf.tuning.runner import Result
+from fer_tf.tuning import commandline, recipes
 
 # Networks whose own objectives need no more than labels.
 OWN = {"scn": "scn", "landmark_scn": "scn", "dan": "dan", "ran": "ran"}
@@ -36,59 +31,49 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return one run a network."""
     networks = {
         name: {"model": narrowed(name, options.width), "objective": OWN.get(name, "classification")}
-        for name in MODELS
+        for name in models.MODELS
         if name not in LEFT_OUT
     }
-    return commandline.runs(options, networks, **commandline.adamw(options))
+    return recipes.runs(options, networks, **recipes.adamw(options))
 
 
 def narrowed(name: str, width: float) -> str:
     """Return a network's small configuration at ``width`` of its own channels."""
-    name, keywords = registry.parse(small_configuration(name))
+    name, keywords = registry.parse(models.small_configuration(name))
     return registry.render(name, {**keywords, "width": width * keywords.get("width", 1)})
 
 
-def report(results: "Sequence[Result]", out: Path, options: argparse.Namespace) -> list[Path]:
-    """Measure the trained networks; write the table, the page and the winner."""
+def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the trained networks, best on validation first."""
     import pandas as pd
 
-    from fer_tf import models
-    from fer_tf.evaluation import measure_latency
-    from fer_tf.models.complexity import count_macs
     from fer_tf.reports.audits import pareto
-    from fer_tf.tuning import study_page
-    from fer_tf.tuning.results import ranked
 
     rows = []
-    for result in (run for setting in ranked(results) for run in setting.runs):
-        network, test = models.load_model(result.folder / "model.keras"), result.metrics["test"]
+    for result in (run for setting in tuning.runner.ranked(results) for run in setting.runs):
+        network, metrics = models.load_model(result.folder / "model.keras"), result.metrics
         rows.append(
             {
                 "model": result.config.name, "call": result.config.model, "objective": result.config.objective,
-                "val_accuracy": result.metrics["val_accuracy"], "test_accuracy": test["accuracy"],
-                "test_macro_f1": test["macro_f1"], "parameters": result.metrics["parameters"],
-                "macs": count_macs(network), "latency_ms": measure_latency(network),
-                "seconds": result.metrics["seconds"],
+                "val_accuracy": metrics["val_accuracy"], "test_accuracy": metrics["test"]["accuracy"],
+                "test_macro_f1": metrics["test"]["macro_f1"], "parameters": metrics["parameters"],
+                "macs": models.count_macs(network), "latency_ms": evaluation.measure_latency(network),
+                "seconds": metrics["seconds"],
             }
         )  # fmt: skip
     table = pd.DataFrame(rows)
-
-    def charts(_: "Sequence[Result]") -> list:
-        points = table["model"], table["latency_ms"], table["test_accuracy"]
-        return [("Accuracy over latency", pareto(*points, "milliseconds a face", "accuracy on test"))]
-
-    sizes = [("Sizes", table[["model", "parameters", "macs", "latency_ms"]])] if rows else []
-    return study_page.write(results, out, "All networks", charts, sizes, {"zoo.csv": table})
+    points = table["model"], table["latency_ms"], table["test_accuracy"]
+    return {
+        "charts": [("Accuracy over latency", pareto(*points, "milliseconds a face", "accuracy on test"))],
+        "tables": [("Sizes", table[["model", "parameters", "macs", "latency_ms"]])], "files": {"zoo.csv": table},
+    }  # fmt: skip
 
 
 STUDY = commandline.Study(
-    name="zoo",
-    description=__doc__,
-    configs=configs,
-    report=report,
-    add_arguments=lambda parser: commandline.add_learning_rate(parser.add_argument, 0.002),
+    "zoo", "All networks", __doc__, configs, report,
+    add_arguments=lambda parser: recipes.add_learning_rate(parser.add_argument, 0.002),
     defaults={"width": 0.25, "epochs": 6, "crop": 44},
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     commandline.main(STUDY)

@@ -1,4 +1,4 @@
-"""Training steps of the shipped network, fed by the input pipeline and, as the other side, from memory."""
+"""Take training steps fed by the input pipeline and, as the other side, from memory."""
 
 from pathlib import Path
 from typing import Any
@@ -9,17 +9,8 @@ from benchmarks.worker import Work
 AUGMENTATIONS = {"study": ["study"], "randaugment": ["light", "randaugment()"], "mixup": ["light", "mixup()"]}
 
 
-def ours(folder: Path, settings: dict[str, Any]) -> Work:
+def ours(folder: Path, settings: dict[str, Any], piped: bool = True) -> Work:
     """Return the steps with each of ``AUGMENTATIONS``."""
-    return _work(settings, piped=True)
-
-
-def theirs(folder: Path, settings: dict[str, Any]) -> Work:
-    """Return the same steps, fed with one batch again and again."""
-    return _work(settings, piped=False)
-
-
-def _work(settings: dict[str, Any], piped: bool) -> Work:
     from fer_tf.input_pipeline import BatchSource, open_reader
 
     table = training.random_faces((settings["steps"] + 1) * settings["batch"], 48, training.CLASSES)
@@ -31,3 +22,8 @@ def _work(settings: dict[str, Any], piped: bool) -> Work:
         return {"seconds": training.seconds(network, data, settings["steps"])}
 
     return {name: lambda calls=calls: job(calls) for name, calls in AUGMENTATIONS.items()}
+
+
+def theirs(folder: Path, settings: dict[str, Any]) -> Work:
+    """Return the same steps, fed with one batch again and again."""
+    return ours(folder, settings, piped=False)

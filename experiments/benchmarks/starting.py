@@ -1,4 +1,4 @@
-"""Programs from their start to their end: the import of the package, ``--help`` of each command, one photograph."""
+"""Start programs: the import of the package, ``--help`` of each command, one photograph."""
 
 import os
 import shutil
@@ -11,7 +11,6 @@ from typing import Any
 
 from benchmarks.worker import Work
 
-COMMANDS = ("predict", "gradcam", "export", "client", "faces", "models", "pretrained", "privacy", "robustness", "demo")
 IMPORT = "import sys, fer_tf; assert 'tensorflow' not in sys.modules, 'fer_tf imports TensorFlow'"
 THEIR_IMPORT = "from fer.fer import FER"
 THEIR_PREDICT = f"import logging; logging.disable(50); {THEIR_IMPORT}; print(FER().detect_emotions('photograph.jpg'))"
@@ -19,10 +18,14 @@ THEIR_PREDICT = f"import logging; logging.disable(50); {THEIR_IMPORT}; print(FER
 
 def programs() -> dict[str, list[str]]:
     """Return job → arguments of Python."""
-    helps = {f"{command} --help": ["-m", f"fer_tf.{command}", "--help"] for command in COMMANDS}
-    predict = ["-m", "fer_tf.predict", "photograph.jpg", "--csv", "faces.csv"]
-    gradcam = ["-m", "fer_tf.gradcam", "photograph.jpg"]
-    return {"import": ["-c", IMPORT], **helps, "predict": predict, "gradcam": gradcam}
+    from fer_tf.cli import COMMANDS
+
+    package = ["-m", "fer_tf"]
+    helps = {f"{command} --help": [*package, command, "--help"] for command in COMMANDS}
+    predict = [*package, "predict", "photograph.jpg", "--csv", "faces.csv"]
+    return {
+        "import": ["-c", IMPORT], **helps, "predict": predict, "gradcam": [*package, "gradcam", "photograph.jpg"]
+    }  # fmt: skip
 
 
 def prepare(folder: Path, settings: dict[str, Any]) -> None:
@@ -34,35 +37,31 @@ def prepare(folder: Path, settings: dict[str, Any]) -> None:
 
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
     """Return a start of each program, and ``profile`` of the imports of one after the job's name."""
-    starts = {job: _start(arguments) for job, arguments in programs().items()}
-    return {**starts, **{f"profile {job}": _profile(arguments) for job, arguments in programs().items()}}
+    starts = {job: lambda given=arguments: start(given) for job, arguments in programs().items()}
+    return {**starts, **{f"profile {j}": lambda given=arguments: imports(given) for j, arguments in programs().items()}}
 
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     """Return the starts that fer has as well; it has no commands."""
-    return {"import": _start(["-c", THEIR_IMPORT]), "predict": _start(["-c", THEIR_PREDICT])}
+    return {"import": lambda: start(["-c", THEIR_IMPORT]), "predict": lambda: start(["-c", THEIR_PREDICT])}
 
 
-def _start(arguments: Sequence[str]) -> Any:
-    def run() -> dict[str, float]:
-        start = time.perf_counter()
-        process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def start(arguments: Sequence[str]) -> dict[str, float]:
+    """Run a program to its end; return its seconds and peak MB."""
+    begun = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    with process.stderr:
         said = process.stderr.read()
-        _, status, used = os.wait4(process.pid, 0)
-        seconds, process.returncode = time.perf_counter() - start, os.waitstatus_to_exitcode(status)
-        process.stderr.close()
-        if process.returncode:
-            raise RuntimeError(said.decode(errors="replace").strip().splitlines()[-1])
-        return {"seconds": seconds, "mb": used.ru_maxrss / 1024}
-
-    return run
+    _, status, used = os.wait4(process.pid, 0)
+    seconds, process.returncode = time.perf_counter() - begun, os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(said.decode(errors="replace").strip().splitlines()[-1])
+    return {"seconds": seconds, "mb": used.ru_maxrss / 1024}
 
 
-def _profile(arguments: Sequence[str]) -> Any:
-    def run() -> list[tuple[str, float]]:
-        from benchmarks.profiles import slowest_imports
+def imports(arguments: Sequence[str]) -> list[tuple[str, float]]:
+    """Run a program, and return the modules that took longest to import."""
+    from benchmarks.profiles import slowest_imports
 
-        command = [sys.executable, "-X", "importtime", *arguments]
-        return slowest_imports(subprocess.run(command, capture_output=True, text=True, check=True).stderr)
-
-    return run
+    command = [sys.executable, "-X", "importtime", *arguments]
+    return slowest_imports(subprocess.run(command, capture_output=True, text=True, check=True).stderr)

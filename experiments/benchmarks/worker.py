@@ -19,7 +19,6 @@ from typing import Any
 # measured itself ("seconds", "mb") and what both sides must agree on ("same").
 Work = Mapping[str, Callable[[], Any]]
 
-
 EXPERIMENTS = Path(__file__).resolve().parents[1]
 
 
@@ -69,29 +68,23 @@ def serve(load: Callable[[], Work]) -> None:
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         else:
-            answer = [time.perf_counter() - clock, time.process_time() - processor, found, _peak_mb()]
+            answer = [time.perf_counter() - clock, time.process_time() - processor, found, peak_mb()]
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     """Return the largest resident memory of this process, and what its children hold for themselves now, in MB."""
     try:
         own = _kilobytes(Path("/proc/self/status"), ("VmHWM",))
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    children = [child for task in Path("/proc/self/task").iterdir() for child in _children(task)]
-    for child in children:
-        # A child may have ended since it was listed.
+    for task in Path("/proc/self/task").iterdir():
+        # A thread or a child may have ended since it was listed.
         with contextlib.suppress(OSError):
-            own += _kilobytes(Path(f"/proc/{child}/smaps_rollup"), ("Private_Clean", "Private_Dirty"))
+            for child in (task / "children").read_text().split():
+                own += _kilobytes(Path(f"/proc/{child}/smaps_rollup"), ("Private_Clean", "Private_Dirty"))
     return own / 1024
-
-
-def _children(task: Path) -> list[str]:
-    with contextlib.suppress(OSError):
-        return (task / "children").read_text().split()
-    return []
 
 
 def _kilobytes(path: Path, names: Sequence[str]) -> int:
@@ -100,19 +93,18 @@ def _kilobytes(path: Path, names: Sequence[str]) -> int:
 
 
 class Worker:
-    """A package in a process of its own."""
+    """Run a package in a process of its own.
 
-    def __init__(self, command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str] | None = None):
-        """Start the process.
+    Args:
+        command: a Python and its arguments, a script that ends in ``serve``.
+        folder: where it runs.
+        log: name of the file for what it prints.
+        environment: variables beside this process's own.
+    """
 
-        Args:
-            command: a Python and its arguments, a script that ends in ``serve``.
-            folder: where it runs.
-            log: file for what it prints.
-            environment: variables beside this process's own.
-        """
-        self._log = log
-        with log.open("w") as file:
+    def __init__(self, command: Sequence[str], folder: Path, log: str, environment: Mapping[str, str] | None = None):
+        self._log = folder / log
+        with self._log.open("w") as file:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True, cwd=folder,
                 env={**os.environ, **(environment or {})},
@@ -127,12 +119,11 @@ class Worker:
         Raises:
             JobFailed: it could not be done.
         """
-        try:
+        answer = ""
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(job + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            raise JobFailed(self._last_line()) from None
-        answer = self._process.stdout.readline()
+            answer = self._process.stdout.readline()
         if not answer:
             raise JobFailed(self._last_line())
         found = json.loads(answer)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fer_tf import registry
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import commandline
+from fer_tf.tuning import commandline, recipes
 
 DESCRIPTION = """Train a network on a dataset, choose the best epoch on validation, and score it once on test.
 
@@ -49,26 +49,26 @@ def _configs(options: argparse.Namespace) -> list[RunConfig]:
         teachers = tuple(str(Path(name).absolute()) for name in options.teacher.split(","))
         keywords = {"weight": options.teacher_weight, "temperature": options.teacher_temperature}
         objective = registry.render("distillation", {"teachers": teachers, **keywords})
-    return commandline.runs(
+    return recipes.runs(
         options,
-        {"resnet10": {"model": commandline.sized(options.model, options.width)}},
+        {"resnet10": {"model": recipes.sized(options.model, options.width)}},
         start=str(Path(options.start).absolute()) if options.start else None,
         optimizer=options.optimizer,
         learning_rate=options.learning_rate,
-        schedule=options.schedule or f"warmup_cosine(warmup={min(2, options.epochs / 10):g})",
+        schedule=options.schedule or recipes.warmup_cosine(options.epochs, 2),
         averaging=options.averaging,
         objective=objective,
         l2=options.decay,
         loss=options.loss or f"cross_entropy(label_smoothing={options.smoothing})",
-        augment=commandline.augmentations(options.augment),
+        augment=recipes.augmentations(options.augment),
     )
 
 
 STUDY = commandline.Study(
     name="train",
+    title="Training",
     description=DESCRIPTION,
     configs=_configs,
-    report="Training",
     add_arguments=_add_recipe,
     defaults={"model": "resnet10", "width": 0.375, "epochs": 45, "crop": 44},
     without=("--quick",),

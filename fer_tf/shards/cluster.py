@@ -12,7 +12,7 @@ import numpy as np
 
 from fer_tf.errors import UserError
 from fer_tf.shards.plan import Block, Task
-from fer_tf.tuning.cluster import PASSED_ON, connect
+from fer_tf.tuning.parallel_runs import PASSED_ON, connect
 
 MISSING = "--executor ray needs Ray Data: pip install 'fer-tf[cluster]'."
 

@@ -1,25 +1,22 @@
-"""The command line that all studies share."""
+"""Parse a study's command line, do its runs and write its report."""
 
 import argparse
 import fnmatch
+import importlib.util
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fer_tf import registry
+from fer_tf import tuning
 from fer_tf.datasets import DATASETS
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.io import atomic
 from fer_tf.training import processor
 from fer_tf.training.config import PRECISIONS, RunConfig
-from fer_tf.tuning import flags, space
-
-if TYPE_CHECKING:
-    from fer_tf.tuning.runner import Executor, Result, TableCache
 
 # Defaults under which some twenty runs on clear drawn faces end apart, within four minutes on two cores.
 BUILT_IN = {
@@ -28,6 +25,8 @@ BUILT_IN = {
 }  # fmt: skip
 # What --quick means; a flag that is given wins.
 QUICK = {"epochs": 2, "limit": 512, "batch_size": 32}
+TRIALS, QUICK_TRIALS = 20, 4
+SPACE = "optimizer,rate,decay,schedule,augment"
 
 
 @dataclass(frozen=True)
@@ -36,19 +35,21 @@ class Study:
 
     Attributes:
         name: default output folder below ``runs/``.
+        title: heading of its pages.
         description: the module's docstring; its lines are the ``--help`` text.
         configs: makes the runs from the parsed options, seed by seed.
-        report: writes figures and pages from the results into the output folder; returns the files written. A title
-            stands for a report without figures and tables of its own.
+        report: from the finished runs, at least one, to the study's own figures and tables: keywords of
+            ``study_page.write``.
         add_arguments: adds the study's own flags.
         defaults: defaults of flags that differ from the shared ones.
         without: shared flags that the study does not take, such as ``--width``; ``defaults`` has what they stand for.
     """
 
     name: str
+    title: str
     description: str
     configs: Callable[[argparse.Namespace], list[RunConfig]]
-    report: Callable[["Sequence[Result]", Path, argparse.Namespace], list[Path]] | str
+    report: Callable[["Sequence[tuning.runner.Result]", argparse.Namespace], dict[str, Any]] | None = None
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     without: tuple[str, ...] = ()
@@ -98,9 +99,40 @@ def add_arguments(p: argparse.ArgumentParser, study: Study) -> None:
     what("--quick", action="store_true", help="a look in two minutes: 512 faces, two epochs, batches of 32")
     what("--list", action="store_true", help="show the runs and stop")
     what("--out", type=Path, default=Path("runs") / study.name, metavar="DIR", help="default %(default)s")
-    flags.add_arguments(group, _positive(int), _positive(float))
+    _add_search_and_executor(group)
     study.add_arguments(p)
     p.set_defaults(**study.defaults)
+
+
+def _add_search_and_executor(group: Callable[[str], Callable[..., None]]) -> None:
+    count, amount = _positive(int), _positive(float)
+    search = group("search and early stopping")
+    search("--search", choices=("optuna",), help="search among the runs and their settings (TPE) in place of all runs")
+    search("--trials", type=count, metavar="N", help=f"runs of the search (default {TRIALS}; --quick: {QUICK_TRIALS})")
+    search("--space", default=SPACE, metavar="NAME,…",
+           help="what it varies beside the run: of optimizer, rate, decay, schedule, augment, dropout "
+           "(default %(default)s)")  # fmt: skip
+    search("--storage", metavar="URL",
+           help="database of a search on many hosts, each with another --out (default: a file in it)")  # fmt: skip
+    search("--stop-early", type=count, nargs="?", const=0, metavar="EPOCHS",
+           help="after so many epochs (default: a ninth of --epochs), and thrice as many …, only the best third of "
+           "the runs that came as far go on")  # fmt: skip
+    where = group("where runs run")
+    where("--executor", choices=("local", "ray"), default="local",
+          help="local: one after the other in this process; ray: on a Ray cluster (default %(default)s)")  # fmt: skip
+    where("--runs-at-once", type=count, default=1, metavar="N",
+          help="runs that train at the same time in processes of their own, each with its share of the cores: for "
+          "narrow networks; two runs of one thread make 3,908 faces a second of vgg(width=0.125) together, one of two "
+          "threads 2,425 (2 cores of an AMD EPYC, Zen 4; default %(default)s: one with all cores)")  # fmt: skip
+    where("--devices", type=count, default=1, metavar="N",
+          help="graphics cards of this machine that share each batch of a run (default %(default)s)")  # fmt: skip
+    where("--processes", type=int, default=0, metavar="N",
+          help="processes that augment a run's faces: for many cores and a network that waits for faces (default "
+          "%(default)s: threads of this process)")  # fmt: skip
+    where("--address", metavar="HOST:PORT", help="of a running cluster, or auto; without, this machine alone is one")
+    where("--cpus-per-run", type=amount, metavar="N", help="CPU cores, and threads, of a run (default 1)")
+    where("--gpus-per-run", type=amount, metavar="N", help="graphics cards of a run, or a part of one (default none)")
+    where("--retries", type=int, metavar="N", help="workers that a run may lose and be given another (default 2)")
 
 
 def main(study: Study, arguments: Sequence[str] | None = None) -> None:
@@ -130,9 +162,43 @@ def _parse(study: Study, arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def _check_flags(options: argparse.Namespace) -> None:
+    """Refuse flags that would do nothing, and what is not installed.
+
+    Raises:
+        UserError: a flag without the one it belongs to or beside one that excludes it, a search over seeds, or a
+            missing extra.
+    """
+    on_ray = options.executor == "ray"
+    for flag, asked, name, extra, needing in (
+        ("--search optuna", options.search, "Optuna", "search", ("trials", "storage")),
+        ("--stop-early", options.stop_early is not None, "Optuna", "search", ()),
+        ("--executor ray", on_ray, "Ray", "cluster", ("address", "cpus_per_run", "gpus_per_run", "retries")),
+    ):
+        if asked and importlib.util.find_spec(name.lower()) is None:
+            raise UserError(f"{flag} needs {name}: pip install 'fer-tf[{extra}]'.")
+        useless = [other for other in needing if getattr(options, other) is not None and not asked]
+        if useless:
+            raise UserError(f"--{useless[0].replace('_', '-')} needs {flag}.")
+    if options.search and len(options.seeds) > 1:
+        raise UserError("--search takes one seed. Repeat what it finds with several.")
+    local = {
+        "--devices": options.devices > 1, "--processes": options.processes > 0,
+        "--runs-at-once": options.runs_at_once > 1,
+    }  # fmt: skip
+    for flag, used in local.items():
+        if used and on_ray:
+            raise UserError(f"{flag} is for runs on this machine, --executor ray gives them away. Leave one out.")
+    if options.devices > 1 and options.runs_at_once > 1:
+        raise UserError("--devices gives a run several graphics cards, --runs-at-once shares them. Leave one out.")
+    for flag, number in (("--retries", options.retries), ("--processes", options.processes)):
+        if number is not None and number < 0:
+            raise UserError(f"{flag} is {number}. Expected 0 or more.")
+
+
 def run(study: Study, options: argparse.Namespace) -> int:
     """Do all runs of a study, write its report, and return the exit code."""
-    flags.check(options)
+    _check_flags(options)
     everything = study.configs(options)
     configs = [c for c in everything if _wanted(c.name, options.only)]
     if not configs:
@@ -140,29 +206,22 @@ def run(study: Study, options: argparse.Namespace) -> int:
         raise UserError(f"No run matches {', '.join(options.only)}. Available: {names}.")
     if options.list:
         _show(configs)
-        for name, varied in flags.searched(options, configs).items() if options.search else ():
-            print(f"searched: {name}: {space.describe(varied)}")
+        for name, varied in _space(options, configs).items() if options.search else ():
+            print(f"searched: {name}: {tuning.search.describe(varied)}")
         return 0
     import keras
 
-    from fer_tf.tuning import study_page
-    from fer_tf.tuning.runner import TableCache
-
     if options.jit and keras.backend.backend() == "tensorflow" and processor.uses_onednn():
         sys.stderr.write("--jit: TensorFlow uses oneDNN here, and XLA does not: steps are faster without --jit.\n")
-    load = TableCache()
-    executor = flags.executor(options, load)
+    load = tuning.runner.TableCache()
     if options.search:
-        results, written = _search(study, options, configs, load, executor)
+        results, written = _search(study, options, configs, load)
     else:
-        results = _all_runs(study, options, everything, load, executor)
-        title = study.report
-        written = (
-            study_page.write(results, options.out, title)
-            if isinstance(title, str)
-            else study.report(results, options.out, options)
-        )
-    print(study_page.Ranking.of(results).text())
+        results = _all_runs(study, options, everything, load)
+        finished = [r for r in results if r.metrics]
+        parts = study.report(finished, options) if study.report and finished else {}
+        written = tuning.study_page.write(results, options.out, study.title, **parts)
+    print(tuning.study_page.Ranking.of(results).text())
     for path in written:
         print(f"wrote {path}")
     failed = [r for r in results if r.status == "failed"]
@@ -174,33 +233,54 @@ def run(study: Study, options: argparse.Namespace) -> int:
 
 
 def _all_runs(
-    study: Study, options: argparse.Namespace, everything: Sequence[RunConfig], load: "TableCache", executor: "Executor"
-) -> "list[Result]":
-    from fer_tf.tuning.runner import run_all
-
-    checked, results = set(), []
+    study: Study, options: argparse.Namespace, everything: Sequence[RunConfig], load: "tuning.runner.TableCache"
+) -> "list[tuning.runner.Result]":
+    checked, results, executor = set(), [], make_executor(options, load)
     while configs := [c for c in everything if _wanted(c.name, options.only) and c.name not in checked]:
-        _check(configs, load, options.devices)
+        tuning.runner.check_runs(configs, load, options.devices)
         _tell_skipped(load(configs[0])["train"].skipped, options.out)
         checked |= {c.name for c in configs}
-        results = run_all(everything, options.out, load, checked, executor)
+        results = tuning.runner.run_all(everything, options.out, load, checked, executor)
         everything = study.configs(options)
     return results
 
 
 def _search(
-    study: Study, options: argparse.Namespace, configs: Sequence[RunConfig], load: "TableCache", executor: "Executor"
-) -> "tuple[list[Result], list[Path]]":
-    from fer_tf.tuning import search
-
-    varied, out = flags.searched(options, configs), options.out
-    _check([*configs, *space.corners(configs, varied)], load, options.devices)
+    study: Study, options: argparse.Namespace, configs: Sequence[RunConfig], load: "tuning.runner.TableCache"
+) -> "tuple[list[tuning.runner.Result], list[Path]]":
+    varied, out = _space(options, configs), options.out
+    tuning.runner.check_runs([*configs, *tuning.search.corners(configs, varied)], load, options.devices)
     _tell_skipped(load(configs[0])["train"].skipped, out)
-    trials = options.trials or (flags.QUICK_TRIALS if options.quick else flags.TRIALS)
+    trials = options.trials or (QUICK_TRIALS if options.quick else TRIALS)
     with atomic.folder_lock(out):
-        found = search.Search(study.name, configs, varied, trials, out, options.storage, options.seeds[0])
-        results = search.run_search(found, executor)
-    return results, search.report(results, out, options)
+        found = tuning.Search(study.name, configs, varied, trials, out, options.storage, options.seeds[0])
+        results = tuning.run_search(found, make_executor(options, load))
+    return results, tuning.search.report(results, out)
+
+
+def make_executor(options: argparse.Namespace, load: "tuning.runner.TableCache") -> "tuning.runner.Executor":
+    """Return the executor that the flags ask for.
+
+    Args:
+        options: of the study.
+        load: gives the tables of runs in this process.
+    """
+    stop = None
+    if options.stop_early is not None:
+        # The second comparison is then at a third of the epochs.
+        stop = tuning.Halving(options.stop_early or max(1, options.epochs // 9))
+    # A process with XLA grows by all that it compiles, 30 MB a run and more: each run has one of its own.
+    if options.executor == "local" and (options.runs_at_once > 1 or (options.jit and options.devices == 1)):
+        return tuning.Processes(options.runs_at_once, stop, options.processes)
+    if options.executor == "local":
+        return tuning.runner.Local(load, stop, options.devices, options.processes)
+    wanted = {"cpus": options.cpus_per_run, "gpus": options.gpus_per_run, "retries": options.retries}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return tuning.Ray(options.address, **given, stop=stop)
+
+
+def _space(options: argparse.Namespace, configs: Sequence[RunConfig]) -> dict[str, Any]:
+    return tuning.space_of([name.strip() for name in options.space.split(",") if name.strip()], configs)
 
 
 def _show(configs: Sequence[RunConfig]) -> None:
@@ -214,98 +294,10 @@ def _show(configs: Sequence[RunConfig]) -> None:
         print(f"{row['name']:{longest}}  {', '.join(cells)}".rstrip())
 
 
-def _check(configs: Sequence[RunConfig], load: "TableCache", devices: int) -> None:
-    """Fail before the first run for what would end any of them: paths, crops, values, networks."""
-    from fer_tf.training.parts import build_objective, build_parts
-
-    # Those of one dataset together: the cache holds one.
-    for config in sorted(configs, key=lambda c: (c.dataset, c.cover or "", c.label_noise, c.seed)):
-        build_parts(config, load(config), devices)
-    for config in {(c.model, c.objective, c.start): c for c in configs}.values():
-        build_objective(config, load(config))
-
-
 def _tell_skipped(skipped: Sequence[str], out: Path) -> None:
     if skipped:
         atomic.write_text(out / "skipped.txt", "\n".join(skipped) + "\n")
         sys.stderr.write(f"left out {len(skipped)} unreadable rows, listed in {out / 'skipped.txt'}\n")
-
-
-def shared_settings(options: argparse.Namespace) -> dict:
-    """Return what the shared flags fix, as keywords of ``RunConfig``."""
-    return {
-        "dataset": options.dataset,
-        "data": str(Path(options.data).absolute()) if options.data else None,
-        "skip_bad": options.skip_bad,
-        "limit": options.limit,
-        "image_size": options.size,
-        "crop": options.crop or None,
-        "loss": options.loss or _usual_loss(options.dataset),
-        "epochs": options.epochs,
-        "batch_size": options.batch_size,
-        "view": options.view,
-        "jit_compile": options.jit,
-        "precision": options.precision,
-    }
-
-
-def runs(options: argparse.Namespace, variants: Mapping[str, Mapping[str, Any]], **settings: Any) -> list[RunConfig]:
-    """Return a run for each variant, seed by seed.
-
-    Args:
-        options: of the study; the shared flags.
-        variants: what differs, by name of the run: keywords of ``RunConfig``.
-        settings: further keywords, the same for all. They win over the shared flags, and variants win over both.
-    """
-    shared = {**shared_settings(options), **settings}
-    return over_seeds([RunConfig(name=name, **{**shared, **own}) for name, own in variants.items()], options.seeds)
-
-
-def add_learning_rate(group: Callable[..., Any], default: float, rule: str = "AdamW") -> None:
-    """Add ``--learning-rate`` to a group's ``add_argument``."""
-    group("--learning-rate", type=float, default=default, help=f"of {rule} (default %(default)s)")
-
-
-def adamw(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the usual recipe as keywords of ``RunConfig``: AdamW, up to one epoch of warm-up and one cosine."""
-    warmup = f"warmup_cosine(warmup={min(1, options.epochs / 10):g})"
-    rate = {"optimizer": "adamw", "learning_rate": options.learning_rate, "weight_decay": 0.05}
-    return {**rate, "schedule": warmup, "augment": ("light",)}
-
-
-def sized(model: str, width: float) -> str:
-    """Return a model's call string with ``width`` set, unless it sets its own."""
-    name, keywords = registry.parse(model)
-    return registry.render(name, {"width": width, **keywords})
-
-
-def finished(config: RunConfig, out: Path) -> Path | None:
-    """Return the absolute path of a run's network, or nothing while it is not there."""
-    from fer_tf.training.run import METRICS, MODEL
-    from fer_tf.tuning.runner import run_folder
-
-    folder = run_folder(config, out).absolute()
-    return folder / MODEL if (folder / METRICS).is_file() else None
-
-
-def augmentations(text: str) -> tuple[str, ...]:
-    """Split ``--augment``: a preset's name, or call strings separated by ``;``."""
-    return tuple(part.strip() for part in text.split(";") if part.strip())
-
-
-def _usual_loss(dataset: str) -> str:
-    # FER+'s multi-target mode is a way to read votes and a loss for them; under another loss it is another method.
-    _, keywords = registry.parse(dataset)
-    return "multi_target" if keywords.get("mode") == "multi_target" else "cross_entropy"
-
-
-def over_seeds(configs: Sequence[RunConfig], seeds: Sequence[int]) -> list[RunConfig]:
-    """Repeat configurations for every seed; the seed joins the name when there are several."""
-    return [
-        replace(c, seed=seed, name=f"{c.name}-seed{seed}" if len(seeds) > 1 else c.name)
-        for seed in seeds
-        for c in configs
-    ]
 
 
 def _wanted(name: str, patterns: Sequence[str] | None) -> bool:

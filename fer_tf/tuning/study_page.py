@@ -4,7 +4,7 @@ import html
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,9 @@ from fer_tf.io import atomic
 from fer_tf.reports import figures, results_page, significance
 from fer_tf.training.callbacks import HISTORY
 from fer_tf.training.run import MODEL, environment
-from fer_tf.tuning import results as tables
-from fer_tf.tuning.results import Result, Setting
+from fer_tf.tuning import runner
+from fer_tf.tuning.runner import Result, Setting
 
-# From the finished runs, best on validation first, to headings and figures.
-Charts = Callable[[Sequence[Result]], list[tuple[str, Figure]]]
 # Columns of a terminal that the ranking takes at most; names that are longer are cut there.
 WIDTH, LONGEST_NAME = 100, 30
 
@@ -46,7 +44,7 @@ class Ranking:
             results: all runs, failed ones included.
             reference: name of the setting that the others are compared with; the winner when left out or not there.
         """
-        settings = tables.ranked(results)
+        settings = runner.ranked(results)
         right = {s.name: s.right() for s in settings}
         faces = [None if found is None else found[0] for found in right.values()]
         if not faces or any(ids is None or not np.array_equal(ids, faces[0]) for ids in faces):
@@ -75,7 +73,7 @@ class Ranking:
         return table
 
     def sentence(self) -> str:
-        """Say which differences from the winner are real; ``""`` when nothing can be said."""
+        """State which differences from the winner are real; ``""`` when nothing can be said."""
         if self.compared is None or len(self.settings) < 2:
             return ""
         first = self.settings[0]
@@ -100,8 +98,8 @@ def write(
     results: Sequence[Result],
     out: Path,
     title: str,
-    charts: Charts = lambda _: [],
-    more_tables: Sequence[tuple[str, pd.DataFrame]] = (),
+    charts: Sequence[tuple[str, Figure]] = (),
+    tables: Sequence[tuple[str, pd.DataFrame]] = (),
     files: Mapping[str, pd.DataFrame] | None = None,
     published: Mapping[str, str] | None = None,
 ) -> list[Path]:
@@ -116,8 +114,8 @@ def write(
         results: all runs, failed ones included.
         out: the study's folder.
         title: heading of the pages.
-        charts: makes the study's own figures from the finished runs.
-        more_tables: headings and the study's own tables, shown below its figures.
+        charts: headings and the study's own figures.
+        tables: headings and the study's own tables, shown below its figures.
         files: further tables to write, by file name.
         published: other people's figures by run name (without a seed), as text, for a column beside ours.
 
@@ -125,32 +123,31 @@ def write(
         The files written, ``results.csv`` (kept during the study) first.
     """
     out = Path(out)
-    written = [out / tables.FILE]
+    written = [out / runner.FILE]
     ranking = Ranking.of(results)
     best = [run for setting in ranking.settings for run in setting.runs]
-    sections, pictures, own = [], [], []
+    sections, pictures = [], []
     if best:
         with atomic.atomic_write(out / "winner.keras") as part:
             shutil.copyfile(best[0].folder / MODEL, part)
         written.append(out / "winner.keras")
         said = f"<p>{html.escape(ranking.sentence())}</p>"
         sections = [("Ranking", said + results_page.table(ranking.table(), ranked=True))]
-        own = charts(best)
-        pictures = [*own, *_common_figures(ranking.settings)]
+        pictures = [*charts, *_common_figures(ranking.settings)]
     for number, (heading, figure) in enumerate(pictures):
-        if number == len(own):
-            sections += [(name, results_page.table(frame)) for name, frame in more_tables]
+        if number == len(charts):
+            sections += [(name, results_page.table(frame)) for name, frame in tables]
         sections.append((heading, results_page.picture(figure, heading)))
         with atomic.atomic_write(out / "figures" / f"{heading.lower().replace(' ', '_')}.png") as part:
             figure.savefig(part, dpi=120)
     for status, heading in (("failed", "Failed runs"), ("stopped", "Runs stopped early")):
-        ended = tables.frame([r for r in results if r.status == status])
+        ended = runner.frame([r for r in results if r.status == status])
         if len(ended):
             sections.append((heading, results_page.table(ended[["run", "reason"]])))
     atomic.write_text(out / "report.html", results_page.page(title, _note(results), sections))
     command = results_page.command_line(sys.argv)
     folders = [result.folder for result in best]
-    markdown = results_page.results_page(title, folders, command, published, more_tables, ranking.sentence())
+    markdown = results_page.results_page(title, folders, command, published, tables, ranking.sentence())
     atomic.write_text(out / "results.md", markdown)
     for name, frame in (files or {}).items():
         with atomic.atomic_write(out / name) as part:

@@ -142,12 +142,24 @@ def test_rows_are_chosen_by_name_and_named_once():
     assert [[r.name for r in group.rows] for group in found] == [["onnx 1", "onnx 64"], ["start import"]]
 
 
-def test_the_first_python_with_all_packages_is_taken():
-    from benchmarks.measuring import Pythons
+def test_every_command_is_started():
+    from benchmarks.starting import programs
 
-    pythons = Pythons({"one": {"keras": "3"}, "two": {"keras": "4", "scipy": "1"}})
-    assert pythons.with_all(("keras",)) == "one" and pythons.with_all(("keras", "scipy")) == "two"
-    assert pythons.with_all(("torch",)) is None
+    from fer_tf.cli import COMMANDS
+
+    started = programs()
+    helps = {job: arguments for job, arguments in started.items() if job.endswith(" --help")}
+    assert helps == {f"{name} --help": ["-m", "fer_tf", name, "--help"] for name in COMMANDS}
+    assert started["predict"][:3] == ["-m", "fer_tf", "predict"]
+    assert started["gradcam"] == ["-m", "fer_tf", "gradcam", "photograph.jpg"]
+
+
+def test_the_first_python_with_all_packages_is_taken():
+    from benchmarks.measuring import with_all
+
+    pythons = {"one": {"keras": "3"}, "two": {"keras": "4", "scipy": "1"}}
+    assert with_all(pythons, ("keras",)) == "one" and with_all(pythons, ("keras", "scipy")) == "two"
+    assert with_all(pythons, ("torch",)) is None and with_all(pythons, ()) == sys.executable
 
 
 def test_a_process_does_jobs_and_outlives_one_that_fails(tmp_path):
@@ -161,7 +173,7 @@ def test_a_process_does_jobs_and_outlives_one_that_fails(tmp_path):
         "            'end': lambda: sys.exit('the last line')}\n"
         "serve(load)\n"
     )
-    process = Worker([sys.executable, str(script)], tmp_path, tmp_path / "log")
+    process = Worker([sys.executable, str(script)], tmp_path, "log")
     clock, processor, found, peak = process("large")
     assert found == 80_000_000 and clock > 0 and processor >= 0 and peak > 80
     with pytest.raises(JobFailed, match="ZeroDivisionError"):

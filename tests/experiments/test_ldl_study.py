@@ -12,7 +12,7 @@ import pytest
 from fer_tf import datasets
 from fer_tf.errors import UserError
 from fer_tf.training.parts import load_tables
-from fer_tf.tuning import commandline
+from fer_tf.tuning import commandline, runner
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "ldl_study.py"
 SPEC = importlib.util.spec_from_file_location("ldl_study_script", SCRIPT)
@@ -37,7 +37,9 @@ def test_the_runs_of_a_network_differ_in_data_and_loss_alone():
         mine = [c.to_json() for c in runs if c.name.startswith(network) and c.seed == 1]
         differing = {k for k in mine[0] if any(m[k] != mine[0][k] for m in mine)}
         assert differing == {"name", "dataset", "loss"}
-    assert {ldl_study.parts(c) for c in runs} == {(n, t) for n in ("vgg13", "resnet10") for t in ldl_study.TARGETS}
+    assert {tuple(runner.setting_name(c).split(" ", 1)) for c in runs} == {
+        (n, t) for n in ("vgg13", "resnet10") for t in ldl_study.TARGETS
+    }
 
 
 def test_vgg13_has_the_rates_of_the_paper():
@@ -51,7 +53,7 @@ def test_vgg13_has_the_rates_of_the_paper():
 
 @pytest.mark.slow
 def test_every_target_is_chosen_and_scored_on_the_same_faces():
-    runs = {ldl_study.parts(c)[1]: c for c in ldl_study.configs(options("--model", "resnet10"))}
+    runs = {runner.setting_name(c).split(" ", 1)[1]: c for c in ldl_study.configs(options("--model", "resnet10"))}
     tables = {target: load_tables(config) for target, config in runs.items()}
     for split in ("validation", "test"):
         assert len({digest(tables[t][split]) for t in runs}) == 1

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import cluster, runner
+from fer_tf.tuning import parallel_runs, runner
 
 CONFIG = RunConfig(name="tiny", dataset="synthetic(faces=90)", model="vgg(filters=(4,), depth=1, head=(8,))", epochs=1)
 
@@ -47,8 +47,8 @@ def main(address: str, out: Path) -> None:
     execute.__module__ = "__main__"
     names = ["long 1", "long 2", *(f"r{i}" for i in range(1, 7))]
     configs = [replace(CONFIG, name=name, seed=seed) for seed, name in enumerate(names)]
-    executor = cluster.Ray(address, execute=execute)
-    cluster.connect(address)
+    executor = parallel_runs.Ray(address, execute=execute)
+    parallel_runs.connect(address)
     while executor.room() < 2:  # hosts
         time.sleep(0.2)
     results = runner.run_all(configs, out, executor=executor)

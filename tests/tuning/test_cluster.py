@@ -17,8 +17,7 @@ import pytest
 from fer_tf.errors import UserError
 from fer_tf.io import atomic
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import cluster, runner
-from fer_tf.tuning.halving import Halving
+from fer_tf.tuning import Halving, parallel_runs, runner
 
 # Looked for and not imported: Ray reads settings at its import that are made just before.
 pytestmark = [
@@ -66,13 +65,13 @@ def without_keras():
 @pytest.fixture(scope="module")
 def ray():
     """Give an executor on a cluster of two workers; the tests share it, for it takes seconds to start."""
-    cluster.connect(None)
+    parallel_runs.connect(None)
     import ray
 
     try:
-        assert cluster.Ray().room() == os.cpu_count()
+        assert parallel_runs.Ray().room() == os.cpu_count()
         # Two at once, however many cores there are.
-        executor = cluster.Ray(cpus=os.cpu_count() / 2, retries=1, execute=without_keras())
+        executor = parallel_runs.Ray(cpus=os.cpu_count() / 2, retries=1, execute=without_keras())
         assert executor.room() == 2
         yield executor
     finally:
@@ -197,7 +196,7 @@ def test_a_run_waits_for_a_process_that_is_still_in_its_folder(ray, tmp_path):
 
 def test_too_much_is_asked_for(ray):
     with pytest.raises(UserError, match="No host of the cluster has 10000 CPU for a run"):
-        next(cluster.Ray(cpus=10_000)([]))
+        next(parallel_runs.Ray(cpus=10_000)([]))
 
 
 def test_a_genuine_run_and_one_that_is_stopped_early(ray, tmp_path):

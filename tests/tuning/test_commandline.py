@@ -4,16 +4,16 @@ import pytest
 
 from fer_tf.datasets import DATASETS
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import commandline
+from fer_tf.tuning import commandline, recipes
 
 
 def configs(options):
-    base = RunConfig(name="a", model=commandline.sized(options.model, options.width),
-                     **commandline.shared_settings(options))  # fmt: skip
-    return commandline.over_seeds([base], options.seeds)
+    base = RunConfig(name="a", model=recipes.sized(options.model, options.width),
+                     **recipes.shared_settings(options))  # fmt: skip
+    return recipes.over_seeds([base], options.seeds)
 
 
-STUDY = commandline.Study("demo", "What is it?\n\n  an example", configs, lambda *_: [], defaults={"width": 0.03})
+STUDY = commandline.Study("demo", "Demo", "What is it?\n\n  an example", configs, defaults={"width": 0.03})
 
 
 def run(*arguments):
@@ -32,7 +32,7 @@ def test_help_shows_examples_and_defaults(capsys):
 
 def test_a_study_may_leave_shared_flags_out_and_take_one_for_itself(capsys):
     study = commandline.Study(
-        "demo", "What?", configs, lambda *_: [], without=("--width", "--model"), defaults={"width": 1.0},
+        "demo", "Demo", "What?", configs, without=("--width", "--model"), defaults={"width": 1.0},
         add_arguments=lambda p: p.add_argument("--model", default="own", help="a file"),
     )  # fmt: skip
     options = commandline.parser(study).parse_args([])
@@ -100,10 +100,10 @@ def test_multi_target_labels_bring_their_loss():
 
 
 def test_width_goes_into_the_call_string_unless_it_is_there():
-    assert commandline.sized("vgg", 0.5) == "vgg(width=0.5)"
-    assert commandline.sized("vgg(width=2, depth=1)", 0.5) == "vgg(width=2, depth=1)"
+    assert recipes.sized("vgg", 0.5) == "vgg(width=0.5)"
+    assert recipes.sized("vgg(width=2, depth=1)", 0.5) == "vgg(width=2, depth=1)"
 
 
 def test_augmentations_are_split_at_semicolons():
-    assert commandline.augmentations("flip(); affine(rotation=3)") == ("flip()", "affine(rotation=3)")
-    assert commandline.augmentations("light") == ("light",)
+    assert recipes.augmentations("flip(); affine(rotation=3)") == ("flip()", "affine(rotation=3)")
+    assert recipes.augmentations("light") == ("light",)

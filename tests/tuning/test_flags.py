@@ -8,19 +8,18 @@ import pandas as pd
 import pytest
 
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import Halving, Ray, commandline, flags, runner
-from fer_tf.tuning.at_once import AtOnce
+from fer_tf.tuning import Halving, Processes, Ray, commandline, recipes, runner
 
 needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="the extra 'search' is not installed")
 
 
 def configs(options):
-    base = RunConfig(name="slow", learning_rate=1e-5, model=commandline.sized(options.model, options.width),
-                     **commandline.shared_settings(options))  # fmt: skip
-    return commandline.over_seeds([base, replace(base, name="fast", learning_rate=0.02)], options.seeds)
+    base = RunConfig(name="slow", learning_rate=1e-5, model=recipes.sized(options.model, options.width),
+                     **recipes.shared_settings(options))  # fmt: skip
+    return recipes.over_seeds([base, replace(base, name="fast", learning_rate=0.02)], options.seeds)
 
 
-STUDY = commandline.Study("demo", "What is it?", configs, lambda *_: [], defaults={"space": "rate,dropout"})
+STUDY = commandline.Study("demo", "Demo", "What is it?", configs, defaults={"space": "rate,dropout"})
 TINY = ["--dataset", "synthetic(faces=90)", "--model", "vgg(filters=(4, 8), depth=1, head=(8,))", "--width", "1",
         "--epochs", "2", "--batch-size", "16", "--crop", "24"]  # fmt: skip
 
@@ -95,23 +94,23 @@ def options(*arguments):
 def test_flags_choose_the_executor():
     load = runner.TableCache()
     ray = ["--executor", "ray"]
-    assert flags.executor(options(*ray), load) == Ray()
+    assert commandline.make_executor(options(*ray), load) == Ray()
     more = ["--address", "host:6379", "--cpus-per-run", "2", "--gpus-per-run", "0.5", "--retries", "0"]
-    found = flags.executor(options(*ray, *more, "--stop-early", "--epochs", "45"), load)
+    found = commandline.make_executor(options(*ray, *more, "--stop-early", "--epochs", "45"), load)
     assert found == Ray("host:6379", cpus=2.0, gpus=0.5, retries=0, stop=Halving(5))
-    found = flags.executor(options("--stop-early", "4", "--devices", "2", "--processes", "3"), load)
+    found = commandline.make_executor(options("--stop-early", "4", "--devices", "2", "--processes", "3"), load)
     assert isinstance(found, runner.Local)
     assert (found.load, found.stop, found.devices, found.processes) == (load, Halving(4), 2, 3)
-    found = flags.executor(options("--runs-at-once", "2", "--processes", "3"), load)
-    assert isinstance(found, AtOnce) and (found.count, found.stop, found.processes) == (2, None, 3)
-    found = flags.executor(options("--jit"), load)  # XLA keeps what it compiled until its process ends
-    assert isinstance(found, AtOnce) and found.count == 1
-    assert isinstance(flags.executor(options("--jit", "--devices", "2"), load), runner.Local)
+    found = commandline.make_executor(options("--runs-at-once", "2", "--processes", "3"), load)
+    assert isinstance(found, Processes) and (found.count, found.stop, found.processes) == (2, None, 3)
+    found = commandline.make_executor(options("--jit"), load)  # XLA keeps what it compiled until its process ends
+    assert isinstance(found, Processes) and found.count == 1
+    assert isinstance(commandline.make_executor(options("--jit", "--devices", "2"), load), runner.Local)
 
 
 @pytest.mark.parametrize(("epochs", "first"), [(1, 1), (9, 1), (17, 1), (45, 5)])
 def test_runs_are_compared_first_after_a_ninth_of_their_epochs(epochs, first):
-    assert flags.executor(options("--stop-early", "--epochs", str(epochs)), None).stop == Halving(first)
+    assert commandline.make_executor(options("--stop-early", "--epochs", str(epochs)), None).stop == Halving(first)
 
 
 @pytest.mark.slow

@@ -9,8 +9,7 @@ from fer_tf.io import atomic
 from fer_tf.training.callbacks import CHECKPOINT
 from fer_tf.training.config import RunConfig
 from fer_tf.training.run import STOPPED
-from fer_tf.tuning import runner
-from fer_tf.tuning.halving import Halving
+from fer_tf.tuning import Halving, runner
 
 CONFIG = RunConfig(
     name="tiny", dataset="synthetic(faces=120, size=48, seed=1)", model="vgg(filters=(4, 8), depth=1, head=(8,))",

@@ -13,13 +13,12 @@ STUDY = """
 import gc, json, sys
 from dataclasses import replace
 from tensorflow.python.framework.func_graph import FuncGraph
-from fer_tf.tuning import runner
-from fer_tf.tuning.at_once import AtOnce
+from fer_tf.tuning import Processes, runner
 from fer_tf.training.config import RunConfig
 
 if __name__ == "__main__":
     out, config, jit = sys.argv[1], RunConfig.from_json(json.loads(sys.argv[2])), sys.argv[3] == "jit"
-    executor = AtOnce(1) if jit else runner.Local(runner.TableCache())
+    executor = Processes(1) if jit else runner.Local(runner.TableCache())
     configs = [replace(config, seed=seed, name=f"r{seed}", jit_compile=jit) for seed in range(int(sys.argv[4]))]
     grown, graphs = [], []
 

@@ -19,7 +19,7 @@ from fer_tf.errors import UserError
 from fer_tf.io import atomic
 from fer_tf.training import run
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import results, runner
+from fer_tf.tuning import runner
 
 CONFIG = RunConfig(
     name="tiny", dataset="synthetic(faces=120, size=48, seed=1)", model="vgg(filters=(4, 8), depth=1, head=(8,))",
@@ -53,7 +53,7 @@ def test_one_row_a_run_and_the_failed_with_their_reason(tmp_path, capsys):
 
 def test_the_columns_that_users_read():
     wanted = "run model optimizer schedule seed epochs best_epoch val_accuracy test_accuracy test_macro_f1 seconds"
-    assert list(results.COLUMNS[:12]) == [*wanted.split(), "images_per_second"]
+    assert list(runner.COLUMNS[:12]) == [*wanted.split(), "images_per_second"]
 
 
 def test_what_nobody_foresaw_ends_one_run_only(tmp_path, monkeypatch):
@@ -174,14 +174,14 @@ def test_scores_are_computed_once_for_a_network_and_its_faces(tmp_path):
         network = models.get("vgg(filters=(2,), depth=1, head='gap')", 7, (8, 8, 1))
         network.weights[-1].assign(np.full(7, value))
         network.save(tmp_path / run.MODEL)
-        return results.scored_once(result, "scores.json", "a", score)
+        return runner.scored_once(result, "scores.json", "a", score)
 
     assert found(1.0)["weight"] == 1
     path = tmp_path / "scores.json"
     before, count = path.read_text(), len(asked)
-    assert results.scored_once(result, "scores.json", "a", score)["weight"] == 1 and len(asked) == count
-    assert results.scored_once(result, "scores.json", "b", score)["weight"] == 1 and len(asked) == count + 1
+    assert runner.scored_once(result, "scores.json", "a", score)["weight"] == 1 and len(asked) == count
+    assert runner.scored_once(result, "scores.json", "b", score)["weight"] == 1 and len(asked) == count + 1
     assert path.read_text() != before
     path.write_text("broken")
-    assert results.scored_once(result, "scores.json", "b", score)["weight"] == 1 and len(asked) == count + 2
+    assert runner.scored_once(result, "scores.json", "b", score)["weight"] == 1 and len(asked) == count + 2
     assert found(2.0)["weight"] == 2

@@ -15,7 +15,7 @@ from fer_tf.tuning import runner
 
 optuna = pytest.importorskip("optuna", reason="the extra 'search' is not installed")
 
-from fer_tf.tuning import search, space  # noqa: E402
+from fer_tf.tuning import search  # noqa: E402
 
 RUN = RunConfig(name="a", learning_rate=0.01, epochs=3)
 RUNS = [RUN, replace(RUN, name="b", seed=7)]
@@ -50,7 +50,7 @@ def local(jobs, fresh=None):
 
 
 def new(out, trials, **keywords):
-    return search.Search("demo", RUNS, space.space_of(("rate", "augment"), RUNS), trials, out, **keywords)
+    return search.Search("demo", RUNS, search.space_of(("rate", "augment"), RUNS), trials, out, **keywords)
 
 
 def rows(found):
@@ -118,7 +118,7 @@ def test_more_trials_go_on_and_another_space_is_another_search(tmp_path):
     search.run_search(new(tmp_path, 3), local)
     more = new(tmp_path, 5)
     assert len(search.run_search(more, local)) == 5
-    other = search.Search("demo", RUNS, space.space_of(("decay",), RUNS), 2, tmp_path)
+    other = search.Search("demo", RUNS, search.space_of(("decay",), RUNS), 2, tmp_path)
     assert len(search.run_search(other, local)) == 2
     assert len(rows(new(tmp_path, 5))) == 5
 

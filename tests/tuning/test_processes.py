@@ -15,8 +15,7 @@ import pytest
 from fer_tf import models
 from fer_tf.training import run
 from fer_tf.training.config import RunConfig
-from fer_tf.tuning import runner
-from fer_tf.tuning.at_once import AtOnce
+from fer_tf.tuning import Processes, runner
 
 CONFIG = RunConfig(
     name="a", dataset="synthetic(faces=120, size=48, seed=1)", model="vgg(filters=(4, 8), depth=1, head=(8,))",
@@ -26,13 +25,12 @@ LONG = replace(CONFIG, epochs=2000)
 SWEEP = """
 import signal
 import sys
-from fer_tf.tuning import runner
-from fer_tf.tuning.at_once import AtOnce
+from fer_tf.tuning import Processes, runner
 from fer_tf.training.config import RunConfig
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
     configs = [RunConfig.from_json(values) for values in {configs}]
-    runner.run_all(configs, sys.argv[1], executor=AtOnce(2))
+    runner.run_all(configs, sys.argv[1], executor=Processes(2))
 """
 
 
@@ -40,7 +38,7 @@ if __name__ == "__main__":
 def test_folders_and_results_are_those_of_one_after_the_other(tmp_path):
     configs = [CONFIG, replace(CONFIG, name="b", seed=1), replace(CONFIG, name="wild", learning_rate=1e30)]
     runner.run_all(configs, tmp_path / "one", executor=runner.Local())
-    runner.run_all(configs, tmp_path / "two", executor=AtOnce(2))
+    runner.run_all(configs, tmp_path / "two", executor=Processes(2))
     times = ["seconds", "images_per_second"]
     one, two = (pd.read_csv(tmp_path / n / "results.csv").drop(columns=times) for n in ("one", "two"))
     pd.testing.assert_frame_equal(one, two, rtol=1e-6)
