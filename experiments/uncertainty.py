@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
 
 def check(options: argparse.Namespace) -> None:
     """Refuse what would fail only after the networks were asked."""
-    from fer_tf.evaluation.ensemble import MEANS
+    from fer_tf.evaluation.uncertainty import MEANS
 
     if not 0 < options.alpha < 1:
         raise UserError(f"--alpha {options.alpha} is out of range. Expected a number between 0 and 1, such as 0.1.")
@@ -73,8 +73,7 @@ def ask(options: argparse.Namespace) -> "tuple[dict[str, FaceTable], dict[str, S
     import numpy as np
 
     from fer_tf.datasets.ferplus import with_votes
-    from fer_tf.evaluation.ensemble import check_classes
-    from fer_tf.evaluation.uncertainty import SplitPredictions
+    from fer_tf.evaluation.uncertainty import SplitPredictions, check_classes
     from fer_tf.facetable import converted
     from fer_tf.progress import bar
 

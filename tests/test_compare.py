@@ -39,7 +39,7 @@ def compare(capsys, *arguments):
 
 def test_a_study_is_compared_with_its_best_on_validation(tmp_path, capsys):
     write_run(tmp_path, "good", 0, 0.9)
-    write_run(tmp_path, "equal", 0, 0.89)
+    write_run(tmp_path, "equal", 0, 0.8975)
     write_run(tmp_path, "bad", 0, 0.6)
     code, out, _ = compare(capsys, tmp_path, "--out", tmp_path / "figures")
     assert code == 0

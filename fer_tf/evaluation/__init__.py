@@ -4,10 +4,10 @@ from fer_tf.registry import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    "fer_tf.evaluation.ensemble:Uncertainty",
-    "fer_tf.evaluation.ensemble:combine",
-    "fer_tf.evaluation.ensemble:member_logits",
-    "fer_tf.evaluation.ensemble:uncertainty_of",
+    "fer_tf.evaluation.uncertainty:Uncertainty",
+    "fer_tf.evaluation.uncertainty:combine",
+    "fer_tf.evaluation.uncertainty:member_logits",
+    "fer_tf.evaluation.uncertainty:uncertainty_of",
     "fer_tf.evaluation.scoring:logits",
     "fer_tf.evaluation.scoring:distribution_scores",
     "fer_tf.evaluation.scoring:measure_latency",

@@ -34,7 +34,7 @@ MODELS.add("ghostface", "fer_tf.models.ghostnet:GhostFace")
 MODELS.add("ghostnet", "fer_tf.models.ghostnet:GhostNet")
 MODELS.add("efficientnet_b0", "fer_tf.models.efficientnet:EfficientNetB0")
 MODELS.add("efficientnet_b2", "fer_tf.models.efficientnet:EfficientNetB2")
-MODELS.add("fusion", "fer_tf.models.fusion:Fusion")
+MODELS.add("fusion", "fer_tf.models.composites:Fusion")
 
 # Shape of a gray face of FER2013, for which each model has a small configuration.
 SMALL_SHAPE = (48, 48, 1)
@@ -42,7 +42,7 @@ SMALL_SHAPE = (48, 48, 1)
 __getattr__, __dir__, __all__ = registry.attach(
     __name__,
     *MODELS.targets,
-    "fer_tf.models.tta:antialias",
+    "fer_tf.models.composites:antialias",
     "fer_tf.models.building:freeze_backbone",
     "fer_tf.models.building:initialize_from",
     "fer_tf.models.building:load_backbone",
@@ -57,8 +57,8 @@ __getattr__, __dir__, __all__ = registry.attach(
     "fer_tf.models.saving:save_model",
     "fer_tf.models.saving:shipped_names",
     "fer_tf.models.saving:weights_path",
-    "fer_tf.models.tta:average_crops",
-    "fer_tf.models.tta:crop_grid",
+    "fer_tf.models.composites:average_crops",
+    "fer_tf.models.composites:crop_grid",
     own=("MODELS", "SMALL_SHAPE", "get", "logits_of", "small_configuration"),
 )
 

@@ -35,7 +35,7 @@ class BenchmarkedNetwork:
     Attributes:
         name: Its name in reports.
         network: A Keras model with metadata.
-        view: How faces are shown to it, see ``fer_tf.models.tta``.
+        view: How faces are shown to it, see ``fer_tf.models.composites``.
     """
 
     name: str

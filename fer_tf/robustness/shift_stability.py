@@ -15,7 +15,7 @@ from fer_tf.errors import UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.io.pictures import resized
 from fer_tf.metrics import calibration
-from fer_tf.models import antialias, tta
+from fer_tf.models import antialias, composites
 from fer_tf.training.averaging import estimate_batch_norm
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def stabilize(
         copy = antialias(network)
         estimate_batch_norm(copy, _crops(train, network.input_shape[1:], metadata.face_size, seed))
     if side > 1:
-        copy = tta.average_crops(copy, tta.crop_grid(side))
+        copy = composites.average_crops(copy, composites.crop_grid(side))
     found = evaluation.logits(copy, resized(validation.images, metadata.face_size))
     temperature = calibration.fit_temperature(found, validation.targets)
     copy.metadata = dataclasses.replace(copy.metadata, temperature=temperature)

@@ -8,7 +8,7 @@ from scipy.signal import convolve2d, correlate2d
 from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.labels import FER2013
-from fer_tf.models.tta import antialias, filter_kernel
+from fer_tf.models.composites import antialias, filter_kernel
 
 
 def test_a_filtered_kernel_is_the_kernel_convolved_with_the_filter():

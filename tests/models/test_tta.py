@@ -7,7 +7,7 @@ import pytest
 from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.labels import FER2013
-from fer_tf.models.tta import average_crops, crop_grid
+from fer_tf.models.composites import average_crops, crop_grid
 
 
 @pytest.fixture(scope="module")
