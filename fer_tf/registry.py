@@ -174,7 +174,7 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     """
     try:
         node = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise UserError(f"Cannot read {text!r}. Expected 'name' or 'name(key=value, …)'.") from None
     if isinstance(node, ast.Name):
         return node.id, {}
@@ -182,9 +182,13 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
         raise UserError(f"Cannot read {text!r}. Expected 'name' or 'name(key=value, …)'.")
     if node.args or any(keyword.arg is None for keyword in node.keywords):
         raise UserError(f"{text!r} has an argument without a name. Write every argument as key=value.")
+    names = [keyword.arg for keyword in node.keywords]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{text!r} gives {twice[0]!r} twice.")
     try:
         return node.func.id, {k.arg: ast.literal_eval(k.value) for k in node.keywords}
-    except ValueError:
+    # A set or dict of lists is a TypeError; thousands of signs or brackets go too deep.
+    except (ValueError, TypeError, RecursionError, MemoryError):
         raise UserError(f"{text!r} has a value that is not a literal number, string, boolean, tuple or None.") from None
 
 

@@ -18,8 +18,13 @@ def test_parse(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a b", "3", "a.b()", "a(1)", "a(**{})", "a(x=b)", "a(x=__import__('os'))", "a(", "a\0"]
-)
+    "text",
+    [
+        "", "a b", "3", "a.b()", "a(1)", "a(**{})", "a(x=b)", "a(x=__import__('os'))", "a(", "a\0",
+        "a(x={[]: 1})", "a(x={{}})", "a(x=1, x=2)", f"a(x={'-' * 5000}1)", f"a(x={'(' * 5000}", f"a(x={'9' * 5000})",
+        f"a(x={'[' * 150}{']' * 150})" * 2, "a(x='\ud800)",
+    ],
+)  # fmt: skip
 def test_refuses_what_is_no_call_of_literals(text):
     with pytest.raises(UserError):
         registry.parse(text)

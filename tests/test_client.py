@@ -1,20 +1,24 @@
 """The client against servers of the genuine protocols: official gRPC stubs, and REST's documented row format."""
 
+import contextlib
 import importlib.util
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from fer_tf import cli
 from fer_tf.commands import client
 from fer_tf.errors import UserError
-from fer_tf.serving import GrpcClient, RestClient, convert_face
+from fer_tf.serving import GrpcClient, RestClient, convert_face, convert_photograph
 
 ROOT = Path(__file__).parents[1]
 SPEC = importlib.util.spec_from_file_location("servers", ROOT / "tests" / "serving" / "servers.py")
@@ -195,3 +199,151 @@ def test_rest_needs_the_standard_library_only(rest, files):
                            check=False)  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["faces"][0]["label"] == "cross"
+
+
+@contextlib.contextmanager
+def hostile(send):
+    """A server that reads a request's head and then does whatever ``send(connection)`` does; yields its address."""
+
+    def serve():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                send(connection)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def body_of(*parts):
+    return lambda connection: [connection.sendall(part) for part in (b"HTTP/1.0 200 OK\r\n\r\n", *parts)]
+
+
+def dripping(head):
+    def send(connection):
+        connection.sendall(head)
+        for _ in range(200):
+            connection.sendall(b" ")
+            time.sleep(0.05)
+
+    return send
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX:", b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.0 500 No\r\n\r\n"])
+def test_a_response_that_drips_ends_at_the_timeout(head):
+    start = time.monotonic()
+    with hostile(dripping(head)) as host, pytest.raises(UserError, match=r"not respond in 0\.4 seconds|500 No"):
+        RestClient(host, timeout=0.4).predict("analyze", [b"a"])
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([b"x" * 1_000_000] * 40, r"more than 2,000,000 bytes\.$"),
+        ([b"[" * 200_000], "does not respond in JSON"),
+        ([b'{"predictions":' + b"[" * 900 + b"]" * 900 + b"}"], "is not a model of fer_tf"),
+        ([b'{"predictions": {"a": 1}}'], "no row for each image"),
+        ([b"9" * 10_000], "does not respond in JSON"),
+        ([b"\xff\xfe\x00"], "does not respond in JSON"),
+    ],
+)
+def test_what_a_server_sends_is_limited(parts, message, files):
+    with hostile(body_of(*parts)) as host, pytest.raises(UserError, match=message) as raised:
+        list(client.ask(RestClient(host), files[:1]))
+    assert "\n" not in str(raised.value)
+
+
+def test_error_texts_are_limited_and_hold_no_escape_sequences():
+    text = json.dumps({"error": "\x1b[31mbad\r\n" + "x" * 5000}).encode()
+    refused = b"HTTP/1.0 400 Bad\r\n\r\n" + text
+    with hostile(lambda c: c.sendall(refused)) as host, pytest.raises(UserError) as raised:
+        RestClient(host).predict("analyze", [b"a"])
+    assert r": 400 \x1b[31mbad xxx" in str(raised.value) and len(str(raised.value)) < 450
+    for sent in (
+        b"HTTP/1.0 400 Bad\r\n\r\n" + b"[" * 100_000,
+        b"HTTP/1.0 302 Found\r\nLocation: ftp://localhost/\r\n\r\n",
+    ):
+        with (
+            hostile(lambda c, sent=sent: c.sendall(sent)) as host,
+            pytest.raises(UserError, match=r"400 Bad|302 Found"),
+        ):
+            RestClient(host).predict("analyze", [b"a"])
+
+
+PHOTOGRAPH = {
+    "count": 1, "boxes": [[1.0, 2.0, 3.0, 4.0]], "scores": [0.5], "landmarks": [[[1.0, 1.0]] * 5],
+    "probabilities": [[0.25, 0.75]], "labels": ["cross"], "size": [9, 9], "classes": CLASSES, "valid": True,
+}  # fmt: skip
+WRONG = (
+    ("count", "1"), ("count", -1), ("count", 10**400), ("count", 2), ("count", True), ("boxes", 5),
+    ("boxes", [[1, 2, 3]]),
+    ("boxes", [["a", 2, 3, 4]]), ("scores", [None]), ("scores", [float("nan")]), ("scores", [10**400]),
+    ("landmarks", [[[1, 1]] * 4]), ("probabilities", [[1.0]]), ("probabilities", {"a": 1}), ("labels", [3]),
+    ("labels", "c"), ("size", [9]), ("size", None), ("classes", "ab"), ("classes", ["a", "a"]), ("classes", [[], []]),
+    ("valid", "yes"), ("valid", 1),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), WRONG, ids=str)
+def test_values_of_wrong_types_are_named(key, value, files, capsys):
+    assert convert_photograph(PHOTOGRAPH)["faces"][0]["label"] == "cross"
+    with pytest.raises(ValueError, match=f"^has (a |size|{key}|boxes)"):
+        convert_photograph({**PHOTOGRAPH, key: value})
+    sent = json.dumps({"predictions": [{**PHOTOGRAPH, key: value}]}).encode()
+    with hostile(body_of(sent)) as host:
+        code, out, err = run(capsys, host, "one.png")
+    assert code == 2 and not out and err.count("\n") == 1 and err.startswith("error: ")
+    if key in ("probabilities", "classes", "valid"):
+        face = {"probabilities": [0.25, 0.75], "label": "cross", "classes": CLASSES, "valid": True, key: value}
+        with pytest.raises(ValueError, match=r"^has "):
+            convert_face(face)
+
+
+def tensor(values, sizes=None, **changed):
+    made = tf.make_tensor_proto(values)
+    for dim, size in zip(made.tensor_shape.dim, sizes or (), strict=False):
+        dim.size = size
+    for key, value in changed.items():
+        setattr(made, key, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({"count": tensor([1], [2_000_000_000])}, "2,000,000,000 values"),
+        ({"count": tensor([1], [2_000_000_000]), "size": tensor([1], [-2_000_000_000])}, "4,000,000,000 values"),
+        ({"count": tensor([1], [5], tensor_content=b"abc")}, "damaged tensors"),
+        ({"count": tensor([1], dtype=21)}, "damaged tensors"),
+        ({"labels": tensor([b"\xff\xfe"])}, "damaged tensors"),
+        ({"count": tensor(1)}, "no row for each image"),
+        ({"count": tensor([1])}, "is not a model of fer_tf: it lacks boxes"),
+        ({}, "no row for each image"),
+    ],
+)
+def test_tensors_of_a_grpc_server_are_not_believed(outputs, message, files, capsys):
+    with servers_file.grpc_server(lambda *_: outputs) as service:
+        code, out, err = run(capsys, f"127.0.0.1:{service.port}", "--grpc", "one.png")
+    assert code == 2 and not out and message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", [RestClient, GrpcClient])
+@pytest.mark.parametrize(
+    "options",
+    [{"timeout": 0}, {"timeout": float("nan")}, {"timeout": float("inf")}, {"version": -1}, {"version": 2**63}],
+)
+def test_settings_out_of_range_are_named(kind, options):
+    with pytest.raises(UserError, match=rf"^{next(iter(options))} .* is out of range\. Expected "):
+        kind("localhost", **options)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_tf import serving
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 
 DESCRIPTION = """Send images to a server that runs an exported model, and print the results.
 
@@ -67,7 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-crop", dest="crop", action="store_false", help="each image is one cropped face")
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each image")
     parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="S", help="timeout of a request in seconds (default %(default)s)"
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="timeout of a request with its response in seconds (default %(default)s)",
     )
 
 
@@ -80,9 +84,9 @@ def run(options: argparse.Namespace) -> int:
     server = make(options.host, options.model, options.version, options.timeout)
     code = 0
     for answer in ask(server, options.files, options.crop):
-        print(json.dumps(answer, ensure_ascii=False) if options.json else "\n".join(_lines(answer)))
+        print(json.dumps(answer, ensure_ascii=False) if options.json else "\n".join(map(printable, _lines(answer))))
         if not answer["valid"]:
-            print(f"{answer['source']}: {_UNREADABLE}", file=sys.stderr)
+            print(f"{printable(answer['source'])}: {_UNREADABLE}", file=sys.stderr)
             code = 1
     return code
 

@@ -1,8 +1,9 @@
 """Compute heat maps: one compiled pass through the network for each batch."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,12 +11,30 @@ import numpy as np
 import tensorflow as tf
 
 from fer_tf.errors import UserError
+from fer_tf.inference.api import classifier
 from fer_tf.inference.classifier import ExpressionClassifier
+from fer_tf.inference.inputs import Input, face_batches
 from fer_tf.labels import SYNONYMS, LabelSet
 from fer_tf.models import logits_of
 
+Network = keras.Model | ExpressionClassifier | Path | str
 # Number of names in an error: a network may have hundreds of layers, and the last ones matter.
 _LISTED = 40
+
+
+def loaded(network: Network) -> keras.Model | ExpressionClassifier:
+    """Return a network in memory as it is, and the classifier that ``fer_tf.predict`` uses for a name or path.
+
+    Raises:
+        UserError: no such network, or something else.
+    """
+    if isinstance(network, str | Path):
+        return classifier(network)
+    if not isinstance(network, keras.Model | ExpressionClassifier):
+        raise UserError(
+            f"{type(network).__name__} is no network. Expected a shipped name, a .keras file, or a Keras model."
+        )
+    return network
 
 
 def choose(network: keras.Model, name: str | None) -> keras.layers.Layer:
@@ -150,14 +169,14 @@ class Explainer:
     ``by_class`` (its maps depend on the class).
 
     Args:
-        network: a Keras model of images, or an ``ExpressionClassifier``, which prepares faces of any size; its ``flip``
-            and temperature do not affect the maps.
+        network: name of a shipped model, path of a ``.keras`` file, an ``ExpressionClassifier``, or a Keras model of
+            images. ``flip`` and temperature of a classifier do not affect the maps.
         layer: name of the layer that is explained, at any depth; ``None`` means the one that the network names, in its
             metadata or as a model of ``fer_tf.models``.
         batch_size: largest number of faces in one pass.
 
     Raises:
-        UserError: no such layer, or the network does not name one.
+        UserError: no such network or layer, or the network does not name a layer.
 
     Example:
         >>> import tensorflow as tf, numpy as np, fer_tf
@@ -174,7 +193,11 @@ class Explainer:
     uses_gradient = True
     by_class = True
 
-    def __init__(self, network: keras.Model | ExpressionClassifier, layer: str | None = None, batch_size: int = 64):
+    def __init__(self, network: Network, layer: str | None = None, batch_size: int = 64):
+        network = loaded(network)
+        self._takes_prepared = isinstance(network, keras.Model)
+        if self._takes_prepared and getattr(network, "metadata", None) is not None:
+            network = ExpressionClassifier(network)
         self.classifier = network if isinstance(network, ExpressionClassifier) else None
         self.network = self.classifier.network if self.classifier else network
         self.batch_size = batch_size
@@ -183,33 +206,42 @@ class Explainer:
         self._both = with_activations(self.network, chosen)
 
     def __call__(
-        self, faces: np.ndarray | tf.Tensor, classes: str | int | Sequence[str | int] | None = None
+        self, faces: Input | Iterable[Input], classes: str | int | Sequence[str | int] | None = None
     ) -> np.ndarray:
         """Return the heat maps of faces.
 
         Args:
-            faces: pixels in 0 to 255. For a network (N, H, W, channels) of its input shape; for an
-                ``ExpressionClassifier`` (N, h, w, 1 or 3) of any size.
+            faces: faces of any sizes, as in ``fer_tf.predict``. Those that have the input shape of a Keras model are
+                taken as prepared, and a model without metadata takes no others.
             classes: a class by name or number, or one for each face; ``None`` means each face's most probable class.
 
         Returns:
-            float32 (N, H, W) in [0, 1] at the network's input size. For an ``ExpressionClassifier`` that is the central
-            square of a face that the network sees.
+            float32 (N, H, W) in [0, 1] at the network's input size: of the central square of a face, which the network
+            sees.
 
         Raises:
-            UserError: an unknown class, a class where the method explains none, or faces of another shape.
+            UserError: an unknown class, a class where the method explains none, faces of another shape, values outside
+                0 to 255, or fractions from 0 to 1.
+            DataError: a file cannot be read.
         """
         return self.explain(faces, classes).heat
 
     def explain(
-        self, faces: np.ndarray | tf.Tensor, classes: str | int | Sequence[str | int] | None = None
+        self, faces: Input | Iterable[Input], classes: str | int | Sequence[str | int] | None = None
     ) -> Explanation:
         """Return the heat maps of faces with raw maps, logits and classes; arguments are those of a call."""
-        if len(np.shape(faces)) != 4 or not len(faces):
-            raise UserError(f"Faces are pixels (N, h, w, channels) with N > 0, got {np.shape(faces)}.")
-        wanted, step = self._class_numbers(classes, len(faces)), self.batch_size
-        parts = [self._batch(faces[i : i + step], wanted[i : i + step]) for i in range(0, len(faces), step)]
-        return Explanation(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        groups, step = face_batches(faces), self.batch_size
+        if not groups:
+            raise UserError("No face is given. Expected one or more.")
+        order = np.concatenate([index for index, _ in groups])
+        wanted = self._class_numbers(classes, len(order))
+        parts = [
+            self._batch(batch[i : i + step], wanted[index[i : i + step]])
+            for index, batch in groups
+            for i in range(0, len(index), step)
+        ]
+        back = np.argsort(order)
+        return Explanation(*(np.concatenate(part)[back] for part in zip(*parts, strict=True)))
 
     def maps(self, inputs: MapInputs) -> tf.Tensor:
         """Compute raw maps float32 (N, h, w) of any sign; runs inside a TensorFlow graph."""
@@ -245,11 +277,17 @@ class Explainer:
             raise UserError(f"{len(numbers)} classes for {count} faces. Give one for each face, or one for all.")
         return np.array(numbers * count if one else numbers, np.int32)
 
-    def _batch(self, faces: np.ndarray | tf.Tensor, classes: np.ndarray) -> list[np.ndarray]:
-        prepared = self.classifier.prepare(faces) if self.classifier else tf.cast(faces, tf.float32)
-        expected = self.network.input_shape
-        if any(e not in (None, n) for e, n in zip(expected, prepared.shape, strict=True)):
-            raise UserError(f"Faces are {prepared.shape[1:]}, the network takes {expected[1:]}.")
+    def _batch(self, faces: np.ndarray, classes: np.ndarray) -> list[np.ndarray]:
+        takes = self.network.input_shape[1:]
+        fit = len(takes) == 3 and all(t in (None, n) for t, n in zip(takes, faces.shape[1:], strict=True))
+        if self.classifier and not (fit and self._takes_prepared):
+            prepared = self.classifier.prepare(tf.cast(faces, tf.float32))
+        elif fit:
+            prepared = tf.cast(faces, tf.float32)
+        else:
+            raise UserError(
+                f"Faces are {faces.shape[1:]}, the network takes {takes}. It has no metadata to prepare others by."
+            )
         found = [part.numpy() for part in self._compiled(prepared, tf.constant(classes))]
         if len(found[1]) != len(classes):
             rows = len(found[1]) // len(classes)

@@ -1,16 +1,15 @@
 """The heat map methods: Grad-CAM, Grad-CAM++, LayerCAM, Score-CAM and Eigen-CAM."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from fer_tf.errors import UserError
 from fer_tf.explain import METHODS
-from fer_tf.explain.explainer import Explainer, MapInputs
-from fer_tf.inference.classifier import ExpressionClassifier
+from fer_tf.explain.explainer import Explainer, MapInputs, Network, loaded
+from fer_tf.inference.inputs import Input
 
 _SPACE = (1, 2)
 
@@ -116,13 +115,7 @@ class ScoreCAM(Explainer):
     title = "Score-CAM"
     uses_gradient = False
 
-    def __init__(
-        self,
-        network: keras.Model | ExpressionClassifier,
-        layer: str | None = None,
-        batch_size: int = 64,
-        masked_batch_size: int = 256,
-    ):
+    def __init__(self, network: Network, layer: str | None = None, batch_size: int = 64, masked_batch_size: int = 256):
         super().__init__(network, layer, batch_size)
         self.masked_batch_size = masked_batch_size
 
@@ -198,9 +191,7 @@ def _from_columns(matrix: tf.Tensor) -> tf.Tensor:
     return tf.linalg.matvec(matrix, vectors[:, :, -1])
 
 
-def get(
-    identifier: str | Explainer, network: keras.Model | ExpressionClassifier | None = None, layer: str | None = None
-) -> Explainer:
+def get(identifier: str | Explainer, network: Network | None = None, layer: str | None = None) -> Explainer:
     """Make the explainer of a method by name, or return an explainer as it is.
 
     Args:
@@ -224,8 +215,8 @@ def get(
 
 
 def heatmaps(
-    network: keras.Model | ExpressionClassifier,
-    faces: np.ndarray,
+    network: Network,
+    faces: Input | Iterable[Input],
     method: str = "gradcam",
     classes: str | int | Sequence[str | int] | None = None,
     layer: str | None = None,
@@ -235,9 +226,9 @@ def heatmaps(
     The compiled functions of the last four networks are kept, so that it may be called in a loop.
 
     Args:
-        network: a Keras model, or an ``ExpressionClassifier``, which prepares faces of any size.
-        faces: pixels in 0 to 255. For a network (N, H, W, channels) of its input shape; for an ``ExpressionClassifier``
-            (N, h, w, 1 or 3).
+        network: name of a shipped model, path of a ``.keras`` file, a Keras model, or an ``ExpressionClassifier``.
+        faces: faces of any sizes, as in ``fer_tf.predict``. Those that have the input shape of a Keras model are taken
+            as prepared, and a model without metadata takes no others.
         method: a name of ``METHODS``.
         classes: a class by name or number, or one for each face; ``None`` means each face's most probable class.
         layer: name of the layer that is explained; ``None`` means the one that the network names.
@@ -246,17 +237,18 @@ def heatmaps(
         float32 (N, H, W) in [0, 1] at the network's input size, see ``Explainer``.
 
     Raises:
-        UserError: an unknown method, class or layer, or faces of another shape.
+        UserError: an unknown network, method, class or layer, faces of another shape, values outside 0 to 255, or
+            fractions from 0 to 1.
+        DataError: a file cannot be read.
 
     Example:
         >>> import numpy as np, fer_tf
-        >>> network = fer_tf.load_model("ferplus")
-        >>> fer_tf.heatmaps(network, np.zeros((2, 44, 44, 1)), classes="happy").shape
+        >>> fer_tf.heatmaps("ferplus", np.zeros((2, 90, 90, 3), np.uint8), classes="happy").shape
         (2, 44, 44)
     """
-    return _explainer(network, method, layer)(faces, classes)
+    return _explainer(loaded(network), method, layer)(faces, classes)
 
 
 @functools.lru_cache(maxsize=4)
-def _explainer(network: keras.Model | ExpressionClassifier, method: str, layer: str | None) -> Explainer:
+def _explainer(network: Network, method: str, layer: str | None) -> Explainer:
     return get(method, network, layer)

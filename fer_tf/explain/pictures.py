@@ -15,7 +15,9 @@ from fer_tf.faces import detectors
 from fer_tf.faces import detectors as geometry
 from fer_tf.faces.crop import crop_faces
 from fer_tf.faces.detectors import NO_FACE, WHICH, Detector, choose
+from fer_tf.inference import inputs
 from fer_tf.inference.classifier import ExpressionClassifier
+from fer_tf.inference.inputs import Input
 from fer_tf.inference.sources import FigureSource
 from fer_tf.io import pictures
 
@@ -96,16 +98,17 @@ class PictureExplainer:
             self.explainer.class_number(explained)
         self.detector = None if detector is None else detectors.get(detector)
 
-    def explain(self, photograph: np.ndarray, name: str = "") -> list[FaceView]:
+    def explain(self, photograph: Input, name: str = "") -> list[FaceView]:
         """Explain the faces of one photograph, all in one pass through the network.
 
         Args:
-            photograph: RGB, uint8 (H, W, 3).
+            photograph: a photograph as in ``fer_tf.analyze``.
             name: title of the faces.
 
         Returns:
             One view for each face, the best one first; none where no face is found.
         """
+        photograph = inputs.pixels(photograph)
         boxes, faces, views = self._cut(photograph) if self.detector else self._whole(photograph)
         if not len(faces):
             return []

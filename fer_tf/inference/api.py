@@ -125,9 +125,20 @@ def predict(
         >>> prediction.probabilities.shape
         (2, 8)
     """
-    using = _classifier(_key(model), flip, fast)
-    faces = [inputs.read_face(image) for image in inputs.as_list(images)]
-    return Prediction(using.predict(faces[0] if inputs.is_one(images) else faces), using.label_set)
+    using = classifier(model, flip, fast)
+    return Prediction(using.predict(images), using.label_set)
+
+
+def classifier(
+    model: "keras.Model | Path | str" = "default", flip: bool = False, fast: bool = False
+) -> "inference.ExpressionClassifier":
+    """Return the classifier that ``predict`` uses: the same one until the model's file is written again.
+
+    Example:
+        >>> classifier("default") is classifier("default")
+        True
+    """
+    return _classifier(_key(model), flip, fast)
 
 
 def _is_one_picture(image: Input) -> bool:

@@ -9,7 +9,7 @@ import functools
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -20,6 +20,7 @@ from fer_tf import models
 from fer_tf.errors import UserError
 from fer_tf.faces.detectors import library
 from fer_tf.inference import inputs
+from fer_tf.inference.inputs import Input
 from fer_tf.io import cache
 from fer_tf.models import complexity, logits_of, metadata_of
 
@@ -55,7 +56,7 @@ LITERT = "litert-1"
 class ExpressionClassifier(tf.Module):
     """Wrap a network with its preprocessing (size, gray, center crop) and calibrated softmax.
 
-    ``predict`` takes arrays. The other methods take tensors and may be called in a ``tf.function``.
+    ``predict`` takes arrays and files. The other methods take tensors and may be called in a ``tf.function``.
 
     Example:
         >>> import numpy as np
@@ -149,34 +150,24 @@ class ExpressionClassifier(tf.Module):
         faces = tf.cast(faces, tf.float32)
         return (self._of_gray if faces.shape[-1] == 1 else self._of_color)(faces)
 
-    def predict(self, faces: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    def predict(self, faces: Input | Iterable[Input]) -> np.ndarray:
         """Compute the distributions of cropped faces.
 
         Args:
-            faces: Array of pixels from 0 to 255, of shape (N, h, w), (N, h, w, 1) or (N, h, w, 3); or a list of arrays
-                of shape (h, w), (h, w, 1) or (h, w, 3), which may differ in size; or one such array, which is one face.
+            faces: As in ``fer_tf.predict``.
 
         Returns:
             float32 array of shape (N, C) over the classes of ``label_set``; each row sums to 1.
 
         Raises:
             UserError: An array has another shape, values outside 0 to 255, or fractions from 0 to 1.
+            DataError: A file cannot be read.
         """
         check_process()
-        if hasattr(faces, "__array__"):
-            faces = np.asarray(faces)
-            if not inputs.one_face(faces):
-                return self._in_batches(_checked(faces[..., None] if faces.ndim == 3 else faces))
-            faces = [faces]
-        groups: dict[tuple[int, ...], list[int]] = {}
-        arrays = [_with_channels(np.asarray(face)) for face in faces]
-        for face in arrays:
-            inputs.check_range(_numbers(face))
-        for i, face in enumerate(arrays):
-            groups.setdefault(face.shape, []).append(i)
-        results = np.empty((len(arrays), len(self.label_set)), np.float32)
-        for index in groups.values():
-            results[index] = self._in_batches(_checked(np.stack([arrays[i] for i in index])))
+        groups = inputs.face_batches(faces)
+        results = np.empty((sum(len(index) for index, _ in groups), len(self.label_set)), np.float32)
+        for index, batch in groups:
+            results[index] = self._in_batches(batch)
         return results
 
     def _in_batches(self, faces: np.ndarray) -> np.ndarray:
@@ -189,7 +180,7 @@ class ExpressionClassifier(tf.Module):
             found = [self._through(run, faces, alone=True)]
         else:
             found = complexity.in_parallel(functools.partial(self._through, run, alone=False), batches)
-        return np.concatenate(found) if found else np.empty((0, len(self.label_set)), np.float32)
+        return np.concatenate(found)
 
     def _through(self, run: complexity.LiteRTRunner, faces: np.ndarray, alone: bool) -> np.ndarray:
         if faces.shape[1:3] == (self.metadata.face_size,) * 2:
@@ -249,21 +240,3 @@ def luma(faces: "tf.Tensor | np.ndarray") -> "tf.Tensor | np.ndarray":
     red, green, blue = (faces[..., i : i + 1] for i in range(3))
     level = 0.2989 * red + 0.587 * green + 0.114 * blue
     return library(level).round(level)
-
-
-def _with_channels(face: np.ndarray) -> np.ndarray:
-    return face[..., None] if face.ndim == 2 else face
-
-
-def _checked(faces: np.ndarray) -> np.ndarray:
-    """Return faces (N, h, w, 1 or 3) with values from 0 to 255, or raise a ``UserError``."""
-    if faces.ndim != 4 or faces.shape[3] not in (1, 3) or 0 in faces.shape[1:3]:
-        raise UserError(f"Faces are pixels (N, h, w), (N, h, w, 1) or (N, h, w, 3), got {faces.shape}.")
-    inputs.check_range(_numbers(faces))
-    return faces
-
-
-def _numbers(faces: np.ndarray) -> np.ndarray:
-    if faces.dtype.kind not in "uif":
-        raise UserError(f"Faces are numbers from 0 to 255, got {faces.dtype}.")
-    return faces

@@ -1,4 +1,4 @@
-"""Convert the inputs of ``analyze`` and ``predict`` to images."""
+"""Convert the inputs of ``analyze``, ``predict`` and ``heatmaps`` to images."""
 
 import os
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ from fer_tf.errors import DataError, UserError
 from fer_tf.io import pictures
 
 __all__ = [
-    "Input", "as_list", "check_range", "count_frames", "is_one", "is_path", "name_of", "one_face", "pixels",
-    "read_face", "whole_number",
+    "Input", "as_list", "check_range", "count_frames", "face_batches", "is_one", "is_path", "name_of", "one_face",
+    "pixels", "whole_number",
 ]  # fmt: skip
 
 Input = os.PathLike | str | bytes | BinaryIO | Image.Image | np.ndarray
@@ -107,17 +107,35 @@ def count_frames(image: Input) -> int:
     return 1
 
 
-def read_face(image: Input) -> np.ndarray:
-    """Return the pixels of one face, as ``pixels`` does, but arrays and tensors in their own type and shape.
+def face_batches(images: Input | Iterable[Input]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Read cropped faces and stack those of one size.
+
+    Args:
+        images: An array or tensor of faces (N, h, w), (N, h, w, 1) or (N, h, w, 3) of pixels from 0 to 255; or a face
+            or a list or generator of faces of any sizes, each an array without the N, or as in ``pixels``.
+
+    Returns:
+        Pairs of the places (n,) of faces among the given ones and their pixels (n, h, w, 1 or 3).
 
     Raises:
-        UserError, DataError: As ``pixels``; the message of a path names it.
+        UserError: An array has another shape, values outside 0 to 255, or fractions from 0 to 1.
+        DataError: A picture cannot be read; the message of a path names it.
+
+    Example:
+        >>> large, small = np.zeros((9, 9, 3)), np.zeros((4, 4))
+        >>> [(index.tolist(), faces.shape) for index, faces in face_batches([large, small, large])]
+        [([0, 2], (2, 9, 9, 3)), ([1], (1, 4, 4, 1))]
     """
-    try:
-        array = _decoded(image)
-    except DataError as error:
-        raise DataError(f"{image}: {error}" if is_path(image) else str(error)) from None
-    return _as_array(image) if array is None else array
+    faces = [_read_face(image) for image in as_list(images)]
+    if is_one(images) and not one_face(faces[0]):
+        several = _with_channels(faces[0], 3)
+        return [(np.arange(len(several)), _checked(several))] if len(several) else []
+    faces = [_with_channels(face, 2) for face in faces]
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, face in enumerate(faces):
+        check_range(_numbers(face))
+        groups.setdefault(face.shape, []).append(i)
+    return [(np.array(index), _checked(np.stack([faces[i] for i in index]))) for index in groups.values()]
 
 
 def one_face(faces: np.ndarray) -> bool:
@@ -190,6 +208,33 @@ def is_one(image: Any) -> bool:
 def _is_tensor(image: Any) -> bool:
     """Return whether something is an array of another library: of TensorFlow, JAX, PyTorch, or a Keras variable."""
     return hasattr(image, "shape") and hasattr(image, "dtype") and hasattr(image, "__array__")
+
+
+def _read_face(image: Input) -> np.ndarray:
+    try:
+        array = _decoded(image)
+    except DataError as error:
+        raise DataError(f"{image}: {error}" if is_path(image) else str(error)) from None
+    return _as_array(image) if array is None else array
+
+
+def _with_channels(array: np.ndarray, gray: int) -> np.ndarray:
+    """Append the axis of the channels to an array of so many axes."""
+    return array[..., None] if array.ndim == gray else array
+
+
+def _checked(faces: np.ndarray) -> np.ndarray:
+    """Return faces (N, h, w, 1 or 3) with values from 0 to 255, or raise a ``UserError``."""
+    if faces.ndim != 4 or faces.shape[3] not in (1, 3) or 0 in faces.shape[1:3]:
+        raise UserError(f"Faces are pixels (N, h, w), (N, h, w, 1) or (N, h, w, 3), got {faces.shape}.")
+    check_range(_numbers(faces))
+    return faces
+
+
+def _numbers(faces: np.ndarray) -> np.ndarray:
+    if faces.dtype.kind not in "uif":
+        raise UserError(f"Faces are numbers from 0 to 255, got {faces.dtype}.")
+    return faces
 
 
 def _check(image: Any, place: str) -> None:

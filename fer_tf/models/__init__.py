@@ -55,6 +55,7 @@ __getattr__, __dir__, __all__ = registry.attach(
     "fer_tf.models.saving:metadata_of",
     "fer_tf.models.saving:read_metadata",
     "fer_tf.models.saving:save_model",
+    "fer_tf.models.saving:set_metadata",
     "fer_tf.models.saving:shipped_names",
     "fer_tf.models.saving:weights_path",
     "fer_tf.models.composites:average_crops",

@@ -1,25 +1,38 @@
-"""Send requests to TensorFlow Serving, over REST or gRPC."""
+"""Send requests to TensorFlow Serving, over REST or gRPC.
+
+A server is not believed: the size, time, depth and types of what it sends are limited, and all else is a one-line
+``UserError``.
+"""
 
 import base64
+import functools
 import importlib
 import importlib.util
+import io
 import json
+import math
 import socket
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from types import ModuleType
 from typing import Any
 
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 
 Row = Mapping[str, Any]
 
 # The outputs that a row of each signature must have; the responses of other exports lack some.
 _FACE_KEYS = {"probabilities", "label", "classes", "valid"}
 _PHOTOGRAPH_KEYS = {"count", "boxes", "scores", "landmarks", "probabilities", "labels", "size", "classes", "valid"}
+# A row of an export with 4,000 faces has so many bytes as JSON.
+_ROW_BYTES = 1_000_000
+_ROW_VALUES = 250_000
+_LONGEST_TIMEOUT = 86_400.0
+_NOT_OURS = "does not respond like a model of fer_tf"
 
 
 def convert_face(row: Row) -> dict[str, Any]:
@@ -33,7 +46,7 @@ def convert_face(row: Row) -> dict[str, Any]:
         ``distribution`` (a probability for each class), empty if the image is not valid.
 
     Raises:
-        ValueError: the row is of another signature.
+        ValueError: the row is of another signature, or has values of another type or shape.
 
     Example:
         >>> from fer_tf import serving
@@ -42,6 +55,7 @@ def convert_face(row: Row) -> dict[str, Any]:
         [{'label': 'happy', 'distribution': {'happy': 0.75, 'sad': 0.25}}]
     """
     _check(row, _FACE_KEYS)
+    _check_values(row, {"probabilities": (len(row["classes"]),)}, {"label": ()})
     return {"valid": row["valid"], "faces": [_face(row["label"], row)] if row["valid"] else []}
 
 
@@ -57,7 +71,7 @@ def convert_photograph(row: Row) -> dict[str, Any]:
         x, y in pixels), ``label`` and ``distribution``.
 
     Raises:
-        ValueError: the row is of another signature.
+        ValueError: the row is of another signature, or has values of another type or shape.
 
     Example:
         >>> from fer_tf import serving
@@ -67,7 +81,15 @@ def convert_photograph(row: Row) -> dict[str, Any]:
         {'valid': True, 'size': [48, 64], 'faces': []}
     """
     _check(row, _PHOTOGRAPH_KEYS)
-    columns = [row[key][: row["count"]] for key in ("boxes", "scores", "landmarks", "labels", "probabilities")]
+    count = row["count"]
+    if type(count) is not int or not 0 <= count <= _ROW_VALUES:
+        raise ValueError("has a count that is no whole number")
+    shapes = {"boxes": (count, 4), "scores": (count,), "landmarks": (count, 5, 2),
+              "probabilities": (count, len(row["classes"]))}  # fmt: skip
+    texts = {"labels": (count,)}
+    row = {**row, **{key: row[key][:count] for key in (*shapes, *texts) if isinstance(row[key], list)}}
+    _check_values(row, {**shapes, "size": (2,)}, texts)
+    columns = [row[key] for key in ("boxes", "scores", "landmarks", "labels", "probabilities")]
     faces = [
         {"box": box, "score": score, "landmarks": points, **_face(label, {**row, "probabilities": probabilities})}
         for box, score, points, label, probabilities in zip(*columns, strict=True)
@@ -83,6 +105,38 @@ def _check(row: Row, wanted: set[str]) -> None:
     missing = sorted(wanted - set(row)) if isinstance(row, Mapping) else sorted(wanted)
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}")
+    classes = row["classes"]
+    if type(row["valid"]) is not bool:
+        raise ValueError("has a valid that is neither true nor false")
+    if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes) or len({*classes}) < len(classes):
+        raise ValueError("has classes that are no list of names")
+
+
+def _check_values(row: Row, numbers: Mapping[str, tuple[int, ...]], texts: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise a ``ValueError`` unless the outputs are lists of finite numbers, or texts, of the shapes."""
+    for named, kind, good in ((numbers, "numbers", _is_number), (texts, "texts", lambda v: isinstance(v, str))):
+        for key, shape in named.items():
+            if not _has_shape(row[key], shape, good):
+                raise ValueError(f"has {key} that {'is' if not shape else 'are'} not {shape or 'one'} {kind}")
+
+
+def _has_shape(value: Any, shape: tuple[int, ...], good: Any) -> bool:
+    if not shape:
+        return good(value)
+    return isinstance(value, list) and len(value) == shape[0] and all(_has_shape(v, shape[1:], good) for v in value)
+
+
+def _is_number(value: Any) -> bool:
+    # False for NaN too; whole numbers may have any number of digits.
+    return type(value) in (int, float) and -1e30 < value < 1e30
+
+
+def _checked_settings(version: int | None, timeout: float) -> None:
+    """Raise a ``UserError`` unless version and timeout are ones that a request can have."""
+    if version is not None and not 0 <= version < 2**63:
+        raise UserError(f"version {version} is out of range. Expected 0 to {2**63 - 1}.")
+    if not 0 < timeout <= _LONGEST_TIMEOUT:
+        raise UserError(f"timeout {timeout} is out of range. Expected seconds, up to {_LONGEST_TIMEOUT:,.0f}.")
 
 
 _REST_PORT = 8501
@@ -104,11 +158,12 @@ class RestClient:
             host: name, ``name:port`` (default port 8501), or the address of a proxy, ``https://…``.
             model: name of the model, that of the exported folder.
             version: of the model; ``None`` for the newest.
-            timeout: of a request, in seconds.
+            timeout: of a request with its response, in seconds.
 
         Raises:
-            UserError: not an address.
+            UserError: not an address, or a value out of range.
         """
+        _checked_settings(version, timeout)
         address = host if "://" in host else f"http://{host}"
         try:
             parts = urllib.parse.urlsplit(address)
@@ -137,9 +192,10 @@ class RestClient:
             UserError: no response, or an error of the server.
         """
         rows = [{"image_bytes": {"b64": base64.b64encode(p).decode("ascii")}} for p in images]
-        found = self._ask(":predict", {"signature_name": signature, "instances": rows}).get("predictions")
+        body = {"signature_name": signature, "instances": rows}
+        found = self._ask(":predict", body, len(images)).get("predictions")
         if not isinstance(found, list) or len(found) != len(images):
-            raise UserError(f"{self.url} does not respond like a model of fer_tf: no row for each image.")
+            raise UserError(f"{self.url} {_NOT_OURS}: no row for each image.")
         return found
 
     def status(self) -> dict[str, Any]:
@@ -150,19 +206,23 @@ class RestClient:
         """
         return self._ask("", None)
 
-    def _ask(self, verb: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    def _ask(self, verb: str, body: dict[str, Any] | None, rows: int = 0) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode("ascii")
         request = urllib.request.Request(self.url + verb, data, {"Content-Type": "application/json"})
+        late = f"{self.address} did not respond in {self.timeout:g} seconds."
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout) as response:
-                found = json.loads(response.read())
+            with _opener(time.monotonic() + self.timeout).open(request, timeout=self.timeout) as response:
+                found = json.loads(_bounded(response, rows))
         except urllib.error.HTTPError as error:
             raise UserError(f"{self.url}: {_message(error)}") from None
         except TimeoutError:
-            raise UserError(f"{self.address} did not respond in {self.timeout:g} seconds.") from None
+            raise UserError(late) from None
         except (urllib.error.URLError, HTTPException, OSError) as error:
-            raise UserError(f"No server at {self.address} ({_reason(error)}).") from None
-        except ValueError:
+            slow = isinstance(getattr(error, "reason", None), TimeoutError)
+            raise UserError(late if slow else f"No server at {self.address} ({_reason(error)}).") from None
+        except OverflowError:
+            raise UserError(f"{self.url} {_NOT_OURS}: more than {(rows + 1) * _ROW_BYTES:,} bytes.") from None
+        except (ValueError, RecursionError):
             raise UserError(
                 f"{self.address} does not respond in JSON. Expected the REST port of TensorFlow Serving."
             ) from None
@@ -171,25 +231,89 @@ class RestClient:
         return found
 
 
+def _opener(end: float) -> urllib.request.OpenerDirector:
+    """Return what opens addresses of HTTP, reads responses until the time ``end``, and follows no redirections."""
+
+    def connection(kind: type[HTTPConnection], *args, **options) -> HTTPConnection:
+        made = kind(*args, **options)
+        made.response_class = functools.partial(_TimedResponse, end)
+        return made
+
+    class Http(urllib.request.HTTPHandler):
+        def http_open(self, request):
+            return self.do_open(functools.partial(connection, HTTPConnection), request)
+
+    class Https(urllib.request.HTTPSHandler):
+        def https_open(self, request):
+            return self.do_open(functools.partial(connection, HTTPSConnection), request)
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_):
+            return None
+
+    return urllib.request.build_opener(Http, Https, Stay)
+
+
+class _TimedResponse(HTTPResponse):
+    """A response, head and body, that must be here at a time; a socket's own timeout starts anew with each byte."""
+
+    def __init__(self, end: float, sock: socket.socket, *args, **options):
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_TimedReader(end, sock, self.fp.detach()))
+
+
+class _TimedReader(io.RawIOBase):
+    def __init__(self, end: float, sock: socket.socket, raw: io.RawIOBase):
+        self._end, self._sock, self._raw = end, sock, raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int | None:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _bounded(response: Any, rows: int) -> bytes:
+    """Read a body; raise an ``OverflowError`` if it is larger than so many rows can be."""
+    most = (rows + 1) * _ROW_BYTES
+    body = response.read(most + 1)
+    if len(body) > most:
+        raise OverflowError
+    return body
+
+
 def _message(error: urllib.error.HTTPError) -> str:
     """Return the error message of the server, in one line."""
     try:
-        text = str(json.loads(error.read())["error"])
-    except (ValueError, KeyError, TypeError, OSError, HTTPException):
+        with error:
+            text = str(json.loads(_bounded(error, 0))["error"])
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError, OSError, HTTPException):
         text = str(error.reason)
-    return f"{error.code} {' '.join(text.split())[:300]}"
+    return f"{error.code} {_one_line(text)}"
+
+
+def _one_line(text: str) -> str:
+    return printable(" ".join(text.split())[:300])
 
 
 def _reason(error: Exception) -> str:
     inner = getattr(error, "reason", error)
     if isinstance(inner, socket.gaierror):
         return "no such host"
-    return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
+    return _one_line(getattr(inner, "strerror", None) or str(inner) or type(inner).__name__)
 
 
 _GRPC_PORT = 8500
 # The default limit of gRPC, 4 MB, is too small for many photographs with many faces.
-_LARGEST = 256 * 1024 * 1024
+_LARGEST_REQUEST, _LARGEST_RESPONSE = 256 * 1024 * 1024, 64 * 1024 * 1024
 
 
 def serving_apis(module: str) -> ModuleType:
@@ -230,11 +354,12 @@ class GrpcClient:
             host: name, or ``name:port`` (default port 8500).
             model: name of the model, that of the exported folder.
             version: of the model; ``None`` for the newest.
-            timeout: of a request, in seconds.
+            timeout: of a request with its response, in seconds.
 
         Raises:
-            UserError: not an address, or the extra ``serving`` is not installed.
+            UserError: not an address, a value out of range, or the extra ``serving`` is not installed.
         """
+        _checked_settings(version, timeout)
         self._messages, services = serving_apis("predict_pb2"), serving_apis("prediction_service_pb2_grpc")
         import grpc
 
@@ -242,7 +367,8 @@ class GrpcClient:
             raise UserError(f"{host!r} is not an address for gRPC. Expected localhost or localhost:8500.")
         self.address = host if _has_port(host) else f"{host}:{_GRPC_PORT}"
         self.model, self.version, self.timeout = model, version, timeout
-        sizes = [("grpc.max_receive_message_length", _LARGEST), ("grpc.max_send_message_length", _LARGEST)]
+        sizes = [("grpc.max_receive_message_length", _LARGEST_RESPONSE),
+                 ("grpc.max_send_message_length", _LARGEST_REQUEST)]  # fmt: skip
         self._channel = grpc.insecure_channel(self.address, options=sizes)
         self._service = services.PredictionServiceStub(self._channel)
 
@@ -271,11 +397,17 @@ class GrpcClient:
             outputs = self._service.Predict(request, self.timeout).outputs
         except grpc.RpcError as error:
             raise UserError(self._explain(error)) from None
-        columns = {name: _lists(tf.make_ndarray(value)) for name, value in outputs.items()}
+        name = f"{self.model} at {self.address}"
+        # A few bytes can stand for a tensor of any size.
+        values = sum(math.prod(abs(d.size) for d in value.tensor_shape.dim) for value in outputs.values())
+        if not 0 <= values <= (len(images) + 1) * _ROW_VALUES:
+            raise UserError(f"{name} {_NOT_OURS}: {values:,} values.")
+        try:
+            columns = {key: _lists(tf.make_ndarray(value)) for key, value in outputs.items()}
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
+            raise UserError(f"{name} {_NOT_OURS}: damaged tensors.") from None
         if not columns or any(not isinstance(c, list) or len(c) != len(images) for c in columns.values()):
-            raise UserError(
-                f"{self.model} at {self.address} does not respond like a model of fer_tf: no row for each image."
-            )
+            raise UserError(f"{name} {_NOT_OURS}: no row for each image.")
         return [{name: column[i] for name, column in columns.items()} for i in range(len(images))]
 
     def close(self) -> None:
@@ -283,7 +415,7 @@ class GrpcClient:
         self._channel.close()
 
     def _explain(self, error) -> str:
-        code, said = error.code().name, " ".join((error.details() or "").split())[:300]
+        code, said = error.code().name, _one_line(error.details() or "")
         if code == "UNAVAILABLE":
             return f"No server at {self.address} ({said})."
         if code == "DEADLINE_EXCEEDED":

@@ -1,9 +1,13 @@
 """What is explained: classes, layers, batches, nested networks; and what cannot be."""
 
+import io
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
+from PIL import Image
 
 import fer_tf
 from fer_tf import models
@@ -147,11 +151,81 @@ def test_a_layer_of_several_maps_a_face_is_refused():
         heatmaps(network, pixels(2, (32, 32, 1)), layer="region_features")
 
 
-def test_faces_of_another_shape_are_refused(network):
-    with pytest.raises(UserError, match=r"Faces are \(14, 13, 1\), the network takes \(14, 12, 1\)"):
-        heatmaps(network, pixels(1, (14, 13, 1)))
-    with pytest.raises(UserError, match=r"Faces are pixels \(N, h, w, channels\) with N > 0, got \(14, 12, 1\)"):
-        heatmaps(network, pixels(1)[0])
+def test_faces_of_another_shape_are_refused_where_nothing_says_how_to_prepare_them(network):
+    mute = keras.Model(network.inputs, network.outputs, name="mute")
+    for shape in ((14, 13, 1), (14, 12, 3)):
+        with pytest.raises(UserError, match=r"Faces are \(14, 1\d, \d\), the network takes \(14, 12, 1\)"):
+            heatmaps(mute, pixels(1, shape), layer="features")
+    with pytest.raises(UserError, match="No face is given"):
+        heatmaps(network, [])
+
+
+@pytest.mark.parametrize("shape", [(150, 150, 3), (48, 48, 1), (48, 48), (14, 12, 1)])
+def test_one_face_is_one_face(network, shape):
+    face = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    for given in (network, ExpressionClassifier(network)):
+        found = heatmaps(given, face)
+        assert found.shape == (1, 14, 12)
+        np.testing.assert_array_equal(found, heatmaps(given, [face]))
+
+
+def test_faces_of_any_size_are_prepared_as_predict_prepares_them(network):
+    faces = [pixels(1, (n, n, c), seed=n)[0] for n, c in ((30, 3), (20, 1), (30, 3))]
+    classifier = ExpressionClassifier(network)
+    found = GradCAM(network).explain(faces, ["left", 1, "happy"])
+    assert found.classes.tolist() == [0, 1, 2]
+    odds = np.exp(found.logits)
+    np.testing.assert_allclose(odds / odds.sum(1, keepdims=True), classifier.predict(faces), atol=1e-5)
+    for i, face in enumerate(faces):
+        np.testing.assert_allclose(found.heat[i], heatmaps(classifier, face, classes=i)[0], atol=1e-5)
+    # Those that have the network's own shape are taken as prepared.
+    fit = pixels(2)
+    np.testing.assert_allclose(GradCAM(network).explain(fit).logits, network(fit), atol=1e-5)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(0.5, "got fractions up to 0.5. Multiply them by 255"), (np.nan, "NaN is no pixel"), (-1.0, "from -1.0"),
+     (256.0, "from 256.0")],
+)  # fmt: skip
+def test_what_are_no_pixels_is_refused_with_the_remedy(network, method, value, message):
+    for given in (np.full((2, 14, 12, 1), value), [np.full((48, 48, 3), value)], np.full((48, 48, 3), value)):
+        for whose in (network, ExpressionClassifier(network), keras.Model(network.inputs, network.outputs)):
+            with pytest.raises(UserError, match=message):
+                heatmaps(whose, given, method, layer="features")
+
+
+def test_maps_are_of_whatever_predict_reads(tmp_path):
+    face = np.random.default_rng(1).integers(0, 256, (60, 50, 3), dtype=np.uint8)
+    path, file = tmp_path / "f.png", io.BytesIO()
+    Image.fromarray(face).save(path)
+    Image.fromarray(face).save(file, "PNG")
+    expected = fer_tf.heatmaps("default", face)
+    one = (path, str(path), Image.fromarray(face), file.getvalue(), file, tf.constant(face), face.astype(float))
+    for given in one:
+        np.testing.assert_allclose(fer_tf.heatmaps("default", given), expected, atol=1e-5)
+    np.testing.assert_allclose(fer_tf.heatmaps("default", (x for x in one)), np.repeat(expected, 7, 0), atol=1e-5)
+    for given in (None, "", 7, b"", tmp_path / "none.png", [face, None]):
+        with pytest.raises(UserError):
+            fer_tf.heatmaps("default", given)
+
+
+def test_networks_go_by_name_path_and_in_memory(tmp_path):
+    face, network = np.random.default_rng(1).integers(0, 256, (60, 50, 3), dtype=np.uint8), fer_tf.load_model()
+    path = tmp_path / "mine.keras"
+    models.save_model(network, path, network.metadata)
+    expected = fer_tf.heatmaps("default", face)
+    for given in (path, str(path), network, ExpressionClassifier(network)):
+        np.testing.assert_allclose(fer_tf.heatmaps(given, face), expected, atol=1e-5)
+    np.testing.assert_allclose(GradCAM("default")(face), expected, atol=1e-5)
+    for given, message in (
+        ("nothing", "No model 'nothing'"),
+        (None, "NoneType is no net"),
+        (face, "ndarray is no net"),
+    ):
+        with pytest.raises(UserError, match=message):
+            fer_tf.heatmaps(given, face)
 
 
 def test_an_unknown_method_lists_those_there_are(network):

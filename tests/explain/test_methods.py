@@ -71,7 +71,7 @@ def test_eigencam_equals_the_singular_value_decomposition(side, channels):
     keras.utils.set_random_seed(1)
     network = keras.Sequential([keras.Input((side, side, 1)), keras.layers.Conv2D(channels, 3, name="maps"),
                                 keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)])  # fmt: skip
-    faces = np.random.default_rng(0).normal(size=(4, side, side, 1)).astype("float32")
+    faces = np.random.default_rng(0).uniform(0, 4, (4, side, side, 1)).astype("float32")
     network.build()
     activations = network.layers[0](faces).numpy()
     found = explain.EigenCAM(network, "maps").explain(faces).raw

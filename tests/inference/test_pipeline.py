@@ -6,9 +6,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import skimage.data
 
 from fer_tf import models
 from fer_tf.errors import UserError
+from fer_tf.faces import detectors
 from fer_tf.inference.classifier import ExpressionClassifier
 from fer_tf.inference.pipeline import FacePipeline
 from fer_tf.io import folders, pictures, video
@@ -193,9 +195,13 @@ def write_video(path, positions, rate=10):
         container.mux(stream.encode())
 
 
-def test_fast_asks_for_the_fast_detector_unless_one_is_given(monkeypatch):
-    asked = []
-    monkeypatch.setattr("fer_tf.faces.detectors.get", lambda text: asked.append(text) or drawn.RedSquares())
-    for fast, detector in ((True, None), (False, None), (True, "hog")):
-        assert FacePipeline("default", detector, fast=fast).classifier.fast is fast
-    assert asked == ["retinaface(fast=True)", "retinaface", "hog"]
+def test_fast_asks_for_the_fast_detector_unless_one_is_given(squares):
+    picture, found = [skimage.data.astronaut()], {}
+    for fast in (True, False):
+        using = FacePipeline("default", fast=fast)
+        assert using.classifier.fast is fast
+        (found[fast],) = using.detector.detect(picture)
+        (expected,) = detectors.get(f"retinaface(fast={fast})").detect(picture)
+        np.testing.assert_array_equal(found[fast].scores, expected.scores)
+    assert len(found[True]) == len(found[False]) == 1 and found[True].scores != found[False].scores
+    assert type(FacePipeline("default", squares, fast=True).detector).__name__ == "RedSquares"

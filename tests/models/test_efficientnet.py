@@ -109,11 +109,10 @@ def test_mistakes(call, message):
 
 
 def test_imagenet_without_a_network_says_what_to_do(monkeypatch):
-    def no_network(*args, **keywords):
+    def EfficientNetB0(*args, **keywords):
         raise Exception("URL fetch failure on https://host/file: None")
 
-    monkeypatch.setattr(keras.applications, "EfficientNetB0", no_network)
-    monkeypatch.setattr(no_network, "__name__", "EfficientNetB0", raising=False)
+    monkeypatch.setattr(keras.applications, "EfficientNetB0", EfficientNetB0)
     with pytest.raises(UserError, match=r"Cannot download ImageNet's weights of EfficientNetB0: URL.*weights='PATH'"):
         models.get("efficientnet_b0(width=0.1, depth=1, weights='imagenet')", 8, (32, 32, 3))
 

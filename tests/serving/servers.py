@@ -81,7 +81,7 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
         columns = self.run(request.model_spec.signature_name, tf.make_ndarray(request.inputs[name]).tolist())
         reply = predict_pb2.PredictResponse(model_spec=request.model_spec)
         for key, value in columns.items():
-            reply.outputs[key].CopyFrom(tf.make_tensor_proto(value))
+            reply.outputs[key].CopyFrom(value if hasattr(value, "tensor_shape") else tf.make_tensor_proto(value))
         return reply
 
 
