@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from fer_tf import inference, serving
+from fer_tf.commands import add_prior, read_prior
 from fer_tf.errors import UserError
 
 DESCRIPTION = """Export a trained network for a server or a device.
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flip", action="store_true", help="average over the face and its mirror image: twice the time"
     )
+    add_prior(parser)
     server = parser.add_argument_group("server").add_argument
     server("--version", type=int, metavar="N", help="number of the version (default: the next)")
     server(
@@ -61,7 +63,9 @@ def run(options: argparse.Namespace) -> None:
     if options.version is not None and not options.dst:
         raise UserError("--version is for a server. Give DST as well, such as saved_models/faces.")
 
-    classifier = inference.ExpressionClassifier(options.model, flip=options.flip)
+    classifier = inference.ExpressionClassifier(
+        options.model, options.flip, prior=read_prior(options.prior), strength=options.strength
+    )
     written = [*_server_files(options, classifier), *_device_files(options, classifier)]
     print("\n".join(f"wrote {path}" for path in written))
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fer_tf import inference
+from fer_tf.commands import add_prior, read_prior
 from fer_tf.errors import UserError, printable
 from fer_tf.faces.detectors import WHICH
 from fer_tf.inference import annotation, output, sources
@@ -29,6 +30,7 @@ EXAMPLES = """examples:
   fer-tf predict photograph.jpg
   fer-tf predict photographs --csv faces.csv --json faces.json --skipped skipped.csv
   fer-tf predict photographs --annotate drawn --faces largest
+  fer-tf predict photographs --prior uniform --strength 0.5
   fer-tf predict interview.mp4 --annotate drawn --smooth 0.5
   fer-tf predict dancing.mp4 --follow 0 --json dancing.jsonl
   fer-tf predict interview.mp4 --every 5 --timeline interview.png
@@ -80,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="use 8-bit weights: half of the time, probabilities change by 0.001 in the median",
     )
+    add_prior(parser)
     time = parser.add_argument_group("videos").add_argument
     time("--every", type=int, default=1, metavar="N", help="analyze every N-th frame (default %(default)s)")
     time("--follow", type=float, metavar="SECONDS",
@@ -183,7 +186,15 @@ def _results(options: argparse.Namespace, camera: int | None, found: Sequence[Fo
     frames = None if camera is None else sources.watch(camera)
     follow = GAP if options.follow is None else options.follow
     pipeline = inference.FacePipeline(
-        options.model, options.detector, options.faces, options.flip, options.crop, follow, options.fast
+        options.model,
+        options.detector,
+        options.faces,
+        options.flip,
+        options.crop,
+        follow,
+        options.fast,
+        read_prior(options.prior),
+        options.strength,
     )
     if frames is None:
         return pipeline.analyze([(f.path, f.source) for f in found], options.every)

@@ -12,7 +12,6 @@ from PIL import Image
 from fer_tf.errors import DataError, UserError
 from fer_tf.explain.methods import get
 from fer_tf.faces import detectors
-from fer_tf.faces import detectors as geometry
 from fer_tf.faces.crop import crop_faces
 from fer_tf.faces.detectors import NO_FACE, WHICH, Detector, choose
 from fer_tf.inference import inputs
@@ -136,7 +135,7 @@ class PictureExplainer:
         found = choose(self.detector.detect([photograph])[0], self.faces, photograph.shape)
         if not len(found):
             return [], np.empty(0), np.empty(0)
-        frames = geometry.face_frames(found.boxes, found.landmarks)
+        frames = detectors.face_frames(found.boxes, found.landmarks)
         side = self.classifier.metadata.face_size
         seen = frames * np.array([1, 1, self._seen(), 1], np.float32)
         boxes = [tuple(map(float, box)) for box in found.boxes]

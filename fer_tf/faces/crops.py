@@ -16,7 +16,6 @@ import numpy as np
 from fer_tf import registry
 from fer_tf.errors import UserError
 from fer_tf.faces import detectors
-from fer_tf.faces import detectors as geometry
 from fer_tf.faces.detectors import DETECTORS, NO_FACE, WHICH, Detections, Detector, choose
 from fer_tf.faces.face_files import SHARD_FACES, CropFolder, NewFace, PictureWriter, ShardWriter
 from fer_tf.io import folders, video
@@ -249,8 +248,8 @@ def _squares(found: Sequence[Detections], options: CropOptions) -> Iterator[tupl
     )
     # A whole picture gets no margin: all that it could add is repeated edges.
     margin = np.where(np.isnan(scores), 0.0, options.margin).astype(np.float32)
-    frames = geometry.face_frames(boxes, landmarks, margin, options.align)
-    inside = geometry.to_frame(landmarks, frames, options.size)
+    frames = detectors.face_frames(boxes, landmarks, margin, options.align)
+    inside = detectors.to_frame(landmarks, frames, options.size)
     ends = np.cumsum(counts)[:-1]
     yield from zip(np.split(frames, ends), np.split(inside, ends), strict=True)
 

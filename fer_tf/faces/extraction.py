@@ -13,8 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from fer_tf.errors import UserError
-from fer_tf.faces import detectors as frame_geometry
-from fer_tf.faces import retinaface
+from fer_tf.faces import detectors, retinaface
 from fer_tf.faces.crop import check_photograph, cut
 from fer_tf.faces.detectors import Detections
 from fer_tf.faces.retinaface import GRID, anchors, decode
@@ -264,9 +263,9 @@ class FaceExtractor(tf.Module):
         count = tf.minimum(found["count"], self.max_faces)
         scores, boxes, landmarks = (found[k][:count] for k in ("scores", "boxes", "landmarks"))
         if self.align:
-            frames = frame_geometry.aligned_frames(landmarks, self.margin)
+            frames = detectors.aligned_frames(landmarks, self.margin)
         else:
-            frames = frame_geometry.square_frames(boxes, self.margin)
+            frames = detectors.square_frames(boxes, self.margin)
         rows = {
             "faces": cut(photograph, frames, self.size), "scores": scores, "boxes": boxes, "landmarks": landmarks,
             "frames": frames,

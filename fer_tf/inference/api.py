@@ -7,7 +7,7 @@ called in a loop.
 import functools
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,8 @@ def analyze(
     smooth: float = 0.0,
     follow: float = GAP,
     fast: bool = False,
+    prior: "str | Mapping[str, float]" = "training",
+    strength: float = 1.0,
 ) -> list[Face]:
     """Find the faces of photographs and videos and recognize their expressions.
 
@@ -57,6 +59,9 @@ def analyze(
             interpolated linearly. 0 runs the detector on every frame.
         fast: Compute with 8-bit weights. Detection takes three quarters and recognition less than half of the time;
             probabilities change by 0.001 in the median and by 0.06 at most. Not for a model in memory.
+        prior: How frequent the classes are among these faces: ``"training"``, as in the network's training data;
+            ``"uniform"``, which favors rare classes; or a dict from each class to its share.
+        strength: How much of the change of the prior is applied, from 0 (nothing) to 1.
 
     Returns:
         A list of ``Face``, in the order of the images and, within an image, by falling detection score. The
@@ -76,7 +81,7 @@ def analyze(
     """
     every = inputs.whole_number("every", every)
     given = inputs.as_list(images)
-    using = _pipeline(_key(model), detector, faces, flip, follow, fast)
+    using = _pipeline(_key(model), detector, faces, flip, follow, fast, _hashable(prior), strength)
     readings = list(_read_now(given)) if len(given) == 1 and _is_one_picture(given[0]) else None
     if readings is not None:
         results: Iterable[ImageResult] = using.analyze_batch(readings)
@@ -100,6 +105,8 @@ def predict(
     model: "keras.Model | Path | str" = "default",
     flip: bool = False,
     fast: bool = False,
+    prior: "str | Mapping[str, float]" = "training",
+    strength: float = 1.0,
 ) -> Prediction:
     """Recognize the expressions of faces that are already cropped as in FER2013.
 
@@ -110,6 +117,8 @@ def predict(
         model: As in ``analyze``.
         flip: As in ``analyze``.
         fast: As in ``analyze``.
+        prior: As in ``analyze``.
+        strength: As in ``analyze``.
 
     Returns:
         A ``Prediction`` with ``probabilities`` of shape (N, C), ``labels`` (N names) and ``label_set``.
@@ -125,12 +134,16 @@ def predict(
         >>> prediction.probabilities.shape
         (2, 8)
     """
-    using = classifier(model, flip, fast)
+    using = classifier(model, flip, fast, prior, strength)
     return Prediction(using.predict(images), using.label_set)
 
 
 def classifier(
-    model: "keras.Model | Path | str" = "default", flip: bool = False, fast: bool = False
+    model: "keras.Model | Path | str" = "default",
+    flip: bool = False,
+    fast: bool = False,
+    prior: "str | Mapping[str, float]" = "training",
+    strength: float = 1.0,
 ) -> "inference.ExpressionClassifier":
     """Return the classifier that ``predict`` uses: the same one until the model's file is written again.
 
@@ -138,7 +151,7 @@ def classifier(
         >>> classifier("default") is classifier("default")
         True
     """
-    return _classifier(_key(model), flip, fast)
+    return _classifier(_key(model), flip, fast, _hashable(prior), strength)
 
 
 def _is_one_picture(image: Input) -> bool:
@@ -174,11 +187,20 @@ def _key(model: "keras.Model | Path | str") -> "tuple[keras.Model | str, int]":
     return str(model), path.stat().st_mtime_ns if path.is_file() else 0
 
 
+def _hashable(prior: "str | Mapping[str, float]") -> "str | tuple[tuple[str, float], ...]":
+    return tuple(prior.items()) if isinstance(prior, Mapping) else prior
+
+
 @functools.lru_cache(maxsize=KEPT)
 def _classifier(
-    key: "tuple[keras.Model | str, int]", flip: bool, fast: bool = False
+    key: "tuple[keras.Model | str, int]",
+    flip: bool,
+    fast: bool,
+    prior: "str | tuple[tuple[str, float], ...]",
+    strength: float,
 ) -> "inference.ExpressionClassifier":
-    return inference.ExpressionClassifier(key[0], flip, fast)
+    wanted = dict(prior) if isinstance(prior, tuple) else prior
+    return inference.ExpressionClassifier(key[0], flip, fast, wanted, strength)
 
 
 @functools.lru_cache(maxsize=KEPT)
@@ -187,10 +209,15 @@ def _pipeline(
     detector: str | None,
     faces: str,
     flip: bool,
-    follow: float = GAP,
-    fast: bool = False,
+    follow: float,
+    fast: bool,
+    prior: "str | tuple[tuple[str, float], ...]",
+    strength: float,
 ) -> "inference.FacePipeline":
-    return inference.FacePipeline(key[0], detector, faces, flip, follow=follow, fast=fast)
+    wanted = dict(prior) if isinstance(prior, tuple) else prior
+    return inference.FacePipeline(
+        key[0], detector, faces, flip, follow=follow, fast=fast, prior=wanted, strength=strength
+    )
 
 
 def _warn(name: str, reason: str) -> None:

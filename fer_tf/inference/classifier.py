@@ -9,7 +9,7 @@ import functools
 import hashlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import keras
@@ -22,6 +22,7 @@ from fer_tf.faces.detectors import library
 from fer_tf.inference import inputs
 from fer_tf.inference.inputs import Input
 from fer_tf.io import cache
+from fer_tf.metrics import calibration
 from fer_tf.models import complexity, logits_of, metadata_of
 
 __all__ = ["check_process"]
@@ -48,6 +49,7 @@ def check_process() -> None:
         )
 
 
+Prior = str | Mapping[str, float]
 BATCH = 64
 # Conversion takes two seconds, so the converted network is kept in the cache of the datasets.
 LITERT = "litert-1"
@@ -66,7 +68,14 @@ class ExpressionClassifier(tf.Module):
         (2, 8)
     """
 
-    def __init__(self, model: "keras.Model | Path | str" = "default", flip: bool = False, fast: bool = False):
+    def __init__(
+        self,
+        model: "keras.Model | Path | str" = "default",
+        flip: bool = False,
+        fast: bool = False,
+        prior: Prior = "training",
+        strength: float = 1.0,
+    ):
         """Load the network; it is compiled at the first call.
 
         Args:
@@ -74,9 +83,14 @@ class ExpressionClassifier(tf.Module):
             flip: Average the logits of the face and its mirror image: slightly more accurate, twice the time.
             fast: Let ``predict`` use 8-bit weights, which takes less than half of the time. Probabilities change by
                 0.001 in the median and by 0.06 at most; one label in 400 changes. Not for a model in memory.
+            prior: How frequent the classes are among the faces to classify: ``"training"``, as in the training data;
+                ``"uniform"``, all alike; or a dict from each class to its share.
+            strength: How much of the change of the prior is applied, from 0 (nothing) to 1; see
+                ``fer_tf.metrics.prior_shift``.
 
         Raises:
-            UserError: The model does not exist or has no metadata, or ``fast`` is set for a model in memory.
+            UserError: The model does not exist or has no metadata, ``fast`` is set for a model in memory, or ``prior``
+                or ``strength`` does not fit.
         """
         check_process()
         super().__init__(name="classifier")
@@ -92,6 +106,7 @@ class ExpressionClassifier(tf.Module):
         self.label_set = self.metadata.label_set
         self.flip = flip
         self.input_shape = tuple(self.network.input_shape[1:])
+        self.shift = _shift(self.metadata, prior, strength)
 
     def prepare(self, faces: tf.Tensor) -> tf.Tensor:
         """Resize and crop faces to the network's input.
@@ -124,11 +139,12 @@ class ExpressionClassifier(tf.Module):
         return faces[:, top : top + height, left : left + width]
 
     def logits(self, prepared: tf.Tensor) -> tf.Tensor:
-        """Compute the logits (N, C) of prepared faces, divided by the calibration temperature."""
+        """Compute the logits (N, C) of prepared faces, divided by the temperature and shifted to the prior."""
         found = logits_of(self.network(prepared, training=False))
         if self.flip:
             found = (found + logits_of(self.network(prepared[:, :, ::-1], training=False))) / 2
-        return found / self.metadata.temperature
+        found = found / self.metadata.temperature
+        return found if self.shift is None else found + tf.constant(self.shift, tf.float32)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))], autograph=False)
     def _of_color(self, faces: tf.Tensor) -> tf.Tensor:
@@ -215,7 +231,7 @@ class ExpressionClassifier(tf.Module):
 
         options = {
             "network": self._digest, "flip": self.flip, "fast": self.fast, "tensorflow": tf.__version__,
-            "keras": keras.__version__,
+            "keras": keras.__version__, **({} if self.shift is None else {"shift": self.shift.tolist()}),
         }  # fmt: skip
         try:
             return complexity.LiteRTRunner(cache.cached(LITERT, (), options, converted)["content"].tobytes())
@@ -229,6 +245,21 @@ class ExpressionClassifier(tf.Module):
         """``prepare``, compiled for gray faces and for color faces."""
         specs = {channels: tf.TensorSpec((None, None, None, channels)) for channels in (1, 3)}
         return {c: tf.function(self.prepare, input_signature=[spec], autograph=False) for c, spec in specs.items()}
+
+
+def _shift(metadata: models.ModelMetadata, prior: Prior, strength: float) -> np.ndarray | None:
+    """Return what to add to the logits (C,), or ``None`` where nothing is added."""
+    classes = metadata.label_set.classes
+    if prior == "training":
+        return None
+    if isinstance(prior, str) and prior != "uniform":
+        raise UserError(f"prior={prior!r} is unknown. Expected 'training', 'uniform', or a dict of each class's share.")
+    if isinstance(prior, Mapping) and set(prior) != set(classes):
+        raise UserError(f"prior has the classes {', '.join(map(str, prior))}. Expected {', '.join(classes)}.")
+    if metadata.prior is None:
+        raise UserError("The network does not say how frequent the classes were in its training; leave prior out.")
+    wanted = [1.0] * len(classes) if prior == "uniform" else [prior[name] for name in classes]
+    return calibration.prior_shift(metadata.prior, wanted, strength)
 
 
 def _digest(path: Path) -> str:

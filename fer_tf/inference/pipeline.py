@@ -10,10 +10,9 @@ import numpy as np
 
 from fer_tf.errors import UserError
 from fer_tf.faces import detectors
-from fer_tf.faces import detectors as geometry
 from fer_tf.faces.crop import crop_faces
 from fer_tf.faces.detectors import WHICH, Detections, Detector, choose
-from fer_tf.inference.classifier import BATCH, ExpressionClassifier, check_process
+from fer_tf.inference.classifier import BATCH, ExpressionClassifier, Prior, check_process
 from fer_tf.inference.output import Face, ImageResult
 from fer_tf.inference.tracking import GAP, check_gap, detect_key_frames
 from fer_tf.io import video
@@ -45,6 +44,8 @@ class FacePipeline:
         crop: bool = True,
         follow: float = GAP,
         fast: bool = False,
+        prior: Prior = "training",
+        strength: float = 1.0,
     ):
         """Load the networks; they are compiled at the first image.
 
@@ -57,6 +58,8 @@ class FacePipeline:
             follow: Interval, in seconds, at which the detector runs in a video; 0 runs it on every frame. See
                 ``fer_tf.inference.tracking``.
             fast: Use 8-bit weights, as in ``ExpressionClassifier``, and in RetinaFace too unless a detector is given.
+            prior: As in ``ExpressionClassifier``.
+            strength: As in ``ExpressionClassifier``.
 
         Raises:
             UserError: A name is unknown, a value is out of range, or the model cannot be used.
@@ -64,7 +67,7 @@ class FacePipeline:
         if faces not in WHICH:
             raise UserError(f"faces={faces!r} is unknown. Expected {', '.join(WHICH)}.")
         self.faces, self.crop, self.follow = faces, crop, check_gap(follow)
-        self.classifier = ExpressionClassifier(model, flip, fast)
+        self.classifier = ExpressionClassifier(model, flip, fast, prior, strength)
         self.label_set = self.classifier.label_set
         if crop:
             own = f"{DETECTOR}(fast=True)" if fast else DETECTOR
@@ -116,7 +119,7 @@ class FacePipeline:
         with self._turn:
             found = detect_key_frames(read, self.detector.detect, self.follow)
         found = [choose(f, self.faces, p.shape) for f, p in zip(found, pictures, strict=True)]
-        frames = [geometry.face_frames(f.boxes, f.landmarks) for f in found]
+        frames = [detectors.face_frames(f.boxes, f.landmarks) for f in found]
         ends = np.cumsum([len(f) for f in found])[:-1]
         return list(zip(found, np.split(self._recognized(pictures, frames), ends), strict=True))
 

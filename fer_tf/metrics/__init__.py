@@ -55,6 +55,7 @@ __getattr__, __dir__, __all__ = attach(
     "fer_tf.metrics.calibration:expected_calibration_error",
     "fer_tf.metrics.calibration:fit_temperature",
     "fer_tf.metrics.calibration:negative_log_likelihood",
+    "fer_tf.metrics.calibration:prior_shift",
     "fer_tf.metrics.calibration:reliability",
     "fer_tf.metrics.calibration:confusion_matrix",
     "fer_tf.metrics.calibration:f1",

@@ -4,6 +4,7 @@ The mean recall of the classes that occur is balanced accuracy, the mean F1 is m
 That package itself is not needed: where it is installed, ``import keras`` imports it, which adds 0.8 s to each command.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -240,6 +241,41 @@ def negative_log_likelihood(targets: np.ndarray, log_probabilities: np.ndarray) 
     targets, log_probabilities = check_pair(targets, log_probabilities)
     terms = np.where(targets > 0, targets, 0) * np.where(targets > 0, log_probabilities, 0)
     return float(-terms.sum(axis=1).mean())
+
+
+def prior_shift(training: Sequence[float], wanted: Sequence[float], strength: float = 1.0) -> np.ndarray:
+    """Compute what to add to logits so that they answer for other shares of the classes (logit adjustment).
+
+    A network that saw many neutral faces says "neutral" where it is in doubt. Adding
+    strength · (log wanted − log training) to its logits takes that back.
+
+    Args:
+        training: C shares of the classes in the training targets, above 0.
+        wanted: C shares to answer for, above 0; equal ones favor the mean recall of the classes.
+        strength: 0 changes nothing, 1 replaces the prior; between them accuracy is traded for recall (τ in the paper).
+
+    Returns:
+        float64 (C,).
+
+    Raises:
+        UserError: numbers of classes that differ, a share of 0, or a strength outside 0 to 2.
+
+    References:
+        Menon et al., Long-tail learning via logit adjustment, arXiv 2007.07314.
+
+    Example:
+        >>> from fer_tf import metrics
+        >>> metrics.prior_shift([0.8, 0.2], [0.5, 0.5]).round(2).tolist()
+        [-0.47, 0.92]
+    """
+    training, wanted = np.asarray(training, np.float64), np.asarray(wanted, np.float64)
+    if training.ndim != 1 or training.shape != wanted.shape:
+        raise UserError(f"Expected as many shares in training as wanted, got {training.shape} and {wanted.shape}.")
+    if not (training > 0).all() or not (wanted > 0).all():
+        raise UserError("Each class needs a share above 0, in training and in what is wanted.")
+    if not 0 <= strength <= 2:
+        raise UserError(f"strength is {strength}. Expected 0 (no change) to 2; 1 replaces the prior.")
+    return strength * (np.log(wanted / wanted.sum()) - np.log(training / training.sum()))
 
 
 def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:

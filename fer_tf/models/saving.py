@@ -45,6 +45,7 @@ class ModelMetadata:
         dataset: call string of the dataset that it was trained on, or ``""``.
         temperature: calibrated probabilities are softmax(logits / temperature).
         views: number of crops of the face that the network averages over; above 1, it takes the whole face.
+        prior: share of each class in the training targets, in the order of the classes; ``None`` where unknown.
 
     Example:
         >>> from fer_tf.labels import FER2013
@@ -59,6 +60,7 @@ class ModelMetadata:
     dataset: str = ""
     temperature: float = 1.0
     views: int = 1
+    prior: tuple[float, ...] | None = None
 
     def __post_init__(self):
         for name, kind, number in (
@@ -70,6 +72,8 @@ class ModelMetadata:
                 raise UserError(f"{name} must be a {'whole ' * (kind is Integral)}number above 0, got {number!r}.")
         if not isinstance(self.label_set, LabelSet) or len(self.label_set) < 2:
             raise UserError(f"label_set must be a LabelSet of at least two classes, got {self.label_set!r}.")
+        if self.prior is not None:
+            object.__setattr__(self, "prior", _shares(self.prior, len(self.label_set)))
         if not isinstance(self.gradcam_layer, str | None):
             raise UserError(f"gradcam_layer must be a name or None, got {self.gradcam_layer!r}.")
 
@@ -87,6 +91,14 @@ class ModelMetadata:
             raise UserError(f"classes must be a list of names, got {labels['classes']!r}.")
         label_set = LabelSet(str(labels["name"]), tuple(labels["classes"]))
         return cls(**{**{k: v for k, v in values.items() if k in known}, "label_set": label_set})
+
+
+def _shares(prior: Any, classes: int) -> tuple[float, ...]:
+    """Return the shares of a prior as a tuple, which JSON gives as a list."""
+    known = isinstance(prior, list | tuple) and all(isinstance(share, Real) and 0 <= share <= 1 for share in prior)
+    if not known or len(prior) != classes or not math.isclose(sum(prior), 1, abs_tol=1e-3):
+        raise UserError(f"prior must be {classes} shares that sum to 1, got {prior!r}.")
+    return tuple(map(float, prior))
 
 
 def metadata_of(network: "keras.Model") -> ModelMetadata:

@@ -198,7 +198,8 @@ def publish_model(
         raise UserError(
             f"The network has the classes {names}, but {dataset} has {', '.join(tables['test'].label_set.classes)}."
         )
-    facts = replace(facts, temperature=fitted_temperature(network, tables["validation"]))
+    prior = metadata_for(config, tables["train"], network).prior
+    facts = replace(facts, prior=prior, temperature=fitted_temperature(network, tables["validation"]))
     path = Path(out) / f"{name}.keras"
     models.save_model(network, path, facts)
     distributions = load_distributions(dataset, data, facts.face_size)

@@ -112,7 +112,7 @@ def model_of(folder: Path, epoch: int) -> Path:
 
 
 def metadata_for(config: RunConfig, table: FaceTable, network: keras.Model) -> models.ModelMetadata:
-    """Return what the file of a run's network says beside the weights."""
+    """Return what the file of a run's network says beside the weights; ``table`` holds its training faces."""
     layer = models.MODELS.resolve(config.model)[0].load().gradcam_layer
     return models.ModelMetadata(
         label_set=table.label_set,
@@ -120,6 +120,7 @@ def metadata_for(config: RunConfig, table: FaceTable, network: keras.Model) -> m
         gradcam_layer=layer if any(layer == part.name for part in network.layers) else None,
         model=config.model,
         dataset=config.dataset,
+        prior=tuple(table.targets.mean(axis=0, dtype=np.float64).tolist()),
     )
 
 
@@ -225,7 +226,7 @@ class EndOfEpoch(keras.callbacks.Callback):
             best = max((row["val_accuracy"] for row in self.progress.history), default=-1.0)
             if scores["accuracy"] > best or self.config.keep == "last":
                 self.progress.best_epoch = epoch + 1
-                facts = metadata_for(self.config, self.validation, network)
+                facts = metadata_for(self.config, self.source.table, network)
                 models.save_model(network, model_of(self.folder, epoch + 1), facts)
         return scores
 

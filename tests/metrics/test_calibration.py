@@ -3,6 +3,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 
+from fer_tf import metrics
 from fer_tf.errors import UserError
 from fer_tf.metrics import calibration
 from fer_tf.metrics.distribution import log_softmax, softmax
@@ -109,3 +110,34 @@ def test_temperature_without_a_minimum_stops_at_its_bounds():
 def test_temperature_refuses_what_is_no_number():
     with pytest.raises(UserError, match="row 1"):
         calibration.fit_temperature(np.array([[0, 1], [np.nan, 0]]), np.eye(2))
+
+
+def test_prior_shift_is_the_ratio_of_the_priors():
+    training, wanted = [0.7, 0.2, 0.1], [0.2, 0.2, 0.6]
+    np.testing.assert_allclose(metrics.prior_shift(training, wanted), np.log([2 / 7, 1, 6]))
+    np.testing.assert_allclose(metrics.prior_shift(training, wanted, 0.5), np.log([2 / 7, 1, 6]) / 2)
+    assert not metrics.prior_shift(training, wanted, 0).any()
+    np.testing.assert_allclose(metrics.prior_shift([7, 2, 1], [1, 1, 3]), np.log([2 / 7, 1, 6]))  # counts do as well
+
+
+def test_prior_shift_gives_the_answers_of_a_network_trained_on_other_shares():
+    """Bayes: of two classes with known densities, the posterior under one prior becomes that under another."""
+    densities = np.array([[0.9, 0.1], [0.3, 0.6], [0.05, 0.4]])  # p(x | class) at three x
+    before, after = np.array([0.8, 0.2]), np.array([0.5, 0.5])
+    logits = np.log(densities * before) + np.array([[5.0], [-3], [0]])  # logits have any offset
+    expected = densities * after / (densities * after).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(metrics.softmax(logits + metrics.prior_shift(before, after)), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([0.5, 0.5], [1.0]), "as many shares"),
+        (([0.5, 0.5], [1.0, 0.0]), "a share above 0"),
+        (([1.0, 0.0], [0.5, 0.5]), "a share above 0"),
+        (([0.5, 0.5], [0.5, 0.5], -1), "strength is -1. Expected 0"),
+    ],
+)
+def test_prior_shift_refuses(arguments, message):
+    with pytest.raises(UserError, match=message):
+        metrics.prior_shift(*arguments)
