@@ -52,6 +52,10 @@ def _splits(table: FaceTable, face_size: int | None) -> dict[str, FaceTable]:
     return {s: t.with_images(resized(t.images, face_size)) if face_size else t for s, t in tables.items()}
 
 
+# How much of the change to equally frequent classes is applied, in the model card.
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
 def fitted_temperature(network: keras.Model, validation: FaceTable) -> float:
     """Fit the calibration temperature on the validation split."""
     return calibration.fit_temperature(evaluation.logits(network, validation.images), validation.targets)
@@ -70,8 +74,8 @@ def measured_scores(
 
     Returns:
         A dict with ``validation``, ``test``, ``test_flip`` (mean logits of a face and its mirror image),
-        ``test_without_copies`` (faces without a copy in train or validation), ``distribution`` and ``calibration``
-        (before and after the temperature).
+        ``test_without_copies`` (faces without a copy in train or validation), ``distribution``, ``calibration``
+        (before and after the temperature) and ``prior`` (see ``prior_scores``).
     """
     logits = {split: evaluation.logits(network, tables[split].images) for split in ("validation", "test")}
     flipped = evaluation.logits(network, tables["test"].images, view="flip")
@@ -83,10 +87,37 @@ def measured_scores(
         split: {"before": _calibration(z, tables[split]), "after": _calibration(z / temperature, tables[split])}
         for split, z in logits.items()
     }
+    shares = tables["train"].targets.mean(axis=0, dtype=np.float64)
+    record["prior"] = prior_scores({split: z / temperature for split, z in logits.items()}, tables, shares)
     if distributions is not None:
         scored = evaluation.logits(network, distributions.images) / temperature
         record["distribution"] = evaluation.distribution_scores(scored, distributions)
     return record
+
+
+def prior_scores(
+    logits: Mapping[str, np.ndarray], tables: Mapping[str, FaceTable], shares: np.ndarray
+) -> dict[str, Any] | None:
+    """Compute the scores of answers that are shifted towards equally frequent classes.
+
+    Args:
+        logits: Calibrated logits (N, C) of each split.
+        tables: The faces of each split.
+        shares: Share of each class in the training targets, shape (C,).
+
+    Returns:
+        A dict with ``shares`` by class, and for each split a list of scores, one for each of ``STRENGTHS``; ``None``
+        where a class does not occur in training.
+    """
+    if not (shares > 0).all():
+        return None
+    names = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
+    found: dict[str, Any] = {"shares": dict(zip(tables["test"].label_set.classes, shares.tolist(), strict=True))}
+    for split, z in logits.items():
+        shifts = {strength: calibration.prior_shift(shares, np.ones_like(shares), strength) for strength in STRENGTHS}
+        scored = {strength: evaluation.scores(z + shift, tables[split]) for strength, shift in shifts.items()}
+        found[split] = [{"strength": s, **{name: scores[name] for name in names}} for s, scores in scored.items()]
+    return found
 
 
 def _calibration(logits: np.ndarray, table: FaceTable) -> dict[str, float]:

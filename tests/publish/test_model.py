@@ -68,6 +68,10 @@ def test_the_record_has_the_scores_of_the_calibrated_network(shipped):
     for i, c in enumerate(record["test"]["classes"]):
         expected = confusion[i, i] / called[i] if called[i] else None
         assert record["test"]["precision"][c] == (pytest.approx(expected) if expected is not None else None)
+    strengths = record["prior"]["test"]
+    assert [row["strength"] for row in strengths] == [0, 0.25, 0.5, 0.75, 1]
+    assert strengths[0]["accuracy"] == record["test"]["accuracy"]
+    assert sum(record["prior"]["shares"].values()) == pytest.approx(1)
 
 
 def test_the_record_says_what_the_data_and_the_network_were(finished, shipped):
@@ -95,7 +99,7 @@ def test_the_card_shows_it(shipped):
     for line in card.split("\n"):
         assert not line.startswith("|") or line.endswith("|")
     tables = [block.split("\n") for block in card.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 6 and all(len({row.count("|") for row in rows}) == 1 for rows in tables)
+    assert len(tables) == 7 and all(len({row.count("|") for row in rows}) == 1 for rows in tables)
 
 
 def test_the_card_of_a_class_says_how_little_is_found(shipped):
