@@ -19,13 +19,10 @@ Figures: experiments/results/explain.md.
 """
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
+from fer_tf import cli
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.explain import METHODS
 
@@ -93,4 +90,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    cli.prepare_environment()
     exit_on_user_error(main)

@@ -14,19 +14,16 @@ with ids of its own. Reading costs what it costs otherwise, for the copies are f
 """
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
 from benchmarks.worker import peak_mb
 
-from fer_tf import datasets
+from fer_tf import cli, datasets
 from fer_tf.datasets.shards import INDEX, STATUSES, shard_name
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.faces.face_files import NewFace
@@ -158,4 +155,5 @@ def train(table: FaceTable, steps: int) -> int:
 
 
 if __name__ == "__main__":
+    cli.prepare_environment(training=True)
     exit_on_user_error(run, parser().parse_args())

@@ -1,10 +1,16 @@
 """Run ``fer-tf COMMAND``, also available as ``python -m fer_tf COMMAND``."""
 
 import argparse
+import faulthandler
 import importlib
+import importlib.abc
+import importlib.util
 import os
+import re
 import sys
-from collections.abc import Sequence
+import tempfile
+import types
+from collections.abc import Callable, Sequence
 
 import fer_tf
 from fer_tf.errors import exit_on_user_error
@@ -27,6 +33,10 @@ COMMANDS = {
     "demo": "serve a web page for photographs and videos",
     "privacy": "audit a network: do its predictions reveal its training faces?",
 }
+
+
+# What Abseil writes before all, and its lines of information: "I0000 00:00:1795996145.591785   12930 port.cc:153] …".
+_LOG_LINE = re.compile(rb"WARNING: All log messages before absl::InitializeLog|I\d{4} [\d:.]+ +\d+ \S+\]")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,10 +70,57 @@ def prepare_environment(training: bool = False) -> None:
     """
     if not training:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # No log lines about a missing graphics card.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # No log lines about a missing graphics card; who wants them sets 0.
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "0" and not _Quiet.installed():
+        sys.meta_path.insert(0, _Quiet())
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+class _Quiet(importlib.abc.MetaPathFinder):
+    """Keep TensorFlow's log lines off stderr while it is imported: some come whatever the log level is.
+
+    What else is written meanwhile appears after the import, warnings and errors included.
+    """
+
+    def find_spec(self, name, path, target=None):
+        """Return TensorFlow's spec with a loader that is quiet; of other modules nothing."""
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec and spec.loader:
+            load = spec.loader.exec_module
+            spec.loader.exec_module = lambda module: _without_log_lines(load, module)
+        return spec
+
+    @classmethod
+    def installed(cls) -> bool:
+        """Return whether there is one, or TensorFlow is imported already."""
+        return "tensorflow" in sys.modules or any(isinstance(finder, cls) for finder in sys.meta_path)
+
+
+def _without_log_lines(load: Callable[[types.ModuleType], None], module: types.ModuleType) -> None:
+    """Load a module; write what it wrote to stderr afterwards, but for lines of information."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # There is none.
+        return load(module)
+    crashes = not faulthandler.is_enabled()
+    with tempfile.TemporaryFile() as written, open(stderr, "wb", buffering=0) as shown:  # noqa: PTH123
+        os.dup2(written.fileno(), 2)
+        if crashes:
+            faulthandler.enable(stderr)
+        try:
+            load(module)
+        finally:
+            if crashes:
+                faulthandler.disable()
+            if sys.stderr is not None:
+                sys.stderr.flush()
+            os.dup2(stderr, 2)
+            written.seek(0)
+            shown.write(b"".join(line for line in written if not _LOG_LINE.match(line)))
 
 
 def make_parser(wanted: Sequence[str] = ()) -> argparse.ArgumentParser:

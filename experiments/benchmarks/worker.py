@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fer_tf import cli
+
 # Name of a job → what does it. It may return a number, such as of the faces that it found, or a dict with what it
 # measured itself ("seconds", "mb") and what both sides must agree on ("same").
 Work = Mapping[str, Callable[[], Any]]
@@ -31,9 +33,8 @@ def main(arguments: Sequence[str]) -> None:
     module, role, folder, text = arguments
     settings = json.loads(text)
     _use_cores(settings["cores"])
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # As the package's commands set it; for the others, too.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    cli.prepare_environment()
     os.environ["PYTHONPATH"] = str(EXPERIMENTS.parent)  # for the programs that jobs start
 
     def load() -> Work | None:

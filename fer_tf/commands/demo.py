@@ -18,9 +18,11 @@ EXAMPLES = """examples:
   fer-tf demo --port 8080 --model runs/zoo/winner.keras
   fer-tf demo --model default --model mine.keras
   fer-tf demo --host 0.0.0.0 --max-mb 10 --max-pixels 12000000
+  fer-tf demo --name faces.example.org --proxy 127.0.0.1        behind a reverse proxy on this computer
 
-Without --host, only this computer can open the page. Browsers allow a webcam only for pages of this computer and for
-https, which needs a reverse proxy in front of this server."""
+Without --host, only this computer can open the page. Requests for names other than those of this computer, of --host
+and of --name are refused: the page of another site could read the answers otherwise (DNS rebinding). Browsers allow a
+webcam only for pages of this computer and for https, which needs a reverse proxy in front of this server."""
 
 _RANGES = {"port": (0, 65_535), "max_mb": (0.1, 1000), "max_pixels": (1, 64_000_000), "rate": (2, 1e6)}
 
@@ -39,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                    help="largest photograph or video frame (default %(default)s)")  # fmt: skip
     parser.add_argument("--rate", type=int, default=240, metavar="N",
                    help="requests per minute and address; a photograph takes two (default %(default)s)")  # fmt: skip
+    parser.add_argument("--name", action="append", default=[], metavar="NAME",
+                   help="a further name under which browsers may open the page")  # fmt: skip
+    parser.add_argument("--proxy", default="", metavar="ADDRESS",
+                   help="address or network of a reverse proxy, whose X-Forwarded-For is believed")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
@@ -50,5 +56,7 @@ def run(options: argparse.Namespace) -> None:
     # End as after Ctrl-C, so that the uploads are deleted too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     limits = Limits(options.max_mb, options.rate)
-    settings = Settings(options.host, options.port, tuple(options.model), limits, options.max_pixels)
+    settings = Settings(
+        options.host, options.port, tuple(options.model), limits, options.max_pixels, tuple(options.name), options.proxy
+    )
     serve(settings, lambda line: print(line, flush=True))

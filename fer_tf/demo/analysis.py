@@ -6,6 +6,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -30,6 +31,8 @@ from fer_tf.reports.explanations import overlay
 
 # Most faces of a photograph, those with the highest detection score; Score-CAM takes a second for so many.
 MOST_FACES = 32
+# Photographs that are analyzed at a time.
+AT_ONCE = 2
 _DETECTOR = f"retinaface(max_faces={MOST_FACES})"
 # Side in pixels of the blank image that compiles the networks before the first user comes.
 _BLANK = 192
@@ -80,7 +83,10 @@ class VideoResult:
 class Analyzer:
     """The detector and the networks of the page, loaded once and shared by all users."""
 
-    def __init__(self, models: dict[str, Path | str], max_pixels: int, max_frames: int = 600, seconds: float = 60.0):
+    def __init__(
+        self, models: dict[str, Path | str], max_pixels: int, max_frames: int = 600, seconds: float = 60.0,
+        photograph_seconds: float = 30.0,
+    ):  # fmt: skip
         """Load the first network; the others are loaded at their first use.
 
         Args:
@@ -88,6 +94,7 @@ class Analyzer:
             max_pixels: most pixels of a photograph and of a frame of a video.
             max_frames: most frames of a video that are analyzed.
             seconds: most seconds of work on one video.
+            photograph_seconds: most seconds of work on one photograph.
 
         Raises:
             UserError: a model that cannot be used.
@@ -96,6 +103,7 @@ class Analyzer:
         self._explainers: dict[tuple[str, str], PictureExplainer] = {}
         self._pipelines: dict[str, FacePipeline] = {}
         self._loading = threading.Lock()
+        self.photograph_seconds, self._photographs = photograph_seconds, ThreadPoolExecutor(AT_ONCE, "photograph")
         first = next(iter(models))
         self._detector = PictureExplainer(models[first], detector=_DETECTOR).detector
         self.explainer(first, next(iter(METHODS)))
@@ -138,10 +146,25 @@ class Analyzer:
             method: a title of ``methods``.
 
         Raises:
-            DataError: not an image, or too large; the message does not show the path.
+            DataError: not an image, too large, or too slow; the message does not show the path.
         """
+        end = time.monotonic() + self.photograph_seconds
+        work = self._photographs.submit(self._photograph, path, model, method, end)
+        try:
+            return work.result(self.photograph_seconds)
+        except TimeoutError:
+            work.cancel()
+            raise self._too_slow() from None
+
+    def _too_slow(self) -> DataError:
+        return DataError(f"takes longer than {self.photograph_seconds:g} seconds. Expected a smaller photograph.")
+
+    def _photograph(self, path: Path | str, model: str, method: str, end: float) -> PhotographResult:
         self._check_pixels(count_pixels(path))
         picture = pictures.read_photograph(path)
+        # Nobody waits for the rest any more.
+        if time.monotonic() > end:
+            raise self._too_slow()
         explainer = self.explainer(model, self.methods[method])
         views = explainer.explain(picture)
         faces = [_face(i, view, explainer.classes) for i, view in enumerate(views)]

@@ -14,8 +14,8 @@ import os
 import tempfile
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class Limits:
         megabytes: most megabytes of an uploaded file.
         rate: most uploads and calls of an address in a minute; a photograph is one of each.
         seconds: most seconds that an upload may take.
+        call_seconds: most seconds that the body of any other request may take.
+        at_once: most requests of an address at a time; an open page takes two or three.
         uploads: most uploads at a time; what they have sent is on the disk, and is not deleted before it is complete.
     """
 
@@ -45,6 +47,8 @@ class Limits:
     rate: int = 240
     seconds: float = 300.0
     uploads: int = 64
+    call_seconds: float = 20.0
+    at_once: int = 128
 
 
 class Uploads:
@@ -135,6 +139,8 @@ _READ = (
 _WRITE = ("/gradio_api/call/", "/gradio_api/cancel", "/gradio_api/queue/join", "/gradio_api/reset", UPLOAD)
 # Calls name their uploads and choices, nothing more. An upload's body has some lines around the file.
 CALL_BYTES, AROUND_BYTES = 65_536, 16_384
+# Names of this computer that no other site's name server can give away.
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # Number of addresses that are remembered; the oldest of more lose their count of requests.
 _ADDRESSES = 10_000
 
@@ -155,8 +161,9 @@ class Guard:
     """An ASGI application that passes on the requests that the page needs, and refuses all others."""
 
     def __init__(
-        self, app: ASGIApp, uploads: Uploads, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
-    ):
+        self, app: ASGIApp, uploads: Uploads, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic,
+        hosts: Iterable[str] = (), proxied: bool = False,
+    ):  # fmt: skip
         """Stand in front of ``app``.
 
         Args:
@@ -164,7 +171,13 @@ class Guard:
             uploads: the folder of uploads, the only files that a request may name.
             limits: of one request and of one address.
             clock: seconds, by which the requests of an address are counted.
+            hosts: names of the server, beside those of this computer and the address that a request came to. A request
+                for another name is refused: the page of another site, whose name was made to lead here (DNS
+                rebinding), would count as this one.
+            proxied: believe ``X-Forwarded-…`` headers, which the server in front sets.
         """
+        self._hosts, self._proxied = {*_LOOPBACK, *map(str.lower, hosts)}, proxied
+        self._open: Counter[str] = Counter()
         self._app, self._uploads, self.limits, self._clock = app, uploads, limits or Limits(), clock
         self._uploading = asyncio.Semaphore(self.limits.uploads)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
@@ -175,7 +188,10 @@ class Guard:
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
-        send = _with_headers(send)
+        send, address = _with_headers(send), _address(scope)
+        if not self._proxied:
+            scope = {**scope, "headers": [h for h in scope["headers"] if b"forwarded" not in h[0]]}
+        self._open[address] += 1
         try:
             self._check_head(Request(scope))
             if scope["method"] != "POST":
@@ -188,21 +204,39 @@ class Guard:
             # The form in which Gradio's page expects a reason.
             reason = {"detail": refusal.detail, "error": refusal.detail}
             await JSONResponse(reason, refusal.status_code, {"connection": "close"})(scope, receive, send)
+        finally:
+            self._open[address] -= 1
+            if not self._open[address]:
+                del self._open[address]
 
     def _check_head(self, request: Request) -> None:
         """Refuse a request where its head says enough."""
         path, headers = request.scope["path"], request.headers
+        if not self._is_here(request):
+            raise HTTPException(421, "This page is not served under that name. See the option --name.")
+        if self._open[_address(request.scope)] > self.limits.at_once:
+            raise HTTPException(429, "Too many requests at a time.")
         if not self._known(path, request.method):
             raise HTTPException(404, "Not found.")
         if request.method != "POST":
             return
         origin = headers.get("origin")
-        if origin and urlsplit(origin).netloc != headers.get("host"):
+        if origin and origin.lower().partition("://")[2] != headers["host"].lower():
             raise HTTPException(403, "The page of another site must not use this one.")
         if _length(request) > self._most(path):
             raise self._too_large(path)
-        if not self._has_turn(request.client.host if request.client else ""):
+        if not self._has_turn(_address(request.scope)):
             raise HTTPException(429, "Too many requests. Please wait a moment.")
+
+    def _is_here(self, request: Request) -> bool:
+        """Return whether a request is for a name of this server, or the address at which it came in."""
+        try:
+            (given,) = request.headers.getlist("host")
+            name = (urlsplit(f"//{given}").hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        at = (request.scope.get("server") or ("",))[0].removeprefix("::ffff:")
+        return bool(name) and name in {*self._hosts, at}
 
     def _known(self, path: str, method: str) -> bool:
         if method in ("GET", "HEAD"):
@@ -257,7 +291,10 @@ class Guard:
         """Read a call, and pass it on if all files that it names are uploads."""
         limited = _LimitedBody(receive, CALL_BYTES)
         try:
-            body = await Request(scope, limited.receive).body()
+            async with asyncio.timeout(self.limits.call_seconds):
+                body = await Request(scope, limited.receive).body()
+        except TimeoutError:
+            raise HTTPException(408, "The request takes too long.") from None
         except ClientDisconnect:
             if limited.cut:
                 raise self._too_large(scope["path"]) from None
@@ -309,6 +346,11 @@ def _files(value: Any) -> Iterator[Any]:
 
 def _listed(path: str, names: tuple[str, ...]) -> bool:
     return path in names or any(len(n) > 1 and n.endswith("/") and path.startswith(n) for n in names)
+
+
+def _address(scope: Scope) -> str:
+    """Return the address of the client, which shares the limits of one."""
+    return (scope.get("client") or ("",))[0]
 
 
 def _length(request: Request) -> int:

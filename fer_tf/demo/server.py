@@ -2,13 +2,16 @@
 
 import contextlib
 import importlib
+import ipaddress
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 from fer_tf import demo
 from fer_tf.demo.guard import Limits, Uploads, temporary_uploads
@@ -17,9 +20,9 @@ from fer_tf.models import shipped_names, weights_path
 
 _STYLE = Path(__file__).with_name("page.css")
 _TITLE = "Facial expressions"
-# Most calls that wait, and photographs that are analyzed at a time.
-_WAITING = 64
-_WORKERS = 2
+# Most calls that wait, and most of one address; a video takes up to a minute, a photograph less than a second.
+_PHOTOGRAPHS, _VIDEOS = "photograph", "video"
+_WAITING = {_PHOTOGRAPHS: (256, 64), _VIDEOS: (16, 4)}
 _SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Arial", "sans-serif"]
 _MONO = ["ui-monospace", "Menlo", "Consolas", "monospace"]
 _ABOUT = (
@@ -71,13 +74,36 @@ def build(analyzer: Any, uploads: Uploads, limits: Limits) -> Any:
             _photograph_tab(gradio, analyzer, model)
         with gradio.Tab("Video"):
             _video_tab(gradio, analyzer, model)
-    blocks.queue(max_size=_WAITING, api_open=False)
+    blocks.queue(api_open=False)
+    _limit_queues(blocks)
     theme = gradio.themes.Base(font=_SANS, font_mono=_MONO)
     return gradio.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None), blocks, "/",
         max_file_size=f"{limits.megabytes * 1e6:.0f}b", footer_links=[], run_history=False, show_error=False,
         enable_monitoring=False, ssr_mode=False, mcp_server=False, pwa=False, theme=theme, css_paths=[_STYLE],
     )  # fmt: skip
+
+
+def _limit_queues(blocks: Any) -> None:
+    """Limit the calls that wait, each kind by itself and those of each address; Gradio's own limit is of all."""
+    queue = blocks._queue
+    push = queue.push
+
+    async def limited(body: Any, request: Any, username: str | None) -> Any:
+        function = blocks.fns.get(body.fn_index)
+        kind = function.concurrency_id if function else None
+        most, of_one = _WAITING.get(kind, _WAITING[_PHOTOGRAPHS])
+        waiting = queue.event_queue_per_concurrency_id.get(kind)
+        addresses = Counter(_client(event.request) for event in waiting.queue) if waiting else Counter()
+        if addresses.total() >= most or addresses[_client(request)] >= of_one:
+            return False, "Too many are waiting already. Please try again.", "queue_full"
+        return await push(body, request, username)
+
+    queue.push = limited
+
+
+def _client(request: Any) -> str:
+    return request.client.host if request and request.client else ""
 
 
 def _photograph_tab(gradio: ModuleType, analyzer: Any, model: Any) -> None:
@@ -99,7 +125,8 @@ def _photograph_tab(gradio: ModuleType, analyzer: Any, model: Any) -> None:
                 values = gradio.JSON(show_label=False)
     gradio.on(
         [picture.change, method.change, model.change], analyze, [picture, model, method], [shown, values],
-        api_name="photograph", concurrency_limit=_WORKERS, concurrency_id="photograph", trigger_mode="always_last",
+        api_name="photograph", concurrency_limit=demo.analysis.AT_ONCE, concurrency_id=_PHOTOGRAPHS,
+        trigger_mode="always_last",
     )  # fmt: skip
 
 
@@ -130,7 +157,7 @@ def _video_tab(gradio: ModuleType, analyzer: Any, model: Any) -> None:
     # One video at a time, in a queue of its own: photographs need not wait for a long video.
     start.click(
         follow, [video, model, every, smooth], [shown, values], api_name="video", concurrency_limit=1,
-        concurrency_id="video",
+        concurrency_id=_VIDEOS,
     )  # fmt: skip
 
 
@@ -153,8 +180,10 @@ def _result(work: Callable[[], Any], html: Callable[[Any], str], values: Callabl
     return html(found), values(found)
 
 
-# Every open page keeps a connection; more than these are answered with status 503.
-_CONNECTIONS = 1000
+# Every open page keeps a connection; more than these are answered with status 503, those of one address are closed.
+_CONNECTIONS, _OF_ONE = 1000, 200
+# Seconds in which a connection must send a whole request, and go on reading a response.
+_IDLE_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -167,6 +196,9 @@ class Settings:
         models: shipped names or paths of ``.keras`` files; empty for the shipped networks.
         limits: of the requests.
         max_pixels: most pixels of a photograph and of a frame of a video.
+        names: names of the server beside ``host``, which browsers may ask for.
+        proxy: address or network of a reverse proxy, whose ``X-Forwarded-…`` headers are believed; empty for none.
+        idle: seconds in which a connection must send a request, and go on reading its response.
     """
 
     host: str = "127.0.0.1"
@@ -174,6 +206,9 @@ class Settings:
     models: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     max_pixels: int = 25_000_000
+    names: tuple[str, ...] = ()
+    proxy: str = ""
+    idle: float = _IDLE_SECONDS
 
 
 def serve(settings: Settings, tell: Callable[[str], None]) -> None:
@@ -184,8 +219,9 @@ def serve(settings: Settings, tell: Callable[[str], None]) -> None:
         tell: called with a line of text before the networks are loaded, and with the address when the page is ready.
 
     Raises:
-        UserError: the extra ``demo`` is not installed, the port is taken, or a model cannot be used.
+        UserError: the extra ``demo`` is not installed, the port is taken, or a model, a name or a proxy cannot be used.
     """
+    check_names(settings)
     models = name_models(settings.models)
     with contextlib.closing(_listen(settings.host, settings.port)) as listener, temporary_uploads() as folder:
         # An error if Gradio is missing should come before the networks, which take longer to load.
@@ -195,14 +231,86 @@ def serve(settings: Settings, tell: Callable[[str], None]) -> None:
         tell("Loading the networks, which takes some seconds …")
         analyzer = demo.analysis.Analyzer(models, settings.max_pixels)
         analyzer.warm_up()
-        app = demo.guard.Guard(build(analyzer, folder, settings.limits), folder, settings.limits)
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, limit_concurrency=_CONNECTIONS, ws="none", lifespan="on",
-            timeout_graceful_shutdown=3, server_header=False,
-        )  # fmt: skip
+        config = configure(build(analyzer, folder, settings.limits), folder, settings)
         listener.listen(128)
         tell(f"The page is at {_address(listener)} (Ctrl-C ends it).")
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def configure(page: Any, folder: Uploads, settings: Settings) -> Any:
+    """Return the configuration of uvicorn for a page, with the guard in front of it.
+
+    Args:
+        page: from ``build``.
+        folder: of the uploads.
+        settings: of the server.
+    """
+    import uvicorn
+
+    # Other computers may ask for this one by its own name.
+    own = [socket.gethostname()] if settings.host in ("", "0.0.0.0", "::") else []
+    hosts, proxied = (settings.host, *settings.names, *own), bool(settings.proxy)
+    app = demo.guard.Guard(page, folder, settings.limits, hosts=hosts, proxied=proxied)
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, limit_concurrency=_CONNECTIONS, ws="none", lifespan="on",
+        timeout_graceful_shutdown=3, server_header=False, http=timed_protocol(settings.idle, settings.proxy),
+        proxy_headers=proxied, forwarded_allow_ips=settings.proxy or None,
+    )  # fmt: skip
+
+
+def timed_protocol(seconds: float, proxy: str = "") -> type:
+    """Return uvicorn's protocol of a connection, with what it lacks: time-outs, and a limit for each address.
+
+    Args:
+        seconds: after so many without a whole request, or without reading a response, a connection is closed.
+        proxy: address or network whose connections are not counted, since they are those of many users.
+    """
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Timed(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._since, self._unread = self.loop.time(), 0
+            address = self.client and self.client[0]
+            if sum(c.client and c.client[0] == address for c in self.connections) > _OF_ONE and not _within(
+                address, proxy
+            ):
+                return transport.abort()
+            self._watch = self.loop.call_later(seconds, self._end_if_idle)
+
+        def connection_lost(self, error: Exception | None) -> None:
+            if hasattr(self, "_watch"):
+                self._watch.cancel()
+            super().connection_lost(error)
+
+        def on_response_complete(self) -> None:
+            self._since = self.loop.time()
+            super().on_response_complete()
+
+        def _end_if_idle(self) -> None:
+            waiting = self.cycle is None or self.cycle.response_complete
+            before, self._unread = self._unread, self.transport.get_write_buffer_size()
+            left = self._since + seconds - self.loop.time() if waiting else seconds
+            if left <= 0 or before == self._unread > 0:
+                return self.transport.abort()
+            self._watch = self.loop.call_later(left, self._end_if_idle)
+
+    return Timed
+
+
+def check_names(settings: Settings) -> None:
+    """Raise a ``UserError`` where one of the names is none, or the proxy is no address."""
+    try:
+        ipaddress.ip_network(settings.proxy or "127.0.0.1", strict=False)
+    except ValueError:
+        raise UserError(f"--proxy {settings.proxy!r} is not an address. Expected 127.0.0.1 or 10.0.0.0/8.") from None
+    for name in settings.names:
+        if not name or urlsplit(f"//{name}").netloc != name or set(name) & set(":@* []"):
+            raise UserError(f"--name {name!r} is not a name. Expected one such as faces.example.org.")
+
+
+def _within(address: str | None, network: str) -> bool:
+    return bool(address and network) and ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False)
 
 
 def name_models(models: tuple[str, ...]) -> dict[str, Path | str]:

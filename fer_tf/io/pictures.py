@@ -27,8 +27,17 @@ OTHER_SUFFIXES = (
     ".psd", ".raf", ".raw", ".rw2", ".svg", ".tga", ".xcf",
 )  # fmt: skip
 MAX_PIXELS = 64_000_000
+# Pillow keeps a pointer for each row.
+_MAX_SIDE = 1_000_000
 # Progressive files have about ten scans; each takes as long as the whole picture.
-MAX_SCANS = 100
+MAX_SCANS, _MAX_SCANNED = 100, 1_000_000_000
+# Starts of scans of one to four channels. The first two bytes alone are found in the films behind phones' pictures too.
+SCAN_STARTS = tuple(bytes([0xFF, 0xDA, 0, 6 + 2 * n, n]) for n in (1, 2, 3, 4))
+# How often a file is read from: Pillow reads a segment, chunk, tag or block of a file at a time, in Python.
+_READS, _READS_OF_FRAMES, _BYTES_A_READ = 10_000, 100_000, 128
+# Pillow decodes run lengths of BMP files in Python, in up to two reads a pixel.
+_RUN_PIXELS = 2_000_000
+_MADE_SLOW = "Expected a picture that was not made to take long."
 _HEADS = {
     b"\xff\xd8\xff": "picture", b"\x89PNG\r\n\x1a\n": "picture", b"GIF87a": "picture", b"GIF89a": "picture",
     b"II*\0": "picture", b"MM\0*": "picture", b"\x1aE\xdf\xa3": "video", b"\0\0\1\xba": "video", b"FLV\1": "video",
@@ -152,7 +161,7 @@ def count_frames(path: Path | str | bytes) -> int:
     if not (head.startswith((b"GIF8", b"\x89PNG", b"II*\0", b"MM\0*")) or head[8:12] in (b"WEBP", b"avis")):
         return 1
     try:
-        with _opened(path) as picture:
+        with _opened(path, _READS_OF_FRAMES) as picture:
             return int(getattr(picture, "n_frames", 1))
     except Exception:
         return 1
@@ -211,8 +220,8 @@ def _upright(path: Path | str | bytes | Image.Image) -> Iterator[Image.Image]:
     given = isinstance(path, Image.Image)
     with _checked(path) if given else _opened(path) as picture:
         try:
-            if not given and picture.format in ("JPEG", "MPO"):
-                _check_scans(path)
+            if not given:
+                _check_work(path, picture)
             plain = _eight_bit(picture)
             # In place, since the other way copies every picture, turned or not; but not the caller's.
             if given:
@@ -227,10 +236,41 @@ def _upright(path: Path | str | bytes | Image.Image) -> Iterator[Image.Image]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path | str | bytes) -> Iterator[Image.Image]:
-    """Open a picture, its header checked."""
+def _opened(path: Path | str | bytes, reads: int = 0) -> Iterator[Image.Image]:
+    """Open a picture, its header checked; ``reads`` may follow beside those that its size allows."""
     with _quiet, _open(path) as picture, _checked(picture):
+        picture.counted.left = _READS + reads + picture.counted.size // _BYTES_A_READ
         yield picture
+
+
+class _Counted(io.BytesIO):
+    """A file in memory that may be read from so many times, since a small file can name millions of parts."""
+
+    def __init__(self, content: bytes):
+        super().__init__(content)
+        self.left, self.size = _READS, len(content)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        _count(self)
+        return super().read(size)
+
+
+class _CountedFile(io.BufferedReader):
+    """The same on disk."""
+
+    def __init__(self, path: Path | str):
+        super().__init__(open(path, "rb", buffering=0))  # noqa: PTH123, SIM115
+        self.left, self.size = _READS, os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        _count(self)
+        return super().read(size)
+
+
+def _count(file: _Counted | _CountedFile) -> None:
+    file.left -= 1
+    if file.left < 0:
+        raise DataError(f"too many parts. {_MADE_SLOW}")
 
 
 @contextlib.contextmanager
@@ -240,18 +280,36 @@ def _checked(picture: Image.Image) -> Iterator[Image.Image]:
         raise DataError("damaged picture (no pixels).")
     if picture.width * picture.height > MAX_PIXELS:
         raise DataError(f"{picture.width}×{picture.height} pixels. Expected at most {MAX_PIXELS:,} in all.")
+    if max(picture.size) > _MAX_SIDE:
+        raise DataError(f"{picture.width}×{picture.height} pixels. Expected at most {_MAX_SIDE:,} a side.")
     yield picture
 
 
-def _check_scans(path: Path | str | bytes) -> None:
-    """Refuse JPEG files of thousands of scans, each of which is decoded over the whole picture."""
+def _check_work(path: Path | str | bytes, picture: Image.Image) -> None:
+    """Refuse an opened picture that takes very long to decode for its size, which some formats allow."""
+    pixels = picture.width * picture.height
+    if picture.format in ("JPEG", "MPO"):
+        scans = _count_scans(path)
+        if scans > MAX_SCANS or scans * pixels > _MAX_SCANNED:
+            raise DataError(f"more than {min(MAX_SCANS, _MAX_SCANNED // pixels)} scans. {_MADE_SLOW}")
+    elif picture.format == "TIFF":
+        # Of strips (279) and tiles (325), each may name the whole file.
+        parts = [n for tag in (279, 325) for n in picture.tag_v2.get(tag, ())]
+        if sum(parts) > 10 * picture.counted.size + 1_000_000:
+            raise DataError(f"parts that overlap. {_MADE_SLOW}")
+    elif picture.format == "BMP" and picture.tile[0][0] == "bmp_rle":
+        if pixels > _RUN_PIXELS:
+            raise DataError(f"{picture.width}×{picture.height} pixels of run lengths. Expected {_RUN_PIXELS:,} in all.")
+        picture.counted.left += 2 * _RUN_PIXELS
+
+
+def _count_scans(path: Path | str | bytes) -> int:
     count, last = 0, b""
     with io.BytesIO(path) if isinstance(path, bytes) else open(path, "rb") as file:  # noqa: PTH123
-        while block := file.read(1 << 20):
-            count += (last + block).count(b"\xff\xda")
-            if count > MAX_SCANS:
-                raise DataError(f"more than {MAX_SCANS} scans. Expected a picture that was not made to take long.")
-            last = block[-1:] if block[-1:] == b"\xff" else b""
+        while (block := file.read(1 << 20)) and count <= MAX_SCANS:
+            count += sum((last + block).count(start) for start in SCAN_STARTS)
+            last = block[1 - len(SCAN_STARTS[0]) :]
+    return count
 
 
 @functools.cache
@@ -300,18 +358,34 @@ class _Quiet(contextlib.AbstractContextManager):
 _quiet = _Quiet()
 
 
-def _open(path: Path | str | bytes) -> Image.Image:
+@contextlib.contextmanager
+def _open(path: Path | str | bytes) -> Iterator[Image.Image]:
     if not isinstance(path, bytes) and not is_file(path):
         raise DataError(f"{why_no_file(path)}.")
+    # A third of the time of Path.stat, and there are many.
+    if not isinstance(path, bytes) and not os.path.getsize(path):  # noqa: PTH202
+        raise DataError("empty file.")
     try:
-        # A third of the time of Path.stat, and there are many.
-        if not isinstance(path, bytes) and not os.path.getsize(path):  # noqa: PTH202
-            raise DataError("empty file.")
-        head = head_of(path)
-        return Image.open(io.BytesIO(path) if isinstance(path, bytes) else path, formats=_formats_for(head))
+        file = _Counted(path) if isinstance(path, bytes) else _CountedFile(path)
+    except OSError as error:
+        raise DataError(_why_unread(error)) from None
+    with file:
+        head = file.read(32)
+        file.seek(0)
+        with _identified(file, head) as picture:
+            picture.counted = file
+            yield picture
+
+
+def _identified(file: _Counted | _CountedFile, head: bytes) -> Image.Image:
+    try:
+        return Image.open(file, formats=_formats_for(head))
     except DataError:
         raise
     except Image.UnidentifiedImageError:
+        if file.left < 0:
+            # Pillow takes the refusal of a reader for that of a format.
+            raise DataError(f"too many parts. {_MADE_SLOW}") from None
         if head.startswith((b"II*\0", b"MM\0*")):
             raise DataError("a TIFF of a kind that cannot be read. Expected 8 or 16 bits a channel.") from None
         if kind_of(head) == "picture":

@@ -51,6 +51,7 @@ __getattr__, __dir__, __all__ = registry.attach(
     "fer_tf.models.complexity:count_macs",
     "fer_tf.models.complexity:measure_complexity",
     "fer_tf.models.saving:ModelMetadata",
+    "fer_tf.models.saving:check_file",
     "fer_tf.models.saving:load_model",
     "fer_tf.models.saving:metadata_of",
     "fer_tf.models.saving:read_metadata",

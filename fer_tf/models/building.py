@@ -4,7 +4,6 @@ import functools
 import inspect
 import io
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import numpy as np
 from fer_tf import registry
 from fer_tf.errors import DataError, UserError
 from fer_tf.labels import LabelSet
-from fer_tf.models.saving import load_model, shipped_names, weights_path
+from fer_tf.models.saving import load_model, open_archive, shipped_names, weights_path
 
 if TYPE_CHECKING:
     import h5py
@@ -189,11 +188,14 @@ def load_backbone(network: "keras.Model", path: Path | str, head: Sequence[str] 
         raise UserError(f"No weights at {Path(path).absolute()}.")
     try:
         with h5py.File(_weights_in(Path(path)), "r") as file:
-            is_old = "layer_names" in file.get("model_weights", file).attrs
+            foreign = _foreign(file)
+            is_old = not foreign and "layer_names" in file.get("model_weights", file).attrs
             take = take_layers if is_old else _take_groups
-            taken = take(network, _old_layers(file) if is_old else _groups(file), head)
-    except (OSError, KeyError, zipfile.BadZipFile):
+            taken = [] if foreign else take(network, _old_layers(file) if is_old else _groups(file), head)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError):  # h5py's, of damaged files
         raise DataError(f"{path} holds no weights. Expected a .keras, .weights.h5 or .h5 file of Keras.") from None
+    if foreign:
+        raise DataError(f"{path}: {foreign[0]} in it is read from another file. Expected weights of its own.")
     if not taken:
         raise UserError(f"{path} has no layer of {network.name!r}: names or shapes differ.")
     return taken
@@ -248,7 +250,7 @@ def take_layers(
         arrays = source.get(layer.name, ())
         shapes = [tuple(w.shape) for w in layer.weights]
         if layer.name not in head and shapes and shapes == [a.shape for a in arrays]:
-            layer.set_weights(arrays)
+            layer.set_weights([np.asarray(a) for a in arrays])
             taken.append(layer.name)
     return taken
 
@@ -280,8 +282,24 @@ def _weights_in(path: Path) -> Path | io.BytesIO:
     """Return what h5py can open: the file itself, or the weights inside a ``.keras`` archive."""
     if path.suffix != ".keras":
         return path
-    with zipfile.ZipFile(path) as archive:
+    with open_archive(path) as archive:
         return io.BytesIO(archive.read("model.weights.h5"))
+
+
+def _foreign(file: "h5py.File") -> list[str]:
+    """Name the links and data by which a weights file would read other files of the machine."""
+    import h5py
+
+    found = []
+
+    def note(place: str, item: "h5py.HLObject | h5py.HardLink") -> None:
+        is_data = isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)
+        if is_data or isinstance(item, h5py.ExternalLink):
+            found.append(place)
+
+    file.visititems_links(note)
+    file.visititems(note)
+    return found
 
 
 def _groups(file: "h5py.File") -> dict[str, "h5py.Group"]:
@@ -296,11 +314,11 @@ def _arrays(group: "h5py.Group") -> dict[str, "h5py.Dataset"]:
     return found
 
 
-def _old_layers(file: "h5py.File") -> dict[str, list[np.ndarray]]:
-    """Map layer names to arrays in a file that Keras 2 wrote."""
+def _old_layers(file: "h5py.File") -> dict[str, list["h5py.Dataset"]]:
+    """Map layer names to arrays in a file that Keras 2 wrote; none of them is read yet."""
     root = file.get("model_weights", file)
     return {
-        name: [np.asarray(root[name][weight]) for weight in root[name].attrs["weight_names"]]
+        name: [root[name][weight] for weight in root[name].attrs["weight_names"]]
         for name in (n.decode() if isinstance(n, bytes) else n for n in root.attrs["layer_names"])
     }
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fer_tf import publish
+from fer_tf import cli, publish
 from fer_tf.errors import exit_on_user_error
 from fer_tf.models.saving import SHIPPED
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     # For batches of one small face, oneDNN takes twice as long.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    cli.prepare_environment(training=True)
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = str(options.threads)
     exit_on_user_error(_run, options)

@@ -27,7 +27,7 @@ from fer_tf.models.saving import SHIPPED
 from fer_tf.publish import card
 from fer_tf.training.callbacks import metadata_for
 from fer_tf.training.config import RunConfig
-from fer_tf.training.run import CONFIG, ENVIRONMENT, METRICS, MODEL, read_json
+from fer_tf.training.run import CONFIG, ENVIRONMENT, METRICS, MODEL, read_json, read_metrics
 
 # Latency is measured so many times; the lowest median counts, because other work can only add.
 ROUNDS = 5
@@ -216,7 +216,8 @@ def publish_model(
         raise UserError(
             f"{name!r} is not a valid name. Expected lower-case letters, digits and hyphens, such as ferplus-small."
         )
-    config, metrics, environment = (read_json(Path(run) / file) for file in (CONFIG, METRICS, ENVIRONMENT))
+    config, environment = (read_json(Path(run) / file) for file in (CONFIG, ENVIRONMENT))
+    metrics = read_metrics(Path(run))
     if config is None or metrics is None or not (Path(run) / MODEL).is_file():
         raise UserError(f"{run} is not a finished run. Expected a folder with {CONFIG}, {METRICS} and {MODEL}.")
     config = RunConfig.from_json(config)

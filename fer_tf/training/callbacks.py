@@ -4,6 +4,7 @@ import json
 import math
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -76,9 +77,11 @@ def restore_state(path: Path, objective: keras.Model, optimizer: keras.optimizer
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        progress = Progress(**json.loads(str(arrays.pop("progress"))))
+        if not 1 <= progress.best_epoch <= progress.epoch == len(progress.history):
+            return None
+    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):
         return None
-    progress = Progress(**json.loads(str(arrays.pop("progress"))))
     targets = {
         f"{owner}/{i:04d}": v
         for owner, variables in _variables(objective, optimizer).items()

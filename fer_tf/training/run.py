@@ -5,15 +5,18 @@ import ctypes
 import gc
 import hashlib
 import json
+import logging
 import math
 import platform
 import statistics
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 
 import fer_tf
 from fer_tf import evaluation, models
@@ -121,17 +124,22 @@ def _take_up(
     if any(known.get(key) != here.get(key) for key in DECISIVE):
         _clear(folder, METRICS, FAILURE, STOPPED, CHECKPOINT, HISTORY)
     atomic.remove_leftovers(folder)
-    finished = read_json(folder / METRICS)
-    if finished is not None:
+    finished = read_metrics(folder)
+    if finished is not None and all((folder / name).is_file() for name in (MODEL, PREDICTIONS, HISTORY)):
         _clear(folder, CHECKPOINT)
+        if read_json(folder / CONFIG) != json.loads(json.dumps(config.to_json())):
+            atomic.write_json(folder / CONFIG, config.to_json())
         return finished
     failed = read_json(folder / FAILURE)
-    if failed is not None:
+    if failed is not None and "reason" in failed:
         raise RunFailed(failed["reason"])
     stopped = read_json(folder / STOPPED)
-    if stopped is not None and stop:
+    if stopped is not None and "reason" in stopped and stop:
         raise RunStopped(stopped["reason"])
-    _clear(folder, STOPPED)
+    _clear(folder, METRICS, STOPPED)
+    kept = list(folder.glob("model*.keras"))
+    if not kept or any(map(_damage, kept)):
+        _clear(folder, CHECKPOINT, HISTORY, *(path.name for path in kept))
     atomic.write_json(folder / CONFIG, config.to_json())
     atomic.write_json(folder / ENVIRONMENT, here)
     return None
@@ -163,11 +171,55 @@ def environment() -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return what ``atomic.write_json`` wrote; ``None`` for a file that is missing or broken."""
+    """Return a dict that ``atomic.write_json`` wrote; ``None`` for a file that is missing or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
+    return found if isinstance(found, dict) else None
+
+
+def read_metrics(folder: Path) -> dict[str, Any] | None:
+    """Return the metrics of a finished run; ``None`` where there are none, or a file of the run is damaged."""
+    metrics = read_json(folder / METRICS)
+    if metrics is None and not (folder / METRICS).exists():
+        return None
+    damaged = [] if _are_metrics(metrics) else [f"{folder / METRICS} is damaged."]
+    damaged += filter(None, (_damage(folder / name) for name in (MODEL, PREDICTIONS, HISTORY)))
+    if damaged:
+        logging.getLogger(__name__).warning("The run is not taken for finished: %s", damaged[0])
+    return None if damaged else metrics
+
+
+def _are_metrics(values: dict[str, Any] | None) -> bool:
+    numbers = ("best_epoch", "val_accuracy", "seconds", "images_per_second")
+    test = values.get("test") if values else None
+    if not isinstance(test, dict):
+        return False
+    found = [values.get(name) for name in numbers] + [test.get("accuracy"), test.get("macro_f1")]
+    matrix = test.get("confusion", [])
+    square = isinstance(matrix, list) and all(isinstance(row, list) and len(row) == len(matrix) for row in matrix)
+    return square and all(
+        isinstance(n, int | float) and math.isfinite(n) for n in [*found, *(n for row in matrix for n in row)]
+    )
+
+
+def _damage(path: Path) -> str:
+    """Return what is wrong with a file of a run, ``""`` for one that is whole or missing."""
+    try:
+        if not path.is_file():
+            return ""
+        if path.suffix == ".csv":
+            columns = pd.read_csv(path).select_dtypes("number").columns
+            return "" if {"epoch", "val_accuracy"} <= {*columns} else f"{path} is damaged."
+        if path.suffix == ".keras":
+            models.check_file(path)
+        else:
+            with zipfile.ZipFile(path) as archive:
+                return f"{path} is damaged." if archive.testzip() else ""
+    except (UserError, zipfile.BadZipFile, OSError, ValueError) as error:
+        return f"{path} is damaged ({error})."
+    return ""
 
 
 def _clear(folder: Path, *names: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fer_tf import tuning
+from fer_tf import cli, tuning
 from fer_tf.datasets import DATASETS
 from fer_tf.errors import UserError, exit_on_user_error
 from fer_tf.io import atomic
@@ -145,8 +145,8 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
     130 when interrupted (the same command continues).
     """
     options = _parse(study, arguments)
-    # TensorFlow's notes on the graphics card that is not there, and on a new network being a new function.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Without TensorFlow's notes on the graphics card that is not there, and on a new network being a new function.
+    cli.prepare_environment(training=True)
     # This process would take a whole graphics card, and leave none of it to runs in processes of their own.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -20,7 +20,7 @@ from fer_tf.io import atomic
 from fer_tf.training.callbacks import RunStopped, StopRule
 from fer_tf.training.config import RunConfig
 from fer_tf.training.parts import Tables, build_objective, build_parts, load_tables
-from fer_tf.training.run import FAILURE, METRICS, MODEL, PREDICTIONS, STOPPED, execute, read_json
+from fer_tf.training.run import FAILURE, METRICS, MODEL, PREDICTIONS, STOPPED, execute, read_json, read_metrics
 
 if TYPE_CHECKING:
     import keras
@@ -158,7 +158,7 @@ def run_all(
         raise UserError("Two runs of the study have the same name and settings.")
     chosen = [c for c in configs if selected is None or c.name in selected]
     with atomic.folder_lock(Path(out)):
-        stored = {c: read_json(folders[c] / METRICS) for c in configs}
+        stored = {c: read_metrics(folders[c]) for c in configs}
         ended = {c: Result(c, folders[c], metrics) for c, metrics in stored.items() if metrics}
         jobs = [Job(c, folders[c], f"{i}/{len(chosen)} {c.name}") for i, c in enumerate(chosen, start=1)]
         for result in (executor or Local(load))(jobs):
@@ -179,7 +179,7 @@ def check_runs(configs: Sequence[RunConfig], load: Callable[[RunConfig], Tables]
 def finished(config: RunConfig, out: Path) -> Path | None:
     """Return the absolute path of a run's network, or ``None`` while it is not there."""
     folder = run_folder(config, out).absolute()
-    return folder / MODEL if (folder / METRICS).is_file() else None
+    return folder / MODEL if read_metrics(folder) else None
 
 
 def result_of(
@@ -273,7 +273,7 @@ def scored_once(result: Result, file: str, faces: str, score: "Callable[[keras.M
     model = result.folder / MODEL
     of = faces + hashlib.blake2b(model.read_bytes(), digest_size=8).hexdigest()
     known = read_json(result.folder / file)
-    if known is None or known["of"] != of:
+    if known is None or known.get("of") != of:
         known = {"of": of, **score(models.load_model(model))}
         atomic.write_json(result.folder / file, known)
     return known
@@ -355,6 +355,6 @@ def leading(runs: Sequence[RunConfig], out: Path, count: int, seed: int) -> list
     folders = [run_folder(config, out) for config in runs]
     if not all(any((folder / name).is_file() for name in ENDED) for folder in folders):
         return []
-    scores = [(config, read_json(folder / METRICS)) for config, folder in zip(runs, folders, strict=True)]
+    scores = [(config, read_metrics(folder)) for config, folder in zip(runs, folders, strict=True)]
     finished = sorted((pair for pair in scores if pair[1]), key=lambda pair: -pair[1]["val_accuracy"])
     return [replace(config, seed=seed, name=f"{config.name}-seed{seed}") for config, _ in finished[:count]]

@@ -17,7 +17,7 @@ from fer_tf.io import atomic
 from fer_tf.training.callbacks import HISTORY
 from fer_tf.training.config import RunConfig
 from fer_tf.training.optimizers import OPTIMIZERS
-from fer_tf.training.run import CONFIG, ENVIRONMENT, FAILURE, METRICS, read_json
+from fer_tf.training.run import CONFIG, ENVIRONMENT, FAILURE, read_json, read_metrics
 from fer_tf.tuning import recipes, runner, study_page
 from fer_tf.tuning.runner import Executor, Job, Result
 
@@ -263,7 +263,7 @@ def run_search(search: Search, executor: Executor) -> list[Result]:
         >>> [result.status for result in results]
         ['stopped', 'stopped', 'stopped']
     """
-    kept = [(job, read_json(job.folder / METRICS)) for job in search.begun()]
+    kept = [(job, read_metrics(job.folder)) for job in search.begun()]
     ended = {search.numbers[job.config]: Result(job.config, job.folder, metrics) for job, metrics in kept if metrics}
     for result in executor(search.jobs()):
         search.tell(result)
@@ -374,7 +374,7 @@ class Halving:
 def _kind(folder: Path) -> tuple | None:
     """Return what runs must share to be compared; ``None`` where there is no run."""
     config, environment = (read_json(folder / name) if folder.is_dir() else None for name in (CONFIG, ENVIRONMENT))
-    return (config["epochs"], environment.get("validation_digest")) if config and environment else None
+    return (config.get("epochs"), environment.get("validation_digest")) if config and environment else None
 
 
 def _read(folder: Path) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fer_tf import models
 from fer_tf.io import atomic
 from fer_tf.reports import figures, results_page, significance
 from fer_tf.training.callbacks import HISTORY
@@ -130,6 +131,7 @@ def write(
     if best:
         with atomic.atomic_write(out / "winner.keras") as part:
             shutil.copyfile(best[0].folder / MODEL, part)
+            models.check_file(part)
         written.append(out / "winner.keras")
         said = f"<p>{html.escape(ranking.sentence())}</p>"
         sections = [("Ranking", said + results_page.table(ranking.table(), ranked=True))]

@@ -47,11 +47,13 @@ def front(behind, folder):
     return Guard(behind, folder, Limits(megabytes=0.1, rate=30))
 
 
-def ask(app, path, body=b"", method="POST", headers=(), client="1.2.3.4", chunk=10_000, length=True):
+def ask(
+    app, path, body=b"", method="POST", headers=(), client="1.2.3.4", chunk=10_000, length=True, server="127.0.0.1"
+):
     """Send a request; return status, headers, body, and how many bytes were fetched of ours."""
     sent, fetched = [], 0
     chunks = [body[i : i + chunk] for i in range(0, len(body), chunk)] or [b""]
-    given = [(k.encode(), v.encode()) for k, v in dict(headers).items()]
+    given = [(k.encode(), v.encode()) for k, v in {"host": "127.0.0.1:7860", **dict(headers)}.items()]
     if length and method == "POST":
         given.append((b"content-length", str(len(body)).encode()))
 
@@ -66,7 +68,8 @@ def ask(app, path, body=b"", method="POST", headers=(), client="1.2.3.4", chunk=
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "headers": given, "client": (client, 1)}
+    scope = {"type": "http", "method": method, "path": path, "headers": given, "client": (client, 1),
+             "server": (server, 7860)}  # fmt: skip
     asyncio.run(app(scope, receive, send))
     assert [m["type"] for m in sent] == ["http.response.start", "http.response.body"]
     return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"], fetched
@@ -201,3 +204,82 @@ def test_websockets_are_closed(front):
 
     asyncio.run(front({"type": "websocket", "path": "/"}, None, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["localhost:7860", "LOCALHOST", "127.0.0.1:9", "[::1]:7860", "localhost.", "faces.example.org", "192.168.1.5:7860"],
+)
+def test_the_servers_own_names_are_accepted(behind, folder, name):
+    front = Guard(behind, folder, hosts=["Faces.example.org"])
+    assert ask(front, "/", method="GET", headers={"host": name}, server="192.168.1.5")[0] == 200
+    assert ask(front, "/gradio_api/queue/join", b"{}", headers={"host": name}, server="::ffff:192.168.1.5")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["evil.example:7860", "evil.example", "", "localhost.evil.example", "a@b:c", "[", "10.0.0.1"]
+)
+def test_other_names_are_refused_whose_page_may_have_been_rebound(front, behind, name):
+    headers = {"host": name, "origin": f"http://{name}"}
+    for method in ("GET", "POST"):
+        status, _, body, _ = ask(front, "/gradio_api/queue/join" if method == "POST" else "/", b"{}", method, headers)
+        assert status == 421 and b"--name" in body and not behind.bodies
+
+
+def test_forwarded_headers_go_no_further_unless_there_is_a_proxy(folder):
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append({k.decode() for k, _ in scope["headers"]})
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    sent = {"x-forwarded-host": "evil.example", "X-Forwarded-For".lower(): "9.9.9.9", "forwarded": "for=9.9.9.9"}
+    for proxied in (False, True):
+        ask(Guard(app, folder, proxied=proxied), "/", method="GET", headers=sent)
+    assert seen == [{"host"}, {"host", *sent}]
+
+
+def test_an_address_has_so_many_requests_at_a_time(folder):
+    async def main():
+        held, statuses = asyncio.Event(), []
+
+        async def app(scope, receive, send):
+            await held.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        front = Guard(app, folder, Limits(at_once=2))
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
+        addresses = ["1.1.1.1"] * 4 + ["2.2.2.2"]
+        tasks = [asyncio.create_task(front({**scope, "client": (a, 1)}, None, send)) for a in addresses]
+        await asyncio.sleep(0.05)
+        refused = list(statuses)
+        held.set()
+        await asyncio.gather(*tasks)
+        await front({**scope, "client": ("1.1.1.1", 1)}, None, send)
+        return refused, statuses
+
+    assert asyncio.run(main()) == ([429, 429], [429, 429, 200, 200, 200, 200])
+
+
+def test_a_call_whose_body_drips_is_ended(behind, folder):
+    async def never():
+        await asyncio.sleep(30)
+
+    async def main():
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/gradio_api/queue/join", "client": ("1.1.1.1", 1),
+                 "headers": [(b"host", b"localhost")]}  # fmt: skip
+        await Guard(behind, folder, Limits(call_seconds=0.05))(scope, never, send)
+        return sent[0]["status"]
+
+    assert asyncio.run(main()) == 408

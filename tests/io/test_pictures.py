@@ -1,6 +1,9 @@
 import builtins
+import io
 import os
+import resource
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -224,3 +227,119 @@ def test_frames_are_counted(tmp_path, name):
     assert pictures.count_frames(tmp_path / name) == 3
     frames[0].save(tmp_path / name)
     assert pictures.count_frames(tmp_path / name) == 1
+
+
+def chunk(kind, data=b""):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(*before, side=64, parts=1, interlaced=0):
+    """A black PNG with chunks before its pixels, which are in so many parts."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, interlaced))
+    rows = zlib.compress(bytes(side * (side + 1) if not interlaced else 2 * side * (side + 1)), 0)
+    size = -(-len(rows) // parts)
+    pixels = b"".join(chunk(b"IDAT", rows[i : i + size]) for i in range(0, len(rows), size))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(before) + pixels + chunk(b"IEND")
+
+
+def gif(*extensions, frames=1):
+    head = b"GIF89a" + struct.pack("<HHBBB", 8, 8, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
+    frame = b"," + struct.pack("<HHHHB", 0, 0, 8, 8, 0) + b"\x02\x02\x4c\x01\x00"
+    return head + b"".join(extensions) + frame * frames + b";"
+
+
+def encoded(form, **options):
+    file = io.BytesIO()
+    Image.new("L", (64, 64)).save(file, form, **options)
+    return file.getvalue()
+
+
+def segments(count, content):
+    data = encoded("JPEG")
+    return data[:2] + (b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content) * count + data[2:]
+
+
+def overlapping_tiff():
+    """Rows each of which is a strip that names the whole file as its own."""
+    rows, filler = 4000, bytes(4_000_000)
+    entries = [(256, 4, 1, 8), (257, 4, 1, rows), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, 1),
+               (278, 4, 1, 1), (273, 4, rows, 8), (279, 4, rows, 8 + 4 * rows)]  # fmt: skip
+    lists = struct.pack(f"<{rows}I", *[8 + 8 * rows] * rows) + struct.pack(f"<{rows}I", *[len(filler)] * rows)
+    entries.sort()
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *e) for e in entries) + bytes(4)
+    content = lists + filler
+    return b"II*\0" + struct.pack("<I", 8 + len(content)) + content + directory
+
+
+def run_length_bmp(side):
+    """Rows that end before they began, which Pillow fills up pixel by pixel."""
+    rows = b"\0\0" * side + b"\0\1"
+    info = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(rows), 0, 0, 54 + 1024) + info + bytes(1024) + rows
+
+
+BOMBS = {
+    "png in parts of a byte": lambda: png(side=200, parts=40_000),
+    "png with many small chunks": lambda: png(*[chunk(b"tEXt", b"a\0b")] * 100_000),
+    "png with empty parts": lambda: png(*[chunk(b"IDAT")] * 100_000),
+    "gif with a comment of a byte a block": lambda: gif(b"!\xfe" + b"\1x" * 400_000 + b"\0"),
+    "gif with many comments": lambda: gif(*[b"!\xfe\1x\0"] * 200_000),
+    "jpeg with exif data of a byte": lambda: segments(100_000, b"Exif\0\0x"),
+    "jpeg with empty segments": lambda: segments(100_000, b""),
+    "jpeg with fill bytes": lambda: encoded("JPEG")[:2] + b"\xff" * 1_000_000 + encoded("JPEG")[2:],
+    "ppm with a long comment": lambda: b"P6 #" + b"x" * 1_000_000 + b"\n8 8 255\n" + bytes(192),
+    "tiff of strips that overlap": overlapping_tiff,
+    "bmp of empty rows": lambda: run_length_bmp(3000),
+    "png of one column": lambda: b"\x89PNG\r\n\x1a\n"
+    + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 60_000_000, 8, 0, 0, 0, 0)) + png()[33:],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_small_files_that_take_long_are_refused_soon(tmp_path, kind):
+    data = BOMBS[kind]()
+    (tmp_path / "x").write_bytes(data)
+    start = time.process_time()
+    for given in (tmp_path / "x", data):
+        with pytest.raises(DataError, match=r"too many parts|overlap|run lengths|a side") as raised:
+            pictures.read_photograph(given)
+        assert "Expected" in str(raised.value)
+    assert time.process_time() - start < 2
+
+
+def test_text_that_unpacks_to_gigabytes_is_not_unpacked():
+    text = b"Comment\0\0" + zlib.compress(bytes(200_000_000), 9)
+    data = png(*[chunk(b"zTXt", text)] * 4)
+    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError, match="damaged picture"):
+        pictures.read_photograph(data)
+    assert time.process_time() - start < 2 and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_frames_that_are_many_and_tiny_are_not_all_counted():
+    start = time.process_time()
+    pictures.count_frames(gif(frames=300_000))
+    assert time.process_time() - start < 3
+    assert pictures.count_frames(gif(frames=2000)) == 2000
+
+
+def test_ordinary_files_are_not_taken_for_bombs(tmp_path):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (700, 900, 3)).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 60_000
+    for name, options in (
+        ("a.png", {"compress_level": 1}), ("a.gif", {"comment": b"x" * 5000}), ("a.tif", {"compression": "tiff_lzw"}),
+        ("a.jpg", {"progressive": True, "exif": exif}), ("a.bmp", {}), ("a.ppm", {}), ("a.webp", {}), ("a.avif", {}),
+    ):  # fmt: skip
+        noise.save(tmp_path / name, **options)
+        for given in (tmp_path / name, (tmp_path / name).read_bytes()):
+            assert pictures.read_photograph(given).shape == (700, 900, 3)
+    assert pictures.read_photograph(png(side=600, parts=500)).shape == (600, 600, 3)
+    assert pictures.read_photograph(png(side=64, interlaced=1)).shape == (64, 64, 3)
+
+
+def test_scans_are_those_of_the_picture_and_not_bytes_behind_it():
+    """Phones put films behind their photographs, in which every pair of bytes occurs."""
+    film = np.random.default_rng(0).integers(0, 256, 12_000_000).astype(np.uint8).tobytes()
+    assert film.count(b"\xff\xda") > pictures.MAX_SCANS
+    assert pictures.read_photograph(encoded("JPEG", progressive=True) + film).shape == (64, 64, 3)

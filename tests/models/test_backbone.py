@@ -1,3 +1,5 @@
+import zipfile
+
 import h5py
 import keras
 import numpy as np
@@ -109,6 +111,74 @@ def test_mistakes(tmp_path):
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="else")]).save(tmp_path / "else.keras")
     with pytest.raises(UserError, match=r"has no layer of 'vgg'"):
         models.load_backbone(model, tmp_path / "else.keras")
+
+
+SMALL = "vgg(width=0.1, filters=(64,), head='gap')"
+
+
+def elsewhere(kind, target, secret):
+    """Put a data set, or a link, in the place of a kernel, whose values are those of another file."""
+    place = next(name for name in target["layers"] if "conv" in name)
+    group = target["layers"][place]["vars"]
+    shape = group["0"].shape
+    del group["0"]
+    if kind == "external":
+        group.create_dataset("0", shape, "float32", external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+    elif kind == "virtual":
+        layout = h5py.VirtualLayout(shape, "float32")
+        layout[...] = h5py.VirtualSource(str(secret), "kernel", shape)
+        group.create_virtual_dataset("0", layout)
+    elif kind == "link":
+        group["0"] = h5py.ExternalLink(str(secret), "kernel")
+    return shape
+
+
+@pytest.mark.parametrize("kind", ["external", "virtual", "link"])
+@pytest.mark.parametrize("file", ["m.keras", "m.weights.h5"])
+def test_weights_that_other_files_hold_are_refused(kind, file, tmp_path):
+    model = pretrained(SMALL)
+    model.save_weights(tmp_path / "w.weights.h5")
+    secret = tmp_path / "secret"
+    with h5py.File(tmp_path / "w.weights.h5", "a") as target:
+        shape = elsewhere(kind, target, secret)
+    if kind == "external":
+        secret.write_bytes(np.ones(shape, "float32").tobytes())
+    else:
+        with h5py.File(secret, "w") as other:
+            other["kernel"] = np.ones(shape, "float32")
+    path = tmp_path / file
+    if file == "m.keras":
+        model.save(tmp_path / "whole.keras")
+        with zipfile.ZipFile(tmp_path / "whole.keras") as whole, zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", whole.read("config.json"))
+            archive.write(tmp_path / "w.weights.h5", "model.weights.h5")
+    else:
+        (tmp_path / "w.weights.h5").rename(path)
+    with pytest.raises(DataError, match=r"/vars/0 in it is read from another file"):
+        models.load_backbone(models.get(SMALL, 7, (32, 32, 1)), path)
+    if file == "m.keras":
+        with pytest.raises(DataError, match=r"m\.keras cannot be loaded"):
+            models.load_model(path)
+
+
+def test_old_weights_of_another_shape_are_not_read(tmp_path):
+    model = models.get(SMALL, 7, (32, 32, 1))
+    with h5py.File(tmp_path / "old.h5", "w") as file:  # 16 GB of zeros in a kilobyte
+        file.attrs["layer_names"] = [b"block1_conv1", b"block1_norm1"]
+        for name in ("block1_conv1", "block1_norm1"):
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [b"kernel"]
+            group.create_dataset("kernel", (2**32,), "float32", chunks=(2**20,), compression="gzip")
+    with pytest.raises(UserError, match="has no layer of 'vgg'"):
+        models.load_backbone(model, tmp_path / "old.h5")
+
+
+@pytest.mark.parametrize("attribute", [3, b"x", [[b"a"]], "\ud800".encode("utf-8", "surrogatepass")])
+def test_old_weights_with_broken_names_are_one_line(tmp_path, attribute):
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.attrs["layer_names"] = attribute
+    with pytest.raises(DataError, match=r"old\.h5 holds no weights"):
+        models.load_backbone(pretrained(SMALL), tmp_path / "old.h5")
 
 
 def test_take_layers_needs_every_shape_of_a_layer():

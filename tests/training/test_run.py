@@ -217,6 +217,64 @@ def test_a_broken_checkpoint_means_a_new_start(tmp_path, interrupted):
     assert execute(CONFIG, tmp_path)["best_epoch"] >= 1
 
 
+def half(data):
+    return data[: len(data) // 2]
+
+
+def flipped(data):
+    """Change a byte in the middle: the zip archive's directory, at its end, stays whole."""
+    return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 255]) + data[len(data) // 2 + 1 :]
+
+
+def other_words(data):
+    return data.replace(b"val_accuracy", b"no_accuracy")
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("model.keras", half), ("model.keras", flipped), ("model.keras", None), ("test_logits.npz", flipped),
+        ("test_logits.npz", None), ("history.csv", other_words), ("metrics.json", half), ("metrics.json", other_words),
+        ("metrics.json", lambda data: b"[]"), ("metrics.json", lambda data: b'{"test": 3}'),
+    ],
+)  # fmt: skip
+def test_a_run_with_a_damaged_file_is_done_again(finished, tmp_path, file, damage, caplog):
+    for path in finished[0].iterdir():
+        shutil.copy(path, tmp_path)
+    content = (tmp_path / file).read_bytes()
+    (tmp_path / file).unlink()
+    if damage:
+        (tmp_path / file).write_bytes(damage(content))
+    metrics = execute(CONFIG, tmp_path)
+    assert_ended_alike(tmp_path, finished[0])
+    assert metrics["test"] == finished[1]["test"] and metrics["seconds"] != finished[1]["seconds"]
+    assert not damage or file in caplog.text
+
+
+def test_a_damaged_configuration_of_a_finished_run_is_written_again(finished, tmp_path):
+    for path in finished[0].iterdir():
+        shutil.copy(path, tmp_path)
+    (tmp_path / run.CONFIG).write_text("{")
+    assert execute(CONFIG, tmp_path) == finished[1]
+    assert (tmp_path / run.CONFIG).read_text() == (finished[0] / run.CONFIG).read_text()
+
+
+def test_an_interrupted_run_whose_best_network_is_damaged_starts_over(tmp_path, interrupted):
+    config = replace(CONFIG, epochs=2)
+    interrupted(partial(execute, config, tmp_path), tmp_path)
+    path = tmp_path / "model-1.keras"
+    path.write_bytes(half(path.read_bytes()))
+    execute(config, tmp_path)
+    assert list(pd.read_csv(tmp_path / "history.csv")["epoch"]) == [1, 2]
+    models.load_model(tmp_path / run.MODEL)
+
+
+@pytest.mark.parametrize("progress", ["{}", "[]", '{"later": 1}', '{"epoch": 9, "best_epoch": 9}', None])
+def test_a_checkpoint_without_its_progress_is_none(tmp_path, progress):
+    np.savez(tmp_path / "c.npz", **({} if progress is None else {"progress": progress}))
+    assert callbacks.restore_state(tmp_path / "c.npz", None, None) is None
+
+
 @pytest.mark.slow
 def test_other_data_in_the_same_folder_starts_over(tmp_path):
     first = execute(replace(CONFIG, epochs=1), tmp_path)

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fer_tf.errors import UserError
 from fer_tf.io import atomic
 from fer_tf.training.config import RunConfig
+from fer_tf.training.run import read_metrics
 from fer_tf.tuning import runner, study_page
 from fer_tf.tuning.runner import Result
 from fer_tf.tuning.study_page import Ranking
@@ -75,3 +77,13 @@ def test_a_page_takes_no_finished_run_at_all(tmp_path):
     failed = Result(RunConfig(name="a"), tmp_path / "a", None, "disk <full>")
     written = study_page.write([failed], tmp_path, "A study")
     assert tmp_path / "results.md" in written and "disk &lt;full&gt;" in (tmp_path / "report.html").read_text()
+
+
+def test_a_damaged_network_is_never_copied_over_the_winner(runs, tmp_path):
+    (tmp_path / "winner.keras").write_bytes(b"of an earlier start")
+    (runs[3].folder / "model.keras").write_bytes(b"PK damaged")
+    with pytest.raises(UserError, match=r"is not a \.keras file"):
+        study_page.write(runs, tmp_path, "A study")
+    assert (tmp_path / "winner.keras").read_bytes() == b"of an earlier start"
+    assert read_metrics(runs[3].folder) is None and read_metrics(runs[0].folder) == runs[0].metrics
+    assert runner.finished(runs[3].config, tmp_path) is None
