@@ -100,7 +100,7 @@ def _finished(paths: Sequence[Path]) -> list:
         folders += [path] if (path / "config.json").is_file() else sorted((path / "runs").glob("*/"))
     results = []
     for folder in folders:
-        config, metrics = (tuning.runner.read_json(folder / name) for name in ("config.json", "metrics.json"))
+        config, metrics = tuning.runner.read_json(folder / "config.json"), tuning.runner.read_metrics(folder)
         if config and metrics:
             results.append(tuning.runner.Result(RunConfig.from_json(config), folder, metrics))
     if not results:

@@ -150,7 +150,9 @@ def test_a_dataset_with_votes_is_scored_against_the_annotators_too(tmp_path):
     folder = tmp_path / "run"
     config = RunConfig(name="votes", dataset=faces, model=CONFIG.model, crop=40, objective=taught)
     atomic.write_json(folder / run.CONFIG, config.to_json())
-    atomic.write_json(folder / run.METRICS, {"seconds": 90.0, "best_epoch": 1})
+    scores = {"accuracy": 0.5, "macro_f1": 0.4}
+    metrics = {"seconds": 90.0, "best_epoch": 1, "val_accuracy": 0.5, "images_per_second": 10.0, "test": scores}
+    atomic.write_json(folder / run.METRICS, metrics)
     facts = models.ModelMetadata(FERPLUS, 48, "features", config.model, config.dataset)
     models.save_model(models.get(config.model, 8, (40, 40, 1)), folder / run.MODEL, facts)
     path, numbers, card = model.publish_model(folder, "votes", out=tmp_path / "out")
