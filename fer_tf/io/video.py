@@ -15,6 +15,12 @@ from fer_tf.errors import DataError, UserError
 from fer_tf.io import pictures
 from fer_tf.io.pictures import MAX_PIXELS
 
+# Formats whose files are whole by themselves: a playlist in the place of a video would make FFmpeg open other files.
+_FORMATS = (
+    "mov,matroska,avi,mpeg,mpegts,mpegvideo,m4v,h264,hevc,asf,flv,ogg,mxf,nut,ivf,dv,rm,wtv,gif,apng,webp_pipe,"
+    "yuv4mpegpipe,mjpeg"
+)
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp")
 
 
@@ -52,7 +58,7 @@ def read_frames(path: Path | str, every: int = 1) -> Iterator[tuple[int, float, 
     try:
         # Absolute, since FFmpeg takes "http:a.mp4" and the like for addresses; a playlist's entries are not followed.
         place = os.path.abspath(path)  # noqa: PTH100 - links must stay links
-        with av.open(place, metadata_errors="replace", options={"protocol_whitelist": "file"}) as container:
+        with av.open(place, metadata_errors="replace", options=_OPTIONS) as container:
             if not container.streams.video:
                 raise DataError("no video in it.")
             stream = container.streams.video[0]
@@ -66,10 +72,12 @@ def read_frames(path: Path | str, every: int = 1) -> Iterator[tuple[int, float, 
 
 
 def _decoded(av, container, stream, every: int) -> Iterator[tuple[int, float, np.ndarray]]:
-    count, packets, bad, concealed = 0, 0, 0, 0
-    promised, whole = _promised(container, stream), False
-    for packet in container.demux(stream):
-        packets += packet.size > 0
+    count, bad, concealed = 0, 0, 0
+    promised, whole, seen = _promised(container, stream), False, _Seen(container, stream)
+    for packet in container.demux():
+        seen.add(packet)
+        if packet.stream_index != stream.index:
+            continue
         try:
             decoded = packet.decode()
         except av.error.InvalidDataError:
@@ -84,10 +92,73 @@ def _decoded(av, container, stream, every: int) -> Iterator[tuple[int, float, np
                 yield count, time, _picture(frame, stream)
             count += 1
     # Packets, since a decoder may keep frames to itself that an edit list leaves out.
-    if bad or concealed or packets < promised or not count:
+    lost = 0 if promised else seen.lost()
+    if bad or concealed or lost or len(seen.times) < promised or not count:
         of = f" of {promised}" if promised else ""
-        pieced = f", {concealed} with damage" if concealed else ""
-        raise DataError(f"damaged video ({count}{of} frames could be read{pieced}).")
+        more = f", {concealed} with damage" if concealed else ""
+        more += f", about {lost} are missing" if lost else ""
+        raise DataError(f"damaged video ({count}{of} frames could be read{more}).")
+
+
+# How many packets farther on a frame is shown than it lies in the file, at most.
+_REORDERED = 16
+
+
+class _Seen:
+    """What was read of a video, for containers that do not say how many frames they have.
+
+    Frames are missing where the time between two is too long and bytes between them belong to no packet; where a
+    container's packets lie elsewhere, only a long pause in an otherwise regular video is one.
+    """
+
+    def __init__(self, container, stream):
+        formats = container.format.name.split(",")
+        self.container, self.stream = container, stream
+        self.has_places = not {"asf", "mpeg", "mpegts", "ogg"} & {*formats}
+        self.promises_time = bool({"matroska", "flv", "asf", "mov"} & {*formats}) and container.duration
+        self.fragmented = "mov" in formats
+        self.times: list[float] = []
+        self.holes: list[int] = []
+        self.hole, self.position, self.end = 0, None, 0.0
+
+    def add(self, packet) -> None:
+        """Note a packet of any of the file's streams, in the order of the file."""
+        if not packet.size:
+            return
+        if packet.pos is not None and packet.pos >= 0:
+            if self.position is not None:
+                self.hole = max(self.hole, packet.pos - self.position)
+            self.position = max(self.position or 0, packet.pos + packet.size)
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is not None:
+            self.end = max(self.end, float((time + (packet.duration or 0)) * packet.time_base))
+        if packet.stream_index == self.stream.index:
+            known = time is not None
+            self.times.append(float(time * packet.time_base) if known else (self.times or [0.0])[-1])
+            self.holes.append(self.hole)
+            self.hole = 0
+
+    def lost(self) -> int:
+        """Return about how many frames are missing, 0 where nothing says so."""
+        lost = max(0, len(self.stream.index_entries) - len(self.times)) if self.fragmented else 0
+        # Sorted, since the order of the file is not that of showing.
+        steps, holes = np.diff(np.sort(self.times)), np.array(self.holes[1:])
+        if not (steps > 0).any():
+            return lost
+        step = float(np.median(steps[steps > 0]))
+        long = steps > 1.5 * step + 0.001
+        if self.has_places:
+            large, pauses = np.flatnonzero(holes > 3 * np.median(holes) + 64)[:1000], np.flatnonzero(long)[:1000]
+            near = (np.abs(pauses[:, None] - large) <= _REORDERED).any(axis=1)
+            long[:] = False
+            long[pauses[near]] = True
+        elif np.mean(np.abs(steps - step) < 0.1 * step + 0.001) > 0.9:
+            long &= steps >= max(5 * step, 0.2)
+        else:
+            long[:] = False
+        lost = max(lost, int((np.round(steps[long] / step) - 1).sum()))
+        rest = self.container.duration / 1e6 - self.end if self.promises_time else 0
+        return lost + (round(rest / step) if rest > max(2.5 * step, 0.2) else 0)
 
 
 def _check_size(width: int, height: int) -> None:

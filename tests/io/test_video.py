@@ -207,6 +207,73 @@ def test_damage_in_the_middle_is_told(tmp_path, suffix, codec):
     assert len(read) > 5
 
 
+def write_film(path, codec, count=50, times=None, options=None, settings=None):
+    """Write a moving picture of noise, whose frames are all large, 25 a second or at these multiples of 0.04 s."""
+    av = pytest.importorskip("av")
+    if codec not in av.codecs_available:
+        pytest.skip(f"PyAV has no {codec}")
+    picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=25, options=settings or {})
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 25)
+        for i in times or range(count):
+            frame = av.VideoFrame.from_ndarray(np.roll(picture, 3 * i, 1), format="rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+FILMS = [
+    ("mp4", "libx264", {}), ("mp4", "mpeg4", {"movflags": "faststart"}),
+    ("mp4", "libx264", {"movflags": "frag_keyframe+empty_moov"}), ("mkv", "libx264", {}), ("mkv", "mpeg4", {}),
+    ("webm", "libvpx", {}), ("webm", "libvpx-vp9", {}), ("flv", "flv", {}), ("wmv", "wmv2", {}), ("avi", "mpeg4", {}),
+    ("mov", "mpeg4", {"movflags": "faststart"}),
+]  # fmt: skip
+
+
+def overwritten(data):
+    start, end = 2 * len(data) // 5, 3 * len(data) // 5
+    return data[:start] + bytes(end - start) + data[end:]
+
+
+def shortened(data):
+    return data[: len(data) // 2] + data[len(data) // 2 + len(data) // 20 :]
+
+
+@pytest.mark.parametrize(("suffix", "codec", "options"), FILMS, ids=[f"{s}-{c}{len(o) * '+'}" for s, c, o in FILMS])
+def test_lost_frames_are_told_for_every_container(tmp_path, suffix, codec, options):
+    path = write_film(tmp_path / f"film.{suffix}", codec, options=options, settings={"g": "10"})
+    assert len(list(video.read_frames(path))) == 50
+    data = path.read_bytes()
+    for damage in (overwritten, shortened, lambda data: data[: 3 * len(data) // 4]):
+        path.write_bytes(damage(data))
+        read = []
+        with pytest.raises(DataError, match="damaged video"):
+            read.extend(i for i, _, _ in video.read_frames(path))
+        assert len(read) < 50 and read == list(range(len(read)))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("mkv", "libx264"), ("webm", "libvpx"), ("mp4", "mpeg4"), ("wmv", "wmv2")]
+)
+@pytest.mark.parametrize("times", [[0, 1, 2, 9, 10, 30, 31, 32, 33, 34, 60], [0, 3, 4, 7, 9, 12, 13, 16], [0, 1]])
+def test_a_video_of_varying_rate_is_not_damaged(tmp_path, suffix, codec, times):
+    path = write_film(tmp_path / f"film.{suffix}", codec, times=times)
+    assert [round(time * 25) for _, time, _ in video.read_frames(path)] == times
+
+
+def test_a_playlist_is_no_video(tmp_path):
+    write_video(tmp_path / "other.mp4")
+    (tmp_path / "a.mp4").write_text(f"ffconcat version 1.0\nfile '{tmp_path / 'other.mp4'}'\n")
+    (tmp_path / "b.mp4").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{tmp_path / 'other.mp4'}\n")
+    (tmp_path / "c.mp4").write_text("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 9 RTP/AVP 96\n")
+    for name in "abc":
+        with pytest.raises(DataError, match="damaged video"):
+            list(video.read_frames(tmp_path / f"{name}.mp4"))
+
+
 def write_pictures(path, *sizes):
     """Write a video of Motion JPEG whose frames have these sizes, (width, height)."""
     av = pytest.importorskip("av")
