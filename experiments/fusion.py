@@ -1,14 +1,12 @@
-"""Two networks against one: VGG19 and ResNet-18 alone, and their probabilities fused by a dense layer.
+"""Fuse two trained networks, VGG19 and ResNet-18, by a dense layer.
 
   python experiments/fusion.py --quick                                  built-in faces, two epochs
   python experiments/fusion.py --dataset fer2013 --data DIR
 
-First both members are trained (WuJie's networks and crop of 44, at --width of their channels). Then the fusion of the
-two trained ones is trained for --fusion-epochs: once with the members frozen, once fine-tuned at a hundredth of the
-rate. Its dense layer starts as the mean of the members.
-
-On FER2013 at an eighth of the channels (4 epochs, 80 minutes on busy cores): 48.0 and 40.3 % alone, 48.0 and 47.5 %
-fused. WuJie fuses two fully trained networks of equal strength. Figures: experiments/results/fusion.md.
+First both members are trained (WuJie's networks and crop of 44, at --width of their channels). Then their fusion is
+trained for --fusion-epochs: once with the members frozen, once fine-tuned at a hundredth of the rate. Its dense layer
+starts as the mean of the members. On FER2013 at an eighth of the channels (4 epochs, 80 minutes on busy cores): 48.0
+and 40.3 % alone, 48.0 and 47.5 % fused. Figures: experiments/results/fusion.md.
 """
 
 import argparse

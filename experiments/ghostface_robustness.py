@@ -3,23 +3,15 @@
   python experiments/ghostface_robustness.py --quick                                built-in faces, two epochs
   KERAS_BACKEND=torch python experiments/ghostface_robustness.py --dataset fer2013 --data DIR --limit 600 --epochs 10
 
-GhostFace (repaired, for faces of FER2013's size) and the shipped network's ResNet-10 are trained with no augmentation
-(not even a random crop), RandAugment, MixUp, or both, while 0, 10 or 20 % of the training labels are made wrong;
-validation and test keep theirs. Every run goes to its end, and no epoch is chosen (--keep). Of each run:
-
-  accuracy, macro-F1   on test
-  gap                  accuracy on the training faces with a right label, less that on test
-  memorized            share of the wrong training labels that the network repeats; by chance: of wrong labels that
-                       were put to test faces and on which it was never trained
-  AUC, TPR, FP, FN     of a membership audit by loss (fer_tf.privacy): pairs of a face and its training label, against
-                       test faces whose labels were made wrong alike; FP and FN at a threshold from the other half
-  parameters, MACs     and what the networks save against --baselines, all at full width
+GhostFace and the shipped network's ResNet-10 are trained with no augmentation (not even a random crop), RandAugment,
+MixUp, or both, while 0, 10 or 20 % of the training labels are made wrong. Every run goes to its end. Of each run:
+accuracy and macro-F1 on test; the gap to the training faces with a right label; how many of the wrong labels it repeats
+(by chance: of wrong labels that were put to test faces); AUC, TPR and false decisions of a membership audit by loss,
+against test faces whose labels were made wrong alike; parameters and MACs, and what they save against --baselines.
 
 On 600 FER2013 faces (24 runs, 19 minutes on one core): without augmentation the ResNet repeats 89 % of the wrong labels
-and an attacker finds every member (AUC 0.997), with RandAugment 25 % and 0.76. No published figure of this setting.
-
-Writes results.csv, robustness.csv (a row a run), sizes.csv, results.md, report.html, figures/ and winner.keras; each
-run's folder has all four audits in examined.json. Figures: experiments/results/ghostface_robustness.md.
+and an attacker finds every member (AUC 0.997), with RandAugment 25 % and 0.76. Writes results.csv, robustness.csv (a
+row a run), sizes.csv, results.md, report.html and winner.keras. Figures: experiments/results/ghostface_robustness.md.
 """
 
 import argparse

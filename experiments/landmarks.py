@@ -1,14 +1,12 @@
-"""Does learning where the landmarks are help to recognize the expression?
+"""Train a network with and without predicting landmarks.
 
   python experiments/landmarks.py --quick                               built-in faces, which know their landmarks
   fer-tf landmarks DIR points.csv --dataset fer2013
   python experiments/landmarks.py --dataset fer2013 --data DIR --landmarks points.csv --seeds 0,1,2
 
-Trains the landmark-driven Self-Cure network with its three heads at three weights of the landmark loss: 0, 0.1 and 1
-(RainbowRui's system and arXiv 2002.10392). Faces whose landmarks are not found take part without them.
-
-On FER2013 in 6 epochs (12 to 21 minutes a run on a busy core): 53.2, 53.1 and 53.9 %, no difference beyond the
-standard error. RainbowRui reports a gain on RAF-DB. Figures: experiments/results/landmarks.md.
+The landmark-driven Self-Cure network has three heads, here at three weights of the landmark loss: 0, 0.1 and 1
+(RainbowRui's system and arXiv 2002.10392). Faces without landmarks take part without them. On FER2013 in 6 epochs (12
+to 21 minutes a run on a busy core): 53.2, 53.1 and 53.9 %. Figures: experiments/results/landmarks.md.
 """
 
 import argparse

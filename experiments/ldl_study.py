@@ -6,19 +6,14 @@
   python experiments/ldl_study.py --dataset ferplus --data DIR --seeds 0,1,2 --model vgg13 --width 1 \\
       --size 64 --epochs 100 --batch-size 128 --leaks keep          the paper's own size: for a GPU
 
-Targets, from hard to soft: FER2013's one label (on the faces that cross-entropy mode keeps); the majority's vote; the
-same, smoothed by 0.1; the class with most votes, on the faces that cross-entropy mode keeps; multi-target; votes
-sharpened (temperature 0.5); one vote drawn at each look (probability); the votes (cross-entropy); the same under
-Kullback–Leibler and Jensen–Shannon. Modes keep different faces in training. The epoch is chosen, and accuracy
-measured, on the faces with a majority, the same for all: PublicTest and PrivateTest. Distribution measures are of the
-PrivateTest faces that cross-entropy mode keeps. Copies of later splits are left out of training (--leaks; the paper
-kept them).
+Targets go from hard to soft, from FER2013's one label to the votes. Modes keep different faces in training. The epoch
+is chosen, and accuracy measured, on the faces with a majority, the same for all; distribution measures are of the test
+faces that cross-entropy mode keeps. Copies of later splits are left out of training (--leaks; the paper kept them).
 
 The paper (arXiv 1608.01041) with the full VGG13: majority 83.852, multi-target 83.966, probability 84.986,
 cross-entropy 84.716. ResNet-10 at a quarter of its width in 3 epochs (3 minutes a run): 64.8, 64.8, 63.0, 64.9.
-
-Writes results.csv, ldl.csv (mean and standard deviation over seeds, gain over majority beside the pooled deviation),
-results.md, report.html, figures/ and winner.keras. Figures: experiments/results/ldl_study.md.
+Writes results.csv, ldl.csv (means, deviations over seeds, gains over the majority), results.md, report.html and
+winner.keras. Figures: experiments/results/ldl_study.md.
 """
 
 import argparse

@@ -6,17 +6,12 @@
   python experiments/masked_transfer.py --dataset lfwfer --data DIR                   the LFW-FER release
 
 A trained network gets a new last layer of three classes, positive, neutral and negative, and is fine-tuned: on faces as
-they are (clean), on masked ones, on both, and on those cut off below the eyes. Each is tested on plain, masked and cut
-faces; beside them stands the network as it was, its probabilities added up by class name. LFW-FER has the three parts.
-Of other datasets the classes are converted by name, without surprise; masks of random kinds are drawn by 68 landmarks,
-once, and kept in the cache; faces without landmarks are left out of everything. "both" has each face twice, and half
-the epochs. Epoch and winner are chosen on validation faces, each plain and masked, the same for all.
+they are (clean), on masked ones, on both, and on those cut off below the eyes. Beside them stands the network as it
+was, its probabilities added up by class name. LFW-FER has the three parts. Of other datasets the classes are converted
+by name, without surprise; masks of random kinds are drawn by 68 landmarks; faces without landmarks are left out.
 
-The original study changed the last layer of EfficientNets for LFW-FER: 86.6 to 87.6 % on plain faces, 38.6 to 57.2 on
-masked, 71.5 to 76.9 on cut ones. It trained a network for each part, that for masked faces on cut ones, and chose
-epochs on test; the rows to compare are clean on plain, cut on masked, and cut on cut. Its faces are others than these.
-
-Writes results.csv, masked.csv, results.md, report.html, figures/ and winner.keras.
+The LFW-FER study reports 86.6 to 87.6 % on plain faces, 38.6 to 57.2 on masked, 71.5 to 76.9 on cut ones, of other
+faces than these. Writes results.csv, masked.csv, results.md, report.html and winner.keras.
 Figures: experiments/results/masked_transfer.md.
 """
 

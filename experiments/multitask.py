@@ -1,15 +1,13 @@
-"""Expression alone, and with valence and arousal beside it (arXiv 2103.17107), with and without sharpness-aware steps.
+"""Train expression alone, and with valence and arousal beside it.
 
   python experiments/multitask.py --quick                               built-in faces
   python experiments/multitask.py --dataset fer2013 --data DIR --model resnet10 --width 0.25 --class-weights none
   python experiments/multitask.py --dataset affectnet --data DIR --model efficientnet_b0 --crop 0 --width 1
 
-Valence and arousal come with AffectNet. Other faces get made-up ones, the place of their label or the mean place of
-their votes on the circumplex: they show that the path works and say nothing about what people feel. Networks that can
-predict them: efficientnet_b0, efficientnet_b2, resnet10, resnet18.
-
-On FER2013 in 5 epochs (5 minutes a run on a core, 10 with sharpness-aware steps): 52.0, 50.8 and 50.5 %. The paper's
-figures are of AffectNet. Figures: experiments/results/multitask.md.
+Valence and arousal come with AffectNet (arXiv 2103.17107). Other faces get made-up ones, the place of their label or
+the mean place of their votes on the circumplex: they show that the path works and say nothing about what people feel.
+Networks that can predict them: efficientnet_b0, efficientnet_b2, resnet10, resnet18. On FER2013 in 5 epochs (5 minutes
+a run on a core, 10 with sharpness-aware steps): 52.0, 50.8 and 50.5 %. Figures: experiments/results/multitask.md.
 """
 
 import argparse

@@ -1,15 +1,12 @@
-"""Is Self-Cure Network more robust to wrong labels than plain training?
+"""Compare Self-Cure Network and plain training under wrong labels.
 
   python experiments/noisy_labels.py --quick                             built-in faces, two epochs
   python experiments/noisy_labels.py --dataset fer2013 --data DIR --seeds 0,1,2
 
-A share of the training labels (0, 10, 20, 30 %) is replaced by another class, each with the same chance; validation and
-test keep theirs. The same network is trained plain (cross-entropy), as SCN without relabeling, and as SCN with it
-(arXiv 2002.10392). Relabel precision is the share of the relabeled faces whose new label is the one before the noise;
-where the noise left a face alone, its own label counts as right.
-
-On FER2013 (12,000 faces, 6 epochs, 4 to 6 minutes a run on busy cores) SCN is 2.7 to 4.1 points worse at every rate:
-it relabels too early. The paper starts from a network trained on faces before, and relabels from epoch 10 of 70.
+A share of the training labels (0, 10, 20, 30 %) is replaced by another class; validation and test keep theirs. The same
+network is trained plain, as SCN without relabeling, and as SCN with it (arXiv 2002.10392). Relabel precision is the
+share of the relabeled faces whose new label is the one before the noise. On FER2013 (12,000 faces, 6 epochs, 4 to 6
+minutes a run on busy cores) SCN is 2.7 to 4.1 points worse at every rate: it relabels too early.
 
 Writes results.csv, noise.csv (mean and standard error over the seeds), results.md, report.html and winner.keras.
 Figures: experiments/results/noisy_labels.md.

@@ -4,13 +4,10 @@
   python experiments/stream_shards.py --quick          50 MB, less than a minute
   python experiments/stream_shards.py --out DIR --keep the shards stay, and a second look takes them
 
-Writes generated shards, opens them as the dataset ``shards``, reads every face once in the shuffled order of an epoch,
-then trains a small network for some steps through the same reader, and prints the process's peak resident memory after
-each part. Exit code 1 when the peak is over --limit (2 GB), or not all faces were read. Expected: 0.52 GB after reading
-10 GB, 1.45 GB after training. Figures: experiments/results/stream_shards.md.
-
-The pixels are random, and the same in every shard: one shard is written, its file copied, and each copy given columns
-with ids of its own. Reading costs what it costs otherwise, for the copies are files of their own.
+Writes shards of random faces, reads every face once in the shuffled order of an epoch, trains a small network, and
+prints the process's peak resident memory after each part. Exit code 1 when the peak is over --limit (2 GB), or not all
+faces were read. Expected: 0.52 GB after reading 10 GB, 1.45 GB after training. The pixels are the same in every shard;
+its file and its ids are its own. Figures: experiments/results/stream_shards.md.
 """
 
 import argparse

@@ -5,19 +5,15 @@
   python experiments/uncertainty.py --dataset fer2013 --data DIR --model a.keras --model b.keras --model c.keras
                                                                                      an ensemble of three
 
-Nothing is trained. On validation a temperature is fitted (arXiv 1706.04599), and it is measured how strange the right
-class may look, so that sets of classes hold it for a share of 1 − ALPHA of all new faces (split conformal prediction:
-LAC arXiv 1609.00451, APS arXiv 2006.02544, RAPS arXiv 2009.14193; "by class" promises it to each class by itself).
+On validation a temperature (arXiv 1706.04599) and thresholds of conformal sets are fitted, which should hold the right
+class of a share of 1 − ALPHA of all new faces (LAC arXiv 1609.00451, APS arXiv 2006.02544, RAPS arXiv 2009.14193).
 Whether they do is measured on test, also for quartiles of the entropy of ten annotators' votes: those of the dataset,
-and for FER2013 those of FER+, row by row, where fer2013new.csv lies beside it. "risk over coverage" is the share of
-wrong answers when only the surest faces are answered for; AURC is the area below it, its excess what a perfect order
-would save. Networks that are calibrated on the faces that chose their epoch look a little better there than on test.
+and for FER2013 those of FER+, where fer2013new.csv lies beside it. Rejection: AURC is the area below risk over
+coverage, its excess what a perfect order would save.
 
 Expected on FER+ (shipped network): sets of 90 % hold the right class of 89.3 to 90.6 % of the faces, and of 72 to 87 %
-where annotators disagree most; the surest half is right in 98.7 %.
-
-Writes calibration.csv, sets.csv, rejection.csv, faces.csv (a row a test face), figures/ and report.html.
-Figures: experiments/results/uncertainty.md.
+where annotators disagree most. Writes calibration.csv, sets.csv, rejection.csv, faces.csv (a row a test face), figures/
+and report.html. Figures: experiments/results/uncertainty.md.
 """
 
 import argparse

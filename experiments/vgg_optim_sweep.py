@@ -1,20 +1,17 @@
-"""Which optimizer and which learning-rate schedule suit a VGG on FER2013? (arXiv 2105.03588, and what came since)
+"""Compare optimizers and learning-rate schedules for a VGG on FER2013.
 
   python experiments/vgg_optim_sweep.py                       built-in faces, 3.7 minutes on 2 cores
   python experiments/vgg_optim_sweep.py --list                which runs there are
   python experiments/vgg_optim_sweep.py --only 'nesterov-*'   the schedules alone
   python experiments/vgg_optim_sweep.py --dataset fer2013 --data DIR --model vgg --width 1 --epochs 300 \\
       --batch-size 64 --grid full --learning-rate study --augment study --view ten_crop --jit
-                                                              the study's own size (for a GPU)
+                                                              the size of arXiv 2105.03588 (for a GPU)
 
-Every optimizer runs at a constant rate, and SGD with Nesterov momentum with every schedule; --grid full adds the
-plateau schedule for every optimizer, as in the study's figure. Runs choose their epoch on validation and score test
-once; the five best on validation are then trained with a second seed. Stop it at any moment and start it again:
-finished runs are kept, the interrupted one continues.
-
-Writes results.csv, report.html (ranking with intervals, and which differences are real), results.md and winner.keras
-into --out. On built-in faces the best runs name 88 % of the test faces, the worst 78 %.
-Figures: experiments/results/vgg_optim_sweep.md.
+Every optimizer runs at a constant rate, and SGD with Nesterov momentum with every schedule. Runs choose their epoch on
+validation and score test once; the five best on validation are then trained with a second seed. Stop it at any moment
+and start it again: finished runs are kept, the interrupted one continues. On built-in faces the best runs name 88 % of
+the test faces, the worst 78 %. Writes results.csv, report.html (ranking with intervals, and which differences are
+real), results.md and winner.keras into --out. Figures: experiments/results/vgg_optim_sweep.md.
 """
 
 import argparse

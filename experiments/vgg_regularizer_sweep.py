@@ -1,4 +1,4 @@
-"""Which regularizer helps a VGG on FER2013? One change at a time against one baseline.
+"""Compare regularizers for a VGG on FER2013, one change at a time.
 
   python experiments/vgg_regularizer_sweep.py                        built-in faces, a few minutes on 2 cores
   python experiments/vgg_regularizer_sweep.py --list                 which runs there are
@@ -6,11 +6,10 @@
   python experiments/vgg_regularizer_sweep.py --dataset fer2013 --data DIR --model vgg --epochs 20 \\
       --batch-size 128 --seeds 0,1,2
 
-The baseline has batch-norm and light augmentation, and no dropout, decay or smoothing. Coupled decay (in the
-gradient, torch's weight_decay), decoupled decay (AdamW's) and penalties on the kernels (in the loss) are three rows.
-Sharpness-aware minimization takes two passes a step, so its time doubles.
-
-Writes results.csv, report.html and winner.keras into --out. experiments/README.md has measured figures.
+The baseline has batch-norm and light augmentation, and no dropout, decay or smoothing. Coupled decay (in the gradient,
+torch's weight_decay), decoupled decay (AdamW's, scaled by the learning rate) and penalties on the kernels (in the loss)
+are rows of their own. Sharpness-aware minimization takes two passes a step. Writes results.csv, report.html, results.md
+and winner.keras into --out.
 """
 
 import argparse

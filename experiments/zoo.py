@@ -1,16 +1,13 @@
-"""Every network on the same faces with the same budget: accuracy, size, work and time.
+"""Train every network on the same faces: accuracy, size, work and time.
 
   python experiments/zoo.py --quick                                      built-in faces, two epochs
   python experiments/zoo.py --dataset fer2013 --data DIR                 real faces
 
-Each network is the small configuration of its row in fer_tf.models (48×48 gray faces) at --width of its channels,
-trained from scratch for its own objective (SCN, DAN and RAN with their losses). Parameters, multiply-accumulates and
-latency (batch 1, compiled, on the threads that TensorFlow was given) are of what was trained.
+Each network is its small configuration in fer_tf.models (48×48 gray faces) at --width of its channels, trained from
+scratch for its own objective (SCN, DAN and RAN with their losses). Latency: batch 1, compiled. On FER2013 in 2 epochs
+(2 to 34 minutes a network on one core): from 51.7 % (vgg) to 24.4 % (the largest class).
 
-On FER2013 in 2 epochs (2 to 34 minutes a network on one core): from 51.7 % (vgg) to 24.4 % (the largest class).
-
-Writes results.csv, zoo.csv, results.md, report.html with accuracy over latency, and winner.keras into --out.
-Figures: experiments/results/zoo.md.
+Writes results.csv, zoo.csv, results.md, report.html and winner.keras into --out. Figures: experiments/results/zoo.md.
 """
 
 import argparse

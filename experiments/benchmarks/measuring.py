@@ -22,19 +22,15 @@ LIST = "import importlib.metadata as m, json; print(json.dumps({d.name.lower(): 
 
 @dataclass
 class Side:
-    """Collect what one side of a row did: seconds by the clock and by the processor, round by round.
-
-    ``mb`` is the peak of resident memory, ``found`` what the job returned, such as how many faces it found, ``same``
-    what both sides must agree on, ``failed`` why there is no more, ``profile`` milliseconds of a job's parts.
-    """
+    """Collect what one side of a row did, round by round."""
 
     seconds: list[float] = field(default_factory=list)
-    processor: list[float] = field(default_factory=list)
-    mb: float | None = None
-    found: Any = None
-    same: Any = None
-    failed: str = ""
-    profile: Mapping[str, float] = field(default_factory=dict)
+    processor: list[float] = field(default_factory=list)  # seconds of all threads
+    mb: float | None = None  # peak of resident memory
+    found: Any = None  # what the job returned, such as how many faces it found
+    same: Any = None  # what both sides must agree on
+    failed: str = ""  # why there is no more
+    profile: Mapping[str, float] = field(default_factory=dict)  # milliseconds of a job's parts
 
     def do(self, work: Callable[[str], Any], job: str, counts: bool) -> None:
         """Have the job done once; a round that does not count compiles, opens and loads."""
@@ -77,15 +73,11 @@ class Measured:
     @property
     def met(self) -> bool | None:
         """Whether what is wanted was reached; ``None`` where nothing is, or nothing can be said."""
-        if self.failed:
-            return False
-        row, said = self.row, []
-        if row.limit and self.ours.seconds:
-            said.append(median(self.ours.seconds) <= row.limit * row.count)
-        if row.limit_mb and self.ours.mb is not None:
-            said.append(self.ours.mb <= row.limit_mb)
-        if row.wanted and self.ratios:
-            said.append(median(self.ratios) >= row.wanted)
+        row, seconds = self.row, self.ours.seconds
+        said = [not self.failed] if self.failed else []
+        said += [median(seconds) <= row.limit * row.count] if row.limit and seconds else []
+        said += [self.ours.mb <= row.limit_mb] if row.limit_mb and self.ours.mb is not None else []
+        said += [median(self.ratios) >= row.wanted] if row.wanted and self.ratios else []
         return all(said) if said else None
 
 

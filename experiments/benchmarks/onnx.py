@@ -1,4 +1,4 @@
-"""The shipped network on faces that are cut out: our ``predict`` beside the ONNX runtime on our own export of it."""
+"""Classify cropped faces by the shipped network, beside the ONNX runtime on our export of it."""
 
 from pathlib import Path
 from typing import Any
@@ -21,27 +21,14 @@ def prepare(folder: Path, settings: dict[str, Any]) -> None:
     np.save(folder / "faces.npy", np.resize(drawn, (max(REPEATS), *drawn.shape[1:])).round().astype(np.uint8))
 
 
-def ours(folder: Path, settings: dict[str, Any]) -> Work:
+def ours(folder: Path, settings: dict[str, Any], predict: Any = None) -> Work:
     """Return ``batch 1`` and ``batch 64``."""
-    from fer_tf.inference.classifier import ExpressionClassifier
-
-    return _work(folder, ExpressionClassifier("default").predict)
-
-
-def theirs(folder: Path, settings: dict[str, Any]) -> Work:
-    """Return the same of the ONNX runtime."""
-    import numpy as np
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = settings["cores"]
-    session = onnxruntime.InferenceSession(folder / "network.onnx", options, providers=["CPUExecutionProvider"])
-    return _work(folder, lambda faces: session.run(["probabilities"], {"faces": faces.astype(np.float32)})[0])
-
-
-def _work(folder: Path, predict: Any) -> Work:
     import numpy as np
 
+    if predict is None:
+        from fer_tf.inference.classifier import ExpressionClassifier
+
+        predict = ExpressionClassifier("default").predict
     faces = np.load(folder / "faces.npy")
 
     def repeat(batch: int) -> dict[str, Any]:
@@ -50,3 +37,13 @@ def _work(folder: Path, predict: Any) -> Work:
         return {"same": found.argmax(axis=1).tolist()}
 
     return {"batch 1": lambda: repeat(1), "batch 64": lambda: repeat(64)}
+
+
+def theirs(folder: Path, settings: dict[str, Any]) -> Work:
+    """Return the same of the ONNX runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings["cores"]
+    session = onnxruntime.InferenceSession(folder / "network.onnx", options, providers=["CPUExecutionProvider"])
+    return ours(folder, settings, lambda faces: session.run(["probabilities"], {"faces": faces.astype("float32")})[0])

@@ -1,10 +1,9 @@
-"""From photographs, faces and videos to expressions, beside PyPI fer.
+"""Predict expressions of photographs, faces and videos, beside PyPI fer.
 
 Pictures are made of the astronaut (scikit-image) and the portrait that matplotlib brings along, moved and scaled. fer's
 Video asks a window for keys at every frame; there is none, so that is left out.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +44,10 @@ def prepare(folder: Path, settings: dict[str, Any]) -> None:
         picture.paste(hopper.resize((side * 5 // 8, side * 3 // 4)), (width * 5 // 8, height // 20 + step % 40))
         return picture
 
+    crowd, portrait = Image.new("RGB", (1600, 1600)), astronaut.crop((70, 0, 270, 200))
     for i in range(64):
         scene(640, 480, i).save(folder / f"photo{i:02d}.jpg", quality=92)
-    crowd = Image.new("RGB", (1600, 1600))
-    for i in range(64):
-        crowd.paste(astronaut.crop((70, 0, 270, 200)).resize((200, 200)), (200 * (i % 8), 200 * (i // 8)))
+        crowd.paste(portrait, (200 * (i % 8), 200 * (i // 8)))
     crowd.save(folder / "crowd.jpg", quality=92)
     face = np.asarray(astronaut.crop((110, 50, 220, 160)).resize((48, 48)))
     np.save(folder / "faces.npy", np.stack([np.roll(face, i % 5, axis=1) for i in range(64)]))
@@ -71,12 +69,14 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
     from fer_tf.inference.classifier import ExpressionClassifier
     from fer_tf.inference.pipeline import FacePipeline
     from fer_tf.inference.tracking import tracked
+    from fer_tf.models.complexity import LiteRTRunner
+    from fer_tf.serving import devices
 
-    photographs = [str(folder / f"photo{i:02d}.jpg") for i in range(64)]
-    faces = np.load(folder / "faces.npy")
+    photographs, faces = _photographs(folder), np.load(folder / "faces.npy")
     fer_tf.predict(faces[:1])
-    network, network_tflite = _networks(ExpressionClassifier("default"), faces[:1])
-    pipeline = FacePipeline("default")
+    classifier, pipeline = ExpressionClassifier("default"), FacePipeline("default")
+    face = devices.example_faces(classifier)[:1]
+    network, litert = devices.face_function(classifier), LiteRTRunner(devices.convert_litert(classifier))
 
     def annotate() -> int:
         with Annotator(folder / "drawn", {}, pipeline.label_set) as writer:
@@ -96,35 +96,13 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
         "video 720p": lambda: len(fer_tf.analyze(folder / "720p.mp4")),
         "video 480p": lambda: len(fer_tf.analyze(folder / "480p.mp4")),
         "annotated": annotate,
-        "network": lambda: [network() for _ in range(50)] and 50,
-        "network tflite": lambda: [network_tflite() for _ in range(50)] and 50,
+        "network": lambda: len([network(face)["probabilities"].numpy() for _ in range(50)]),
+        "network tflite": lambda: len([litert({"faces": face}) for _ in range(50)]),
     }
 
 
-def _networks(classifier: Any, face: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Return calls of the network on one prepared face: compiled, and as TFLite (float32)."""
-    import numpy as np
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    prepared = classifier.prepare(tf.constant(face))
-    call = tf.function(
-        lambda x: tf.nn.softmax(classifier.logits(x)), input_signature=[tf.TensorSpec(prepared.shape)], autograph=False
-    ).get_concrete_function()
-    frozen = convert_variables_to_constants_v2(call)
-    interpreter = tf.lite.Interpreter(
-        model_content=tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert(), num_threads=2
-    )
-    interpreter.allocate_tensors()
-    given, found = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-
-    def through_tflite() -> np.ndarray:
-        interpreter.set_tensor(given, prepared.numpy())
-        interpreter.invoke()
-        return interpreter.get_tensor(found)
-
-    np.testing.assert_allclose(through_tflite(), call(prepared).numpy(), atol=1e-4)
-    return lambda: call(prepared).numpy(), through_tflite
+def _photographs(folder: Path) -> list[str]:
+    return [str(folder / f"photo{i:02d}.jpg") for i in range(64)]
 
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
@@ -139,36 +117,27 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     from fer.classes import Video
     from fer.fer import FER
 
-    detector = FER()
-    photographs = [str(folder / f"photo{i:02d}.jpg") for i in range(64)]
+    detector, photographs = FER(), _photographs(folder)
     # One picture of all faces, and where they are: the only way to hand it many faces in a call.
     canvas = np.concatenate(list(np.load(folder / "faces.npy")[..., ::-1]), axis=1)
     places = [(48 * i, 0, 48, 48) for i in range(64)]
     face = np.random.default_rng(0).random((1, 64, 64)).astype(np.float32)
 
-    def video(name: str, annotate: bool) -> int:
+    def video(name: str, annotate: bool = False) -> int:
         found = Video(str(folder / f"{name}.mp4"), outdir=str(folder / "theirs")).analyze(
             detector, save_frames=False, save_video=annotate, annotate_frames=annotate, zip_images=False
         )
         # A row a frame, eight columns a face.
         return sum(len(row) // 8 for row in found)
 
-    def many() -> int:
-        return sum(map(len, detector.batch_detect_emotions(photographs)))
-
-    def cut_out() -> int:
-        return len(detector.detect_emotions(canvas, places))
-
-    return {
+    jobs = {
         "photograph": lambda: sum(len(detector.detect_emotions(p)) for p in photographs[::11]),
-        "64 photographs": many,
-        "64 photographs fast": many,
+        "64 photographs": lambda: sum(map(len, detector.batch_detect_emotions(photographs))),
         "crowd": lambda: len(detector.detect_emotions(str(folder / "crowd.jpg"))),
-        "cut out": cut_out,
-        "cut out fast": cut_out,
-        "video 720p": lambda: video("720p", False),
-        "video 480p": lambda: video("480p", False),
+        "cut out": lambda: len(detector.detect_emotions(canvas, places)),
+        "video 720p": lambda: video("720p"), "video 480p": lambda: video("480p"),
         "annotated": lambda: video("720p", True),
-        "network": lambda: [detector._classify_emotions(face) for _ in range(50)] and 50,
-        "network tflite": lambda: [detector._classify_emotions(face) for _ in range(50)] and 50,
-    }
+        "network": lambda: len([detector._classify_emotions(face) for _ in range(50)]),
+    }  # fmt: skip
+    same = {"64 photographs fast": "64 photographs", "cut out fast": "cut out", "network tflite": "network"}
+    return {**jobs, **{name: jobs[other] for name, other in same.items()}}

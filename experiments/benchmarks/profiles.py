@@ -1,4 +1,4 @@
-"""Where time goes: a training step by kind of operation, a start by imported module."""
+"""Profile a training step by kind of operation, and a start by imported module."""
 
 import re
 import tempfile
@@ -21,16 +21,12 @@ KINDS = {
 }
 
 
-def kind_of(name: str) -> str:
-    """Return the kind of work that a node or operator does: a key of ``KINDS``, or ``other``."""
-    return next((kind for kind, pattern in KINDS.items() if re.search(pattern, name.lower())), "other")
-
-
 def by_kind(operations: Iterable[tuple[str, float]], steps: int) -> dict[str, float]:
-    """Sum (name, microseconds) of ``steps`` steps up to milliseconds a step of each kind."""
+    """Sum (name, microseconds) of ``steps`` steps up to milliseconds a step of each kind, or of ``other``."""
     sums: dict[str, float] = defaultdict(float)
     for name, microseconds in operations:
-        sums[kind_of(name)] += microseconds / 1000 / steps
+        kind = next((kind for kind, pattern in KINDS.items() if re.search(pattern, name.lower())), "other")
+        sums[kind] += microseconds / 1000 / steps
     return dict(sums)
 
 
@@ -46,12 +42,14 @@ def of_keras(network: Any, images: Any, targets: Any) -> dict[str, float]:
             for _ in range(STEPS):
                 network.train_on_batch(*batch)
         traces = [XSpace.FromString(path.read_bytes()) for path in Path(folder).rglob("*.xplane.pb")]
-    return by_kind(kernels(plane for trace in traces for plane in trace.planes), STEPS)
+    return by_kind(_operations(plane for trace in traces for plane in trace.planes), STEPS)
 
 
-def kernels(planes: Iterable[Any]) -> Iterator[tuple[str, float]]:
-    """Yield the name and microseconds of each operation in TensorFlow's trace, whose events are called name:operation;
-    calls of functions last as long as what they call, and are left out."""
+def _operations(planes: Iterable[Any]) -> Iterator[tuple[str, float]]:
+    """Yield the name and microseconds of each operation in TensorFlow's trace, whose events are called name:operation.
+
+    Calls of functions last as long as what they call, and are left out.
+    """
     for plane in planes:
         names = {key: value.name for key, value in plane.event_metadata.items()}
         for event in (event for line in plane.lines for event in line.events):
@@ -72,14 +70,9 @@ def of_torch(step: Callable[[], Any]) -> dict[str, float]:
 
 
 def slowest_imports(text: str, count: int = 12) -> list[tuple[str, float]]:
-    """Return the modules that took longest by themselves.
+    """Return the modules of ``python -X importtime`` that took longest by themselves, with milliseconds.
 
-    Args:
-        text: what ``python -X importtime`` writes.
-        count: how many.
-
-    Returns:
-        Names and milliseconds, slowest first; the first is ``all``, with the sum.
+    The slowest is first, but for ``all``, with the sum.
     """
     rows = re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", text, re.MULTILINE)
     times = sorted(((name, int(microseconds) / 1000) for microseconds, name in rows), key=lambda row: -row[1])

@@ -1,7 +1,8 @@
-"""An epoch of augmented faces: the study's augmentation from 48×48 pixels in memory to batches of 64."""
+"""Read an epoch of augmented faces, from 48×48 pixels in memory to batches of 64."""
 
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ def epoch_seconds(source: Any, epoch: int, workers: int | None = None) -> float:
     """Return the seconds from an epoch's first batch to its last."""
     from fer_tf.input_pipeline import open_reader
 
-    stream = iter(open_reader(source, epoch, 1, workers))
+    return seconds_of(iter(open_reader(source, epoch, 1, workers)), source.steps - 1)
+
+
+def seconds_of(stream: Iterator[Any], batches: int) -> float:
+    """Return the seconds of ``batches`` batches after a first one."""
     next(stream)
     start = time.perf_counter()
-    for _ in range(source.steps - 1):
+    for _ in range(batches):
         next(stream)
     return time.perf_counter() - start
 
@@ -45,33 +50,27 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     labels = np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, count)]
     new_epoch = {"keras": _image_data_generator, "torch": _data_loader}[settings["reader"]](images, labels, settings)
 
-    def epoch() -> dict[str, float]:
-        batches = new_epoch()
-        next(batches)
-        start = time.perf_counter()
-        for _ in range(settings["batches"]):
-            next(batches)
-        return {"seconds": time.perf_counter() - start}
-
-    return {"epoch": epoch}
+    return {"epoch": lambda: {"seconds": seconds_of(new_epoch(), settings["batches"])}}
 
 
 def _image_data_generator(images: Any, labels: Any, settings: dict[str, Any]) -> Any:
     """Return what starts an epoch of Keras' generator, without the crop and the erasing, which it does not have."""
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-    generator = ImageDataGenerator(
-        rotation_range=10, width_shift_range=0.2, height_shift_range=0.2, zoom_range=0.1, horizontal_flip=True
-    )
-    flow = generator.flow(images[..., None], labels, batch_size=BATCH)
+    shifts = {"rotation_range": 10, "width_shift_range": 0.2, "height_shift_range": 0.2, "zoom_range": 0.1}
+    flow = ImageDataGenerator(**shifts, horizontal_flip=True).flow(images[..., None], labels, batch_size=BATCH)
     return lambda: (next(flow) for _ in range(settings["batches"] + 1))
 
 
 class Faces:
-    """A map-style dataset that does the study's augmentation with Pillow, as torchvision's transforms do it."""
+    """Augment faces as the study does, a map-style dataset with Pillow, as torchvision's transforms do it.
+
+    Args:
+        images: uint8 (N, 48, 48).
+        labels: one-hot (N, C).
+    """
 
     def __init__(self, images: Any, labels: Any):
-        """Hold uint8 (N, 48, 48) and one-hot labels (N, C)."""
         self.images, self.labels = images, labels
 
     def __len__(self) -> int:
@@ -81,28 +80,28 @@ class Faces:
         import torch
         from PIL import Image, ImageOps
 
-        face = Image.fromarray(self.images[index])
-        area, shape = random.uniform(0.8, 1.2) * SIDE * SIDE, random.uniform(3 / 4, 4 / 3) ** 0.5
-        width, height = min(SIDE, round(area**0.5 * shape)), min(SIDE, round(area**0.5 / shape))
-        left, top = random.randint(0, SIDE - width), random.randint(0, SIDE - height)
-        box = (left, top, left + width, top + height)
-        face = face.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box)
+        def box(size: int, area: float, ratio: float) -> tuple[int, int, int, int]:
+            """Place a rectangle at random: left, top, right, bottom."""
+            width, height = (min(size, round((area * r) ** 0.5 * size)) for r in (ratio, 1 / ratio))
+            left, top = random.randint(0, size - width), random.randint(0, size - height)
+            return left, top, left + width, top + height
+
+        bilinear = Image.Resampling.BILINEAR
+        cut = box(SIDE, random.uniform(0.8, 1.2), random.uniform(3 / 4, 4 / 3))
+        face = Image.fromarray(self.images[index]).resize((SIDE, SIDE), bilinear, box=cut)
         if random.random() < 0.5:
             x, y = (round(random.uniform(-0.2, 0.2) * SIDE) for _ in range(2))
             face = face.transform(face.size, Image.Transform.AFFINE, (1, 0, -x, 0, 1, -y))
         if random.random() < 0.5:
             face = ImageOps.mirror(face)
         if random.random() < 0.5:
-            face = face.rotate(random.uniform(-10, 10), Image.Resampling.BILINEAR)
+            face = face.rotate(random.uniform(-10, 10), bilinear)
         left, top = random.randint(0, SIDE - CROP), random.randint(0, SIDE - CROP)
         face = face.crop((left, top, left + CROP, top + CROP))
         pixels = torch.frombuffer(bytearray(face.tobytes()), dtype=torch.uint8).view(1, CROP, CROP).float() / 255
         if random.random() < 0.5:
-            side = (random.uniform(0.02, 0.33) * CROP * CROP) ** 0.5
-            ratio = random.uniform(0.3, 3.3) ** 0.5
-            height, width = min(CROP, round(side * ratio)), min(CROP, round(side / ratio))
-            top, left = random.randint(0, CROP - height), random.randint(0, CROP - width)
-            pixels[:, top : top + height, left : left + width] = 0
+            left, top, right, bottom = box(CROP, random.uniform(0.02, 0.33), 1 / random.uniform(0.3, 3.3))
+            pixels[:, top:bottom, left:right] = 0
         return pixels, torch.from_numpy(self.labels[index])
 
 
@@ -111,8 +110,6 @@ def _data_loader(images: Any, labels: Any, settings: dict[str, Any]) -> Any:
     import torch
 
     torch.set_num_threads(settings["cores"])
-    loader = torch.utils.data.DataLoader(
-        Faces(images, labels), BATCH, shuffle=True, drop_last=True, num_workers=settings["cores"],
-        persistent_workers=True,
-    )  # fmt: skip
+    workers = {"num_workers": settings["cores"], "persistent_workers": True}
+    loader = torch.utils.data.DataLoader(Faces(images, labels), BATCH, shuffle=True, drop_last=True, **workers)
     return lambda: iter(loader)

@@ -5,58 +5,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from benchmarks.onnx import REPEATS
 from benchmarks.predicting import JOBS as PREDICTIONS
 from benchmarks.starting import programs
 
 
 @dataclass(frozen=True)
 class Row:
-    """Hold one comparison.
-
-    Attributes:
-        name: what ``--only`` is matched with.
-        text: what is done.
-        job: its name in the group's processes.
-        count: how many units a job has.
-        unit: what one of them is.
-        wanted: smallest ratio of their time to ours.
-        limit: most seconds of ours a unit.
-        limit_mb: most megabytes of ours.
-        peer: whether the other package has the job, too.
-        once: whether one round without a first one is enough, for what takes minutes.
-    """
+    """Hold one comparison; ``--only`` is matched with its name."""
 
     name: str
-    text: str
-    job: str
-    count: int
-    unit: str
-    wanted: float | None = None
-    limit: float | None = None
-    limit_mb: float | None = None
-    peer: bool = True
-    once: bool = False
+    text: str  # what is done
+    job: str  # its name in the group's processes
+    count: int  # how many units a job has
+    unit: str  # what one of them is
+    wanted: float | None = None  # smallest ratio of their time to ours
+    limit: float | None = None  # most seconds of ours a unit
+    limit_mb: float | None = None  # most megabytes of ours
+    peer: bool = True  # whether the other package has the job, too
+    once: bool = False  # whether one round without a first one is enough, for what takes minutes
 
 
 @dataclass(frozen=True)
 class Group:
-    """Hold rows whose jobs are done by the same two processes.
+    """Hold rows whose jobs are done by the same two processes."""
 
-    Attributes:
-        jobs: module of ``benchmarks`` with ``ours`` and ``theirs`` and, where there are files to prepare, ``prepare``.
-        rows: what is compared.
-        theirs: packages that the other process's Python needs, the peer first; none where both sides are ours.
-        needs: packages that our process's Python needs, if it is not the running one.
-        settings: what the jobs are told.
-        ours: environment variables of our process.
-    """
-
-    jobs: str
+    jobs: str  # module of ``benchmarks`` with ``ours`` and ``theirs`` and, where there are files, ``prepare``
     rows: tuple[Row, ...]
-    theirs: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    ours: Mapping[str, str] = field(default_factory=dict)
+    theirs: tuple[str, ...] = ()  # packages of the other process, the peer first; none where both sides are ours
+    needs: tuple[str, ...] = ()  # packages of our process, if its Python is not the running one
+    settings: Mapping[str, Any] = field(default_factory=dict)  # what the jobs are told
+    ours: Mapping[str, str] = field(default_factory=dict)  # environment variables of our process
 
 
 def groups(quick: bool) -> list[Group]:
@@ -143,9 +122,10 @@ def _predict(quick: bool) -> Group:
 
 
 def _onnx() -> Group:
-    texts = {1: "the shipped network, batch 1, 50 times", 64: "the shipped network, batch 64, 5 times"}
-    counts = {1: 50, 64: 5 * 64}
-    rows = tuple(Row(f"onnx {n}", text, f"batch {n}", counts[n], "face") for n, text in texts.items())
+    rows = tuple(
+        Row(f"onnx {n}", f"the shipped network, batch {n}, {times} times", f"batch {n}", n * times, "face")
+        for n, times in REPEATS.items()
+    )
     return Group("onnx", rows, ("onnxruntime", "numpy"))
 
 

@@ -1,4 +1,4 @@
-"""The measurements as a table, a page of Markdown, and one figure."""
+"""Tabulate measurements in Markdown, and draw the growth of costs."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.measuring import Measured, slope
 from fer_tf.reports import figures
+from fer_tf.reports.results_page import markdown_table
 
 Growth = Mapping[str, Mapping[str, Mapping[int, float]]]
 TITLES = {"images": "images", "image size": "side of an image, pixels", "batch": "faces a batch", "classes": "classes",
@@ -37,21 +38,28 @@ def record(found: Measured) -> dict[str, Any]:
 
 
 def markdown(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table as Markdown."""
-    head = ("what", "ours / theirs, ms a unit", "ratio", "rounds' range", "processor's", "wanted",
-            "peak MB, ours / theirs", "beside")  # fmt: skip
-    lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
+    """Return the records as a table in Markdown."""
+    rows = []
     for r in records:
         limits = ((r["wanted"], "{:g}"), (r["limit_ms"], "≤ {:g} ms"), (r["limit_mb"], "≤ {:g} MB"))
         wanted = ", ".join(text.format(value) for value, text in limits if value) or "–"
-        cells = [
-            f"{r['what']} (`{r['name']}`)", f"{_pair(r['ours_ms'], r['theirs_ms'])} a {r['unit']}", _number(r["ratio"]),
-            f"{_number(r['lowest'])} to {_number(r['highest'])}" if r["ratio"] else "–", _number(r["processor_ratio"]),
-            f"{wanted}{' **missed**' if r['met'] is False else ''}", _pair(r["ours_mb"], r["theirs_mb"]),
-            r["failed"] or r["peer"] or "–",
-        ]  # fmt: skip
-        lines.append("| " + " | ".join(cell.replace("|", "/").replace("\n", " ") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append(
+            {
+                "what": f"{r['what']} (`{r['name']}`)",
+                "ours / theirs, ms a unit": f"{_pair(r['ours_ms'], r['theirs_ms'])} a {r['unit']}",
+                "ratio": _number(r["ratio"]),
+                "rounds' range": f"{_number(r['lowest'])} to {_number(r['highest'])}" if r["ratio"] else "–",
+                "processor's": _number(r["processor_ratio"]),
+                "wanted": f"{wanted}{' **missed**' if r['met'] is False else ''}",
+                "peak MB, ours / theirs": _pair(r["ours_mb"], r["theirs_mb"]),
+                "beside": r["failed"] or r["peer"] or "–",
+            }
+        )  # fmt: skip
+    return _table([{k: v.replace("|", "/").replace("\n", " ") for k, v in row.items()} for row in rows])
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> str:
+    return markdown_table(pd.DataFrame(rows))
 
 
 def _number(value: float | None) -> str:
@@ -66,27 +74,27 @@ def _pair(ours: float | None, theirs: float | None) -> str:
 
 def slopes(growth: Growth) -> list[dict[str, Any]]:
     """Return a line a task and axis: from where to where, milliseconds at both ends, and the slope on log axes."""
-    found = []
-    for task, axes in growth.items():
-        for axis, seconds in axes.items():
-            if len(seconds) < 2:
-                continue
-            first, last = min(seconds), max(seconds)
-            exponent = slope(list(seconds), list(seconds.values()))
-            found.append({"task": task, "axis": axis, "from": first, "to": last, "first_ms": 1000 * seconds[first],
-                          "last_ms": 1000 * seconds[last], "slope": exponent})  # fmt: skip
-    return found
+    return [
+        {
+            "task": task, "axis": axis, "from": min(seconds), "to": max(seconds),
+            "first_ms": 1000 * seconds[min(seconds)], "last_ms": 1000 * seconds[max(seconds)],
+            "slope": slope(list(seconds), list(seconds.values())),
+        }
+        for task, axes in growth.items() for axis, seconds in axes.items() if len(seconds) > 1
+    ]  # fmt: skip
 
 
 def slopes_markdown(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return the slopes as Markdown."""
-    lines = ["| task | over | from – to | ms | slope |", "| --- | --- | --- | --- | --- |"]
-    lines += [
-        f"| {r['task']} | {TITLES[r['axis']]} | {r['from']} – {r['to']} | "
-        f"{_number(r['first_ms'])} – {_number(r['last_ms'])} | {r['slope']:.2f} |"
-        for r in found
-    ]
-    return "\n".join(lines) + "\n"
+    """Return the slopes as a table in Markdown."""
+    return _table(
+        [
+            {
+                "task": r["task"], "over": TITLES[r["axis"]], "from – to": f"{r['from']} – {r['to']}",
+                "ms": f"{_number(r['first_ms'])} – {_number(r['last_ms'])}", "slope": f"{r['slope']:.2f}",
+            }
+            for r in found
+        ]
+    )  # fmt: skip
 
 
 def figure(growth: Growth) -> Figure:
@@ -102,7 +110,6 @@ def figure(growth: Growth) -> Figure:
 
 
 def profile(title: str, parts: Mapping[str, float]) -> str:
-    """Return milliseconds of parts as Markdown, the longest first."""
-    lines = [f"## {title}", "", "| part | ms |", "| --- | --- |"]
-    lines += [f"| {name} | {_number(value)} |" for name, value in sorted(parts.items(), key=lambda part: -part[1])]
-    return "\n".join(lines) + "\n"
+    """Return milliseconds of parts as a heading and a table in Markdown, the longest first."""
+    rows = [{"part": name, "ms": _number(value)} for name, value in sorted(parts.items(), key=lambda part: -part[1])]
+    return f"## {title}\n\n{_table(rows)}"

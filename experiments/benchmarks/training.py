@@ -1,8 +1,8 @@
-"""Training steps as a run takes them, Nesterov momentum and cross-entropy, fed from memory: ours and PyTorch's."""
+"""Take training steps as a run takes them, fed from memory, beside PyTorch."""
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,7 @@ def objective(settings: dict[str, Any], table: Any, crop: int = CROP) -> Any:
     from fer_tf import models
     from fer_tf.training import compute, objectives, optimizers
 
-    classes = len(table.label_set)
-    network = models.get(settings["network"], num_classes=classes, input_shape=(crop, crop, 1))
+    network = models.get(settings["network"], num_classes=len(table.label_set), input_shape=(crop, crop, 1))
     made = objectives.get("classification", network, table)
     made.speed_up(compute.resolve_precision(settings["precision"], settings["network"]))
     made.compile(
@@ -113,38 +112,31 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     images = torch.randint(0, 256, (settings["batch"], 1, CROP, CROP)).float()
     targets = torch.nn.functional.one_hot(torch.randint(0, CLASSES, (settings["batch"],)), CLASSES).float()
 
-    def step() -> Any:
+    def step() -> float:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
             loss = loss_of(network(images / 255), targets)
         loss.backward()
         optimizer.step()
-        return loss.detach()
+        return float(loss.detach())
 
-    def steps(count: int = settings["steps"]) -> float:
-        float(step())
+    def steps(count: int) -> float:
+        step()
         start = time.perf_counter()
-        for _ in range(count - 1):
+        for _ in range(count):
             step()
-        float(step())
         return time.perf_counter() - start
-
-    _choose_threads(settings["cores"], lambda: steps(3))
-    parameters = sum(p.numel() for p in network.parameters())
-    return {
-        "steps": lambda: {"seconds": steps(), "same": parameters},
-        "profile steps": lambda: profiles.of_torch(step),
-    }
-
-
-def _choose_threads(cores: int, job: Callable[[], float]) -> None:
-    import torch
 
     def took(threads: int) -> float:
         torch.set_num_threads(threads)
-        return min(job(), job())
+        return min(steps(3), steps(3))
 
+    cores, parameters = settings["cores"], sum(p.numel() for p in network.parameters())
     torch.set_num_threads(min({1, max(1, cores // 2), cores}, key=took))
+    return {
+        "steps": lambda: {"seconds": steps(settings["steps"]), "same": parameters},
+        "profile steps": lambda: profiles.of_torch(step),
+    }
 
 
 def _torch_vgg(filters: list[int]) -> Any:
@@ -167,22 +159,21 @@ def _torch_resnet10(filters: list[int]) -> Any:
     """Return ``fer_tf.models.ResNet10`` in PyTorch, from pixels in 0 to 1 to logits."""
     from torch import nn
 
-    def convolved(channels: int, wide: int, kernel: int, stride: int) -> Any:
-        return nn.Sequential(nn.Conv2d(channels, wide, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(wide))
+    def convolved(channels: int, wide: int, kernel: int, stride: int) -> list[Any]:
+        return [nn.Conv2d(channels, wide, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(wide)]
 
     class Block(nn.Module):
         def __init__(self, channels: int, wide: int):
             super().__init__()
             stride = 1 if channels == wide else 2
-            self.way = nn.Sequential(convolved(channels, wide, 3, stride), nn.ReLU(inplace=True),
-                                     convolved(wide, wide, 3, 1))  # fmt: skip
-            self.shortcut = nn.Identity() if stride == 1 else convolved(channels, wide, 1, stride)
-            self.relu = nn.ReLU(inplace=True)
+            way = [*convolved(channels, wide, 3, stride), nn.ReLU(inplace=True), *convolved(wide, wide, 3, 1)]
+            self.way, self.relu = nn.Sequential(*way), nn.ReLU(inplace=True)
+            self.shortcut = nn.Sequential(*(convolved(channels, wide, 1, stride) if stride > 1 else ()))
 
         def forward(self, x: Any) -> Any:
             return self.relu(self.way(x) + self.shortcut(x))
 
-    stem = [convolved(1, filters[0], 5, 2), nn.ReLU(inplace=True)]
+    stem = [*convolved(1, filters[0], 5, 2), nn.ReLU(inplace=True)]
     blocks = [Block(*pair) for pair in zip(filters[:1] + filters, filters, strict=False)]
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3), nn.Linear(filters[-1], CLASSES)]
     return nn.Sequential(*stem, *blocks, *head)

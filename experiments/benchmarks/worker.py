@@ -1,6 +1,6 @@
-"""Do jobs in a process of its own: ``python worker.py MODULE prepare|ours|theirs FOLDER SETTINGS``.
+"""Do jobs in a process of its own.
 
-A job's name comes on stdin, its seconds and megabytes go out on stdout.
+``python worker.py MODULE prepare|ours|theirs FOLDER SETTINGS`` reads a job's name a line and answers with its seconds.
 """
 
 import contextlib
@@ -52,11 +52,7 @@ def _use_cores(count: int) -> None:
 
 
 def serve(load: Callable[[], Work]) -> None:
-    """Do a job for each line on stdin; answer with seconds by the clock and by the processor, result, and peak MB.
-
-    Args:
-        load: returns the jobs; what it and they print goes to stderr.
-    """
+    """Do a job for each line on stdin; answer with seconds by the clock and by the processor, result, and peak MB."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print does not mix with the answers
     jobs = load()
@@ -94,14 +90,7 @@ def _kilobytes(path: Path, names: Sequence[str]) -> int:
 
 
 class Worker:
-    """Run a package in a process of its own.
-
-    Args:
-        command: a Python and its arguments, a script that ends in ``serve``.
-        folder: where it runs.
-        log: name of the file for what it prints.
-        environment: variables beside this process's own.
-    """
+    """Run a script that ends in ``serve`` in a folder, with variables beside this process's own."""
 
     def __init__(self, command: Sequence[str], folder: Path, log: str, environment: Mapping[str, str] | None = None):
         self._log = folder / log
@@ -112,10 +101,7 @@ class Worker:
             )  # fmt: skip
 
     def __call__(self, job: str) -> tuple[float, float, Any, float]:
-        """Have a job done.
-
-        Returns:
-            Seconds by the clock, seconds by the processor, the job's result, and the peak of resident memory in MB.
+        """Have a job done; return seconds by the clock and by the processor, its result, and the peak MB.
 
         Raises:
             JobFailed: it could not be done.
