@@ -6,13 +6,11 @@
   python experiments/bench.py --quick                                    a look, 2 minutes; it proves nothing
   python experiments/bench.py --only 'train*' --profile                  where a training step's time goes
 
-Each side of a row runs in a process of its own on the same cores, its networks loaded and its job done once before;
-then the job goes in rounds, ours and theirs by turns. Given are medians, and the median, lowest and highest of the
-rounds' ratios theirs ÷ ours: above 1, ours is faster; by the clock, and by the processor time of all threads. Memory is
-the peak of resident memory during a job, child processes included. Several --peer-python may share the other packages.
-
-Writes bench.csv, bench.md and, with the growth rows, bench.png. Exit code 1 when a row misses what is wanted of it, or
-fails; with --quick only when one fails. Figures: experiments/results/bench.md.
+Each side of a row runs in a process of its own on the same cores. After a first one, its job goes in rounds, ours and
+theirs by turns. Given are medians, and the median, lowest and highest of the rounds' ratios theirs ÷ ours: above 1,
+ours is faster; by the clock, and by the processor time of all threads. Memory is the peak during a job, with that of
+child processes. Exit code 1 when a row misses what is wanted of it, or fails; with --quick only when one fails.
+Figures: experiments/results/bench.md.
 """
 
 import argparse

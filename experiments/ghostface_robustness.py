@@ -3,24 +3,26 @@
   python experiments/ghostface_robustness.py --quick                                built-in faces, two epochs
   KERAS_BACKEND=torch python experiments/ghostface_robustness.py --dataset fer2013 --data DIR --limit 600 --epochs 10
 
-GhostFace and the shipped network's ResNet-10 are trained with no augmentation (not even a random crop), RandAugment,
-MixUp, or both, while 0, 10 or 20 % of the training labels are made wrong. Every run goes to its end. Of each run:
-accuracy and macro-F1 on test; the gap to the training faces with a right label; how many of the wrong labels it repeats
-(by chance: of wrong labels that were put to test faces); AUC, TPR and false decisions of a membership audit by loss,
-against test faces whose labels were made wrong alike; parameters and MACs, and what they save against --baselines.
+GhostFace and ResNet-10 are trained with no augmentation (not even a random crop), RandAugment, MixUp, or both, while 0,
+10 or 20 % of the training labels are made wrong. Of each run: accuracy and macro-F1 on test; the gap to training faces
+with a right label; how many of the wrong labels it repeats (by chance: of wrong labels that were put to test faces); a
+membership audit by loss, against test faces whose labels were made wrong alike; parameters and MACs.
 
 On 600 FER2013 faces (24 runs, 19 minutes on one core): without augmentation the ResNet repeats 89 % of the wrong labels
-and an attacker finds every member (AUC 0.997), with RandAugment 25 % and 0.76. Writes results.csv, robustness.csv (a
-row a run), sizes.csv, results.md, report.html and winner.keras. Figures: experiments/results/ghostface_robustness.md.
+and an attacker finds every member (AUC 0.997), with RandAugment 25 % and 0.76. Figures:
+experiments/results/ghostface_robustness.md.
 """
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import evaluation, models, registry, tuning
+from fer_tf import evaluation, models, privacy, registry, reports, tuning
 from fer_tf.errors import UserError
+from fer_tf.models import complexity
+from fer_tf.progress import bar
 from fer_tf.training.config import KEPT, RunConfig
 from fer_tf.tuning import commandline, recipes
 
@@ -49,12 +51,6 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     return recipes.runs(options, variants, **recipe)
 
 
-def condition(config: RunConfig) -> tuple[str, str]:
-    """Return network and augmentation of a run."""
-    network, augmentation, _ = tuning.runner.setting_name(config).split(" ")
-    return network, augmentation
-
-
 def _networks(text: str) -> list[str]:
     """Return the call strings of ``--model`` or ``--baselines``, for faces of FER2013's size."""
     return [models.small_configuration(part.strip()) for part in text.split(";") if part.strip()]
@@ -62,20 +58,17 @@ def _networks(text: str) -> list[str]:
 
 def audited(result: "tuning.runner.Result", load: "tuning.runner.TableCache") -> dict[str, Any]:
     """Audit a run's network, and return its row, shares from 0 to 1."""
-    from fer_tf.privacy.audit import flipped_labels, membership, memorization
-    from fer_tf.training.run import ENVIRONMENT, read_json
-
     config, metrics = result.config, result.metrics
 
     def audit(network: Any) -> dict[str, Any]:
-        faces = flipped_labels(load(replace(config, label_noise=0.0)), config.label_noise, config.seed)
+        faces = privacy.audit.flipped_labels(load(replace(config, label_noise=0.0)), config.label_noise, config.seed)
         both = [evaluation.logits(network, table.images, crop=config.crop) for table in (faces.train, faces.test)]
-        return {"macs": models.count_macs(network), **memorization(*both, faces), **membership(*both, faces)}
+        found = privacy.audit.memorization(*both, faces) | privacy.audit.membership(*both, faces)
+        return {"macs": complexity.count_macs(network), **found}
 
-    found = tuning.runner.scored_once(
-        result, "examined.json", read_json(result.folder / ENVIRONMENT)["data_digest"], audit
-    )
-    network, augmentation = condition(config)
+    digest = tuning.runner.read_json(result.folder / "environment.json")["data_digest"]
+    found = tuning.runner.scored_once(result, "examined.json", digest, audit)
+    network, augmentation, _ = tuning.runner.setting_name(config).split(" ")
     return {
         "run": config.name, "network": network, "augmentation": augmentation, "wrong_labels": config.label_noise,
         "seed": config.seed, "best_epoch": metrics["best_epoch"], "val_accuracy": metrics["val_accuracy"],
@@ -87,7 +80,6 @@ def audited(result: "tuning.runner.Result", load: "tuning.runner.TableCache") ->
 
 def charts(table: "pd.DataFrame") -> list:
     """Draw measures over the share of wrong labels, a line an augmentation, a panel a network."""
-    from fer_tf.reports import figures
 
     def draw(column: str, name: str, factor: float = 100, reference: float | None = None, error: str = "") -> Any:
         values, errors = {}, {}
@@ -96,7 +88,7 @@ def charts(table: "pd.DataFrame") -> list:
             order = list(dict.fromkeys(own["augmentation"]))  # as they are compared, not the alphabet's
             values[network] = factor * wide[column][order]
             errors[network] = factor * wide[error or f"{column}_sem"][order]
-        return figures.line_panels(values, "wrong training labels, %", name, errors, reference)
+        return reports.figures.line_panels(values, "wrong training labels, %", name, errors, reference)
 
     table = table.assign(excess=table["memorized"] - table["memorized_by_chance"])
     pictures = [("Accuracy over wrong labels", draw("accuracy", "accuracy on test, %"))]
@@ -112,19 +104,15 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
     """Audit the runs; tabulate and draw means over seeds."""
     import pandas as pd
 
-    from fer_tf.models.complexity import size_savings
-    from fer_tf.progress import bar
-
     load, rows = tuning.runner.TableCache(), []
     with bar(len(results), "audits", "run") as ticks:
         for result in results:
             rows.append(audited(result, load))
             ticks.update()
     runs = pd.DataFrame(rows).astype(dict.fromkeys(MEASURES, float))
-    trained = models.load_model(results[0].folder / "model.keras")
-    shape, count = trained.input_shape[1:], trained.output_shape[-1]
-    sizes = size_savings(_networks(options.model), _networks(options.baselines), shape, count)
-    table = summary(runs)
+    table, trained = summary(runs), models.load_model(results[0].folder / "model.keras")
+    faces = trained.input_shape[1:], trained.output_shape[-1]
+    sizes = complexity.size_savings(_networks(options.model), _networks(options.baselines), *faces)
     return {
         "charts": charts(table), "tables": [*readable(table), ("Sizes at full width", sizes)],
         "files": {"robustness.csv": runs, "sizes.csv": sizes},
@@ -133,47 +121,45 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
 
 def summary(runs: "pd.DataFrame") -> "pd.DataFrame":
     """Return a row a condition: means over seeds, deviations, standard errors."""
-    from fer_tf.reports.significance import over_seeds
-
-    return over_seeds(runs, CONDITION, ["parameters", "macs", "members", *MEASURES]).reset_index()
+    return reports.significance.over_seeds(runs, CONDITION, ["parameters", "macs", "members", *MEASURES]).reset_index()
 
 
 def readable(table: "pd.DataFrame") -> "list[tuple[str, pd.DataFrame]]":
     """Split ``summary`` into two tables with headings, shares in percent."""
     shares = table.assign(**{name: 100 * table[name] for name in (*LEARNED, *REVEALED, "wrong_labels")})
     shares = shares.rename(columns=lambda name: name.replace("_", " "))
-    columns = {
-        "What is learned, %": (*LEARNED, "parameters", "macs"),
-        "What the loss attack finds, %": (*REVEALED, "members", "fp", "fn"),
-    }
+    columns = {"What is learned, %": (*LEARNED, "parameters", "macs")}
+    columns["What the loss attack finds, %"] = (*REVEALED, "members", "fp", "fn")
     return [(h, shares[[c.replace("_", " ") for c in (*CONDITION, *names)]]) for h, names in columns.items()]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the study's flags."""
     group = parser.add_argument_group("study").add_argument
-    group("--rates", type=_rates, default=(0.0, 0.1, 0.2), metavar="PERCENT,…",
-          help="shares of wrong labels (default 0,10,20)")  # fmt: skip
+    group(
+        "--rates", type=_rates, default=(0.0, 0.1, 0.2), metavar="PERCENT,…", help="of wrong labels (default 0,10,20)"
+    )
     group("--alpha", type=float, default=0.2, help="of MixUp's Beta distribution (default %(default)s)")
     recipes.add_learning_rate(group, 0.002)
-    group("--keep", choices=KEPT, default="last",
-          help="the epoch examined; the best on validation, whose labels are right, comes before most wrong labels are "
-               "memorized (default %(default)s)")  # fmt: skip
+    group(
+        "--keep",
+        choices=KEPT,
+        default="last",
+        help="the epoch examined; the best comes before most wrong labels are memorized (default %(default)s)",
+    )
     group("--averaging", default="ema(decay=0.9)", metavar="NAME",
-          help="of the weights that are evaluated, whose batch-norm is then re-estimated; '' for none. GhostFace's own "
-               "statistics take some 500 steps to arrive (default %(default)s)")  # fmt: skip
+          help="of the weights that are evaluated; '' for none. GhostFace's own batch-norm statistics take some 500 "
+          "steps to arrive (default %(default)s)")  # fmt: skip
     group("--baselines", default="vgg19; resnet18; vgg13", metavar="NAME; NAME",
           help="what sizes are compared with (default %(default)s)")  # fmt: skip
 
 
 def _rates(text: str) -> tuple[float, ...]:
-    try:
+    with contextlib.suppress(ValueError):
         rates = tuple(float(part) / 100 for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of percentages such as 0,10,20") from None
-    if not all(0 <= rate <= 1 for rate in rates):
-        raise argparse.ArgumentTypeError(f"{text!r} has a share outside 0 to 100 %")
-    return rates
+        if all(0 <= rate <= 1 for rate in rates):
+            return rates
+    raise argparse.ArgumentTypeError(f"{text!r} is no list of percentages from 0 to 100, such as 0,10,20")
 
 
 STUDY = commandline.Study(

@@ -1,19 +1,15 @@
 """Compare FER+'s target modes and other targets on the same faces.
 
   python experiments/ldl_study.py --quick                                       drawn faces, two epochs
-  python experiments/ldl_study.py --dataset ferplus --data DIR --seeds 0,1,2 --width 0.25 --epochs 20 \\
-      --batch-size 128
-  python experiments/ldl_study.py --dataset ferplus --data DIR --seeds 0,1,2 --model vgg13 --width 1 \\
-      --size 64 --epochs 100 --batch-size 128 --leaks keep          the paper's own size: for a GPU
+  python experiments/ldl_study.py --dataset ferplus --data DIR --seeds 0,1,2 --width 0.25 --epochs 20 --batch-size 128
+  python experiments/ldl_study.py --dataset ferplus --data DIR --seeds 0,1,2 --model vgg13 --width 1 --size 64 \\
+      --epochs 100 --batch-size 128 --leaks keep                                the paper's own size: for a GPU
 
-Targets go from hard to soft, from FER2013's one label to the votes. Modes keep different faces in training. The epoch
-is chosen, and accuracy measured, on the faces with a majority, the same for all; distribution measures are of the test
-faces that cross-entropy mode keeps. Copies of later splits are left out of training (--leaks; the paper kept them).
-
-The paper (arXiv 1608.01041) with the full VGG13: majority 83.852, multi-target 83.966, probability 84.986,
-cross-entropy 84.716. ResNet-10 at a quarter of its width in 3 epochs (3 minutes a run): 64.8, 64.8, 63.0, 64.9.
-Writes results.csv, ldl.csv (means, deviations over seeds, gains over the majority), results.md, report.html and
-winner.keras. Figures: experiments/results/ldl_study.md.
+Targets go from FER2013's one label to the votes. The epoch is chosen, and accuracy measured, on the faces with a
+majority, the same for all; distribution measures are of the test faces that cross-entropy mode keeps. Copies of later
+splits are left out of training (--leaks; the paper kept them). The paper (arXiv 1608.01041) with the full VGG13:
+majority 83.852, multi-target 83.966, probability 84.986, cross-entropy 84.716. ResNet-10 at a quarter of its width in 3
+epochs (3 minutes a run): 64.8, 64.8, 63.0, 64.9. Figures: experiments/results/ldl_study.md.
 """
 
 import argparse
@@ -22,17 +18,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import evaluation, registry, tuning
+from fer_tf import evaluation, registry, reports, training, tuning
 from fer_tf.datasets import DATASETS
 from fer_tf.datasets.splits import LEAKS
 from fer_tf.errors import UserError
+from fer_tf.facetable import FaceTable
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import commandline, recipes
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from fer_tf.facetable import FaceTable
 
 BASELINE, SOFT = "majority", {"mode": "cross_entropy"}
 # Options of the dataset, loss, and the paper's test accuracy in percent. KL differs from cross-entropy by the targets'
@@ -87,17 +82,15 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     return recipes.runs(options, variants, dropout=options.dropout)
 
 
-def voted_faces(config: RunConfig) -> "FaceTable":
+def voted_faces(config: RunConfig) -> FaceTable:
     """Load the test faces with distributions: the same for the runs of all targets."""
-    from fer_tf.training import load_tables
-
     name, keywords = registry.parse(config.dataset)
     rest = {k: v for k, v in keywords.items() if k not in ("mode", "labels", "temperature")}
     wide = registry.render(name, {**rest, "evaluation": "cross_entropy"})
-    return load_tables(replace(config, dataset=wide))["test"]
+    return training.load_tables(replace(config, dataset=wide))["test"]
 
 
-def scored(result: "tuning.runner.Result", faces: "FaceTable") -> dict[str, Any]:
+def scored(result: "tuning.runner.Result", faces: FaceTable) -> dict[str, Any]:
     """Return a run's row: network, target, seed, scores on both sets of test faces; accuracies in percent."""
     config, test = result.config, result.metrics["test"]
 
@@ -116,10 +109,8 @@ def scored(result: "tuning.runner.Result", faces: "FaceTable") -> dict[str, Any]
 
 def summary(runs: "pd.DataFrame") -> "pd.DataFrame":
     """Return a row a network and target, from hard to soft: means, deviations over seeds, gain over the majority."""
-    from fer_tf.reports import significance
-
     measures = ["accuracy", "macro_f1", "ece", "val_accuracy", *MEASURES]
-    table = significance.gains(significance.over_seeds(runs, ["network", "target"], measures), BASELINE)
+    table = reports.significance.gains(reports.significance.over_seeds(runs, ["network", "target"], measures), BASELINE)
     table["paper"] = [TARGETS[target][2] for _, target in table.index]
     return table.loc[[(n, t) for n in dict.fromkeys(runs["network"]) for t in TARGETS if (n, t) in table.index]]
 
@@ -128,15 +119,14 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
     """Score the runs on the votes; tabulate and draw means by target."""
     import pandas as pd
 
-    from fer_tf.reports import figures
-
     faces = voted_faces(results[0].config)
     runs = pd.DataFrame([scored(result, faces) for result in results]).astype({"entropy_correlation": float})
     table = summary(runs)
 
     def dots(column: str, factor: float, title: str, *beside: Any) -> Any:
         wide = [factor * table[c].unstack("network", sort=False) for c in (column, f"{column}_sd")]
-        return figures.dots(*(w.reindex([t for t in TARGETS if t in w.index]) for w in wide), title, BASELINE, *beside)
+        wide = [w.reindex([t for t in TARGETS if t in w.index]) for w in wide]
+        return reports.figures.dots(*wide, title, BASELINE, *beside)
 
     count, source = results[0].metrics["test"]["faces"], "arXiv 1608.01041"
     published = {target: paper for target, (*_, paper) in TARGETS.items() if paper}

@@ -6,13 +6,10 @@
   python experiments/masked_transfer.py --dataset lfwfer --data DIR                   the LFW-FER release
 
 A trained network gets a new last layer of three classes, positive, neutral and negative, and is fine-tuned: on faces as
-they are (clean), on masked ones, on both, and on those cut off below the eyes. Beside them stands the network as it
-was, its probabilities added up by class name. LFW-FER has the three parts. Of other datasets the classes are converted
-by name, without surprise; masks of random kinds are drawn by 68 landmarks; faces without landmarks are left out.
-
-The LFW-FER study reports 86.6 to 87.6 % on plain faces, 38.6 to 57.2 on masked, 71.5 to 76.9 on cut ones, of other
-faces than these. Writes results.csv, masked.csv, results.md, report.html and winner.keras.
-Figures: experiments/results/masked_transfer.md.
+they are, on masked ones, on both, and on those cut off below the eyes. Beside them stands the network as it was, its
+probabilities added up. LFW-FER has the three parts. Of other datasets the classes are converted by name, without
+surprise, and masks drawn by 68 landmarks. The LFW-FER study reports 86.6 to 87.6 % on plain faces, 38.6 to 57.2 on
+masked, 71.5 to 76.9 on cut ones, of other faces than these. Figures: experiments/results/masked_transfer.md.
 """
 
 import argparse
@@ -23,18 +20,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_tf import evaluation, models, registry, tuning
+import numpy as np
+
+from fer_tf import evaluation, metrics, models, registry, reports, training, tuning
 from fer_tf.datasets import DATASETS
 from fer_tf.errors import UserError
+from fer_tf.faces import masks
+from fer_tf.facetable import FaceTable
+from fer_tf.labels import LFWFER, convert
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import commandline, recipes
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
     import pandas as pd
-
-    from fer_tf.facetable import FaceTable
 
 # What a way of fine-tuning learns from, by name.
 WAYS = {"clean": "plain", "masked": "masked", "both": "both", "cut": "cut"}
@@ -90,12 +89,10 @@ def faces_of(options: argparse.Namespace, train: str, evaluation: str) -> dict[s
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the study's flags."""
     group = parser.add_argument_group("network and masks").add_argument
-    group("--model", default="default", metavar="FILE",
-          help="a shipped network or a .keras file (default: the shipped one)")  # fmt: skip
+    group("--model", default="default", metavar="FILE", help="a .keras file (default: the shipped network)")
     recipes.add_learning_rate(group, 0.0005)
     group("--landmarks", metavar="CSV", help="what fer-tf landmarks wrote; drawn faces have their own")
-    group("--kind", default="random",
-          help="of the masks: surgical, cloth, n95, or random for each (default %(default)s)")  # fmt: skip
+    group("--kind", default="random", help="of masks: surgical, cloth, n95, or random for each (default %(default)s)")
     group("--enlarge", action="store_true", help="stretch what is left of cut faces over the picture")
 
 
@@ -103,23 +100,25 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
     """Score every network on every part; print and tabulate the scores beside the original ones."""
     import pandas as pd
 
-    from fer_tf.reports import figures
-    from fer_tf.training import load_tables
-
     config = results[0].config
-    faces = {p: load_tables(replace(config, **faces_of(options, "plain", p)))["test"] for p in TESTED}
-    table = pd.DataFrame([scored(None, faces, options), *(scored(r, faces, options) for r in results)])
-    shown, original = table.astype({"seed": "Int64"}).round(2), pd.DataFrame(ORIGINAL)
+    faces = {p: training.load_tables(replace(config, **faces_of(options, "plain", p)))["test"] for p in TESTED}
+    rows = [scored(AS_IT_WAS, None, started(options.model)[1], faces)]
+    for result in results:
+        network = models.load_model(result.folder / "model.keras")
+        rows.append(scored(tuning.runner.setting_name(result.config), result.config.seed, network, faces))
+    table, original = pd.DataFrame(rows).astype({"seed": "Int64"}), pd.DataFrame(ORIGINAL)
+    shown = table.round(2)
     mean = table.groupby("fine-tuned on", sort=False)[list(TESTED)].mean() / 100
+    figure = reports.figures.accuracy_grid(mean, "accuracy on test by what the faces wear, %")
     print(shown.to_string(index=False), end="\n\n")
     print(f"Another dataset, LFW-FER, as the original study reports:\n{original.to_string(index=False)}\n")
     return {
-        "charts": [("Accuracy by mask", figures.accuracy_grid(mean, "accuracy on test by what the faces wear, %"))],
+        "charts": [("Accuracy by mask", figure)],
         "tables": [
             ("Accuracy and macro-F1 in percent", shown), ("Faces that masks can be drawn on", counted(config)),
             ("Another dataset: what the original study reports on LFW-FER", original),
         ],
-        "files": {"masked.csv": table.astype({"seed": "Int64"})},
+        "files": {"masked.csv": table},
     }  # fmt: skip
 
 
@@ -127,44 +126,28 @@ def counted(config: RunConfig) -> "pd.DataFrame":
     """Return a row a split: how many faces there are, and how many of them are left out for lack of landmarks."""
     import pandas as pd
 
-    from fer_tf.faces.masks import wearable
-    from fer_tf.training import load_tables
-
-    tables = load_tables(replace(config, cover=None))
-    lost = {s: 0 if config.cover is None else int((~wearable(t.landmarks)).sum()) for s, t in tables.items()}
+    tables = training.load_tables(replace(config, cover=None))
+    lost = {s: 0 if config.cover is None else int((~masks.wearable(t.landmarks)).sum()) for s, t in tables.items()}
     return pd.DataFrame([{"split": s, "faces": len(t), "left out": lost[s]} for s, t in tables.items()])
 
 
-def scored(
-    result: "tuning.runner.Result | None", faces: "dict[str, FaceTable]", options: argparse.Namespace
-) -> dict[str, Any]:
-    """Return a row: a run's network, or the one it began from, on every part, in percent."""
-    import numpy as np
-
-    network = models.load_model(result.folder / "model.keras" if result else started(options.model)[0])
-    row = {"fine-tuned on": tuning.runner.setting_name(result.config) if result else AS_IT_WAS}
-    row["seed"] = result.config.seed if result else None
+def scored(name: str, seed: int | None, network: "keras.Model", faces: dict[str, FaceTable]) -> dict[str, Any]:
+    """Return a row: a network on every part, in percent."""
+    row = {"fine-tuned on": name, "seed": seed}
     for part, table in faces.items():
-        logits = evaluation.logits(network, table.images)
-        if not result:
-            logits = np.log(np.maximum(merged(logits, network), 1e-12))
+        logits = np.log(np.maximum(merged(evaluation.logits(network, table.images), network), 1e-12))
         found = evaluation.scores(logits, table)
         row |= {part: 100 * found["accuracy"], f"{part} F1": 100 * found["macro_f1"]}
     return row
 
 
-def merged(logits: "np.ndarray", network: "keras.Model") -> "np.ndarray":
+def merged(logits: np.ndarray, network: "keras.Model") -> np.ndarray:
     """Add probabilities (N, C) up to those of the three classes, float64 (N, 3), without those of other classes."""
-    import numpy as np
-
-    from fer_tf.labels import LFWFER, convert
-    from fer_tf.metrics.distribution import softmax
-
     classes = network.metadata.label_set
     if classes.classes == LFWFER.classes:
-        return softmax(logits)
+        return metrics.softmax(logits)
     rows, kept = convert(np.eye(len(classes)), classes, LFWFER)
-    return softmax(logits)[:, kept] @ rows
+    return metrics.softmax(logits)[:, kept] @ rows
 
 
 STUDY = commandline.Study(

@@ -26,9 +26,7 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return the single task, both tasks, and both with sharpness-aware minimization."""
     alone = recipes.sized(options.model, options.width)
     weights = f"class_weights={options.class_weights!r}"
-    both = {
-        "model": recipes.with_keywords(alone, valence_arousal=True), "objective": f"multitask({weights})",
-    }  # fmt: skip
+    both = {"model": recipes.with_keywords(alone, valence_arousal=True), "objective": f"multitask({weights})"}
     ways = {
         "expression": {"model": alone, "objective": f"classification({weights})"},
         "expression, valence, arousal": both,

@@ -3,13 +3,10 @@
   python experiments/noisy_labels.py --quick                             built-in faces, two epochs
   python experiments/noisy_labels.py --dataset fer2013 --data DIR --seeds 0,1,2
 
-A share of the training labels (0, 10, 20, 30 %) is replaced by another class; validation and test keep theirs. The same
-network is trained plain, as SCN without relabeling, and as SCN with it (arXiv 2002.10392). Relabel precision is the
-share of the relabeled faces whose new label is the one before the noise. On FER2013 (12,000 faces, 6 epochs, 4 to 6
-minutes a run on busy cores) SCN is 2.7 to 4.1 points worse at every rate: it relabels too early.
-
-Writes results.csv, noise.csv (mean and standard error over the seeds), results.md, report.html and winner.keras.
-Figures: experiments/results/noisy_labels.md.
+A share of the training labels (0, 10, 20, 30 %) is replaced by another class. The same network is trained plain, as SCN
+without relabeling, and as SCN with it (arXiv 2002.10392). Relabel precision is the share of the relabeled faces whose
+new label is the one before the noise. On FER2013 (12,000 faces, 6 epochs, 4 to 6 minutes a run on busy cores) SCN is
+2.7 to 4.1 points worse at every rate: it relabels too early. Figures: experiments/results/noisy_labels.md.
 """
 
 import argparse
@@ -17,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from fer_tf import tuning
+from fer_tf import reports, training, tuning
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import commandline, recipes
 
@@ -54,8 +51,6 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
     """Tabulate and draw accuracy by rate of noise."""
     import pandas as pd
 
-    from fer_tf.reports import figures, significance
-    from fer_tf.training import load_tables
     from fer_tf.training.objectives.networks import relabel_precision
 
     measures = ["test_accuracy", "val_accuracy", "relabeled", "relabel_precision"]
@@ -63,14 +58,15 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
         {
             "way": r.config.name.split("%")[0].rsplit(" ", 1)[0], "rate": r.config.label_noise,
             "test_accuracy": r.metrics["test"]["accuracy"], "val_accuracy": r.metrics["val_accuracy"],
-            **relabel_precision(r.folder, load_tables(replace(r.config, label_noise=0.0))["train"]),
+            **relabel_precision(r.folder, training.load_tables(replace(r.config, label_noise=0.0))["train"]),
         }
         for r in results
     ]  # fmt: skip
-    table = significance.over_seeds(pd.DataFrame(rows, columns=["way", "rate", *measures]), ["rate", "way"], measures)
+    runs = pd.DataFrame(rows, columns=["way", "rate", *measures])
+    table = reports.significance.over_seeds(runs, ["rate", "way"], measures)
     mean, error = (100 * table[c].unstack("way") for c in ("test_accuracy", "test_accuracy_sem"))
     mean.index = error.index = 100 * mean.index
-    figure = figures.lines(mean, "wrong training labels, %", "accuracy on test, %", error)
+    figure = reports.figures.lines(mean, "wrong training labels, %", "accuracy on test, %", error)
     table = table.rename(columns={"test_accuracy_sem": "standard_error"}).reset_index()
     return {
         "charts": [("Accuracy under label noise", figure)], "tables": [("By rate", table)],

@@ -6,15 +6,14 @@
 RAN (arXiv 1905.04075) and a plain network of the same backbone are trained alike, then scored on the test faces as they
 are and as fer_tf.robustness covers them at severity 3: eyes, mouth, and a random fifth of the picture. On 8,000 FER2013
 faces in 4 epochs (1.5 minutes for the backbone, 6 for each RAN, one core) RAN is 4 to 5 points better on whole faces,
-and loses more by covers. Writes results.csv, occlusion.csv, results.md and report.html.
-Figures: experiments/results/regions.md.
+and loses more by covers. Figures: experiments/results/regions.md.
 """
 
 import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from fer_tf import evaluation, models, registry, tuning
+from fer_tf import evaluation, models, registry, reports, robustness, training, tuning
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import commandline, recipes
 
@@ -42,12 +41,8 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
     """Score every network on covered faces."""
     import pandas as pd
 
-    from fer_tf.reports import figures
-    from fer_tf.robustness import corrupt
-    from fer_tf.training import load_tables
-
-    test, rows = load_tables(results[0].config)["test"], []
-    images = {what: corrupt(test.images, what, SEVERITY, ids=test.ids) for what in COVERS}
+    test, rows = training.load_tables(results[0].config)["test"], []
+    images = {what: robustness.corrupt(test.images, what, SEVERITY, ids=test.ids) for what in COVERS}
     for result in results:
         network, config = models.load_model(result.folder / "model.keras"), result.config
         row = {"network": tuning.runner.setting_name(config), "seed": config.seed}
@@ -57,7 +52,7 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
     table = pd.DataFrame(rows)
     mean, title = table.groupby("network", sort=False).mean().drop(columns="seed"), "Accuracy with parts covered"
     return {
-        "charts": [(title, figures.accuracy_grid(mean, "accuracy on test by what is covered, %"))],
+        "charts": [(title, reports.figures.accuracy_grid(mean, "accuracy on test by what is covered, %"))],
         "tables": [(f"{title}, %", (100 * mean).reset_index())], "files": {"occlusion.csv": table},
     }  # fmt: skip
 

@@ -2,15 +2,12 @@
 
   python experiments/small_resnet.py --dataset fer2013 --data DIR             20 minutes on 2 cores (AMD EPYC, Zen 4)
   python experiments/small_resnet.py --quick                                    built-in faces, a minute
-
-Recipe: SGD with Nesterov momentum, warm-up and one cosine, coupled decay, label smoothing, light augmentation.
-Expected on test, single view: 67.0 % (published for VGG19 with ten crops: 73.11). Fine-tune a network that was trained
-on other labels, and learn from larger ones (all must see faces of one size):
-
   python experiments/small_resnet.py --dataset fer2013 --data DIR --start FERPLUS.keras --learning-rate 0.005
   python experiments/small_resnet.py --dataset fer2013 --data DIR --teacher A.keras,B.keras --averaging "ema()"
 
-Writes results.csv, results.md, report.html and winner.keras into --out. Figures: experiments/results/small_resnet.md.
+Recipe: SGD with Nesterov momentum, warm-up and one cosine, coupled decay, label smoothing, light augmentation. Expected
+on test, single view: 67.0 % (published for VGG19 with ten crops: 73.11). Networks to start from and teachers must see
+faces of the same size. Figures: experiments/results/small_resnet.md.
 """
 
 from dataclasses import replace

@@ -15,7 +15,9 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from benchmarks.worker import peak_mb
@@ -75,14 +77,13 @@ def generate(out: Path, shards: int) -> None:
     faces = (NewFace(rng.integers(0, 256, (SIDE, SIDE, 1), np.uint8)) for _ in range(IMAGES))
     records = (Record(name, "whole", face=face) for name, face in zip(_names(0), faces, strict=True))
     first = write_shard(out, 0, records, "generated")
-    with np.load(out / f"{shard_name(0)}.npz") as file:
-        columns = dict(file)
+    columns = dict(np.load(out / f"{shard_name(0)}.npz"))
     with bar(shards - 1, "Generating", "shard") as progress:
         for number in range(1, shards):
             shutil.copyfile(out / f"{shard_name(0)}.tfrecord", out / f"{shard_name(number)}.tfrecord")
             places = np.random.default_rng(number).integers(0, 2**64, IMAGES, np.uint64)
-            own = {"ids": np.array(_names(number)), "places": places}
-            np.savez(out / f"{shard_name(number)}.npz", **{**columns, **own})
+            columns |= {"ids": np.array(_names(number)), "places": places}
+            np.savez(out / f"{shard_name(number)}.npz", **columns)
             progress.update()
     index = {
         "settings": ShardOptions(size=SIDE, faces="whole").settings(), "images": IMAGES * shards,
@@ -98,27 +99,25 @@ def _names(shard: int) -> list[str]:
 
 def measure(out: Path, steps: int, limit: float) -> int:
     """Print seconds and peak memory of each part; return the exit code."""
-    files, start = list(out.glob("*.tfrecord")), (0.0, 0.0)
+    files = list(out.glob("*.tfrecord"))
     print(f"shards    {sum(path.stat().st_size for path in files) / 1e9:6.2f} GB in {len(files)} files")
 
-    def told(part: str, faces: int) -> float:
-        nonlocal start
-        now, peak = (time.perf_counter(), time.process_time()), peak_mb() * 2**20 / 1e9
-        seconds, busy = (0.0, 0.0) if part == "imports" else (now[i] - start[i] for i in (0, 1))
+    def timed(part: str, work: Callable[[], Any], count: Callable[[Any], int]) -> tuple[Any, float]:
+        start, busy = time.perf_counter(), time.process_time()
+        found = work()
+        seconds, busy = time.perf_counter() - start, time.process_time() - busy
+        faces, peak = count(found), peak_mb() * 2**20 / 1e9
         speed = f"{faces / seconds:9,.0f} faces/s, {busy / faces * 1e6:7.1f} µs of a core a face" if faces else ""
         print(f"{part:9s} {faces:9,d} faces {seconds:7.1f} s  peak {peak:5.2f} GB  {speed}", flush=True)
-        start = time.perf_counter(), time.process_time()
-        return peak
+        return found, peak
 
-    told("imports", 0)
-    table = datasets.get("shards", out)
-    told("opened", len(table))
-    whole = read_all(table) == len(table)
-    peak = told("read", len(table))
+    timed("imports", lambda: 0, int)
+    table, _ = timed("opened", lambda: datasets.get("shards", out), len)
+    seen, peak = timed("read", lambda: read_all(table), int)
     if steps:
-        peak = told("trained", train(table, steps) * BATCH)
-    if not whole or peak > limit:
-        print(f"error: {'the peak is over the limit' if whole else 'faces were missed'}", file=sys.stderr)
+        _, peak = timed("trained", lambda: train(table, steps), int)
+    if seen < len(table) or peak > limit:
+        print(f"error: {'faces were missed' if seen < len(table) else 'the peak is over the limit'}", file=sys.stderr)
         return 1
     return 0
 
@@ -135,7 +134,7 @@ def read_all(table: FaceTable) -> int:
 
 
 def train(table: FaceTable, steps: int) -> int:
-    """Train a small network through the reader that runs use; return the steps done."""
+    """Train a small network through the reader that runs use; return the number of faces."""
     import keras
     from keras import layers
 
@@ -148,7 +147,7 @@ def train(table: FaceTable, steps: int) -> int:
     network = keras.Model(pixels, layers.Dense(source.num_classes, "softmax")(x))
     network.compile("sgd", "categorical_crossentropy")
     network.fit(open_reader(source), steps_per_epoch=steps, shuffle=False, verbose=0)
-    return steps
+    return steps * BATCH
 
 
 if __name__ == "__main__":

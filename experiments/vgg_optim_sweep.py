@@ -1,17 +1,14 @@
 """Compare optimizers and learning-rate schedules for a VGG on FER2013.
 
   python experiments/vgg_optim_sweep.py                       built-in faces, 3.7 minutes on 2 cores
-  python experiments/vgg_optim_sweep.py --list                which runs there are
-  python experiments/vgg_optim_sweep.py --only 'nesterov-*'   the schedules alone
+  python experiments/vgg_optim_sweep.py --only 'nesterov-*'   the schedules alone; --list shows the runs
   python experiments/vgg_optim_sweep.py --dataset fer2013 --data DIR --model vgg --width 1 --epochs 300 \\
-      --batch-size 64 --grid full --learning-rate study --augment study --view ten_crop --jit
-                                                              the size of arXiv 2105.03588 (for a GPU)
+      --batch-size 64 --grid full --learning-rate study --augment study --view ten_crop --jit       for a GPU
 
 Every optimizer runs at a constant rate, and SGD with Nesterov momentum with every schedule. Runs choose their epoch on
 validation and score test once; the five best on validation are then trained with a second seed. Stop it at any moment
 and start it again: finished runs are kept, the interrupted one continues. On built-in faces the best runs name 88 % of
-the test faces, the worst 78 %. Writes results.csv, report.html (ranking with intervals, and which differences are
-real), results.md and winner.keras into --out. Figures: experiments/results/vgg_optim_sweep.md.
+the test faces, the worst 78 %. Figures: experiments/results/vgg_optim_sweep.md.
 """
 
 import argparse
@@ -19,7 +16,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from fer_tf import registry, tuning
+from fer_tf import registry, reports, tuning
 from fer_tf.training.config import RunConfig
 from fer_tf.training.optimizers import OPTIMIZERS
 from fer_tf.tuning import commandline, recipes
@@ -45,12 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def grid(kind: str, epochs: int) -> list[tuple[str, str]]:
-    """Return the (optimizer, schedule) pairs to run.
+    """Return the (optimizer, schedule) pairs: each optimizer at a constant rate, each schedule with Nesterov momentum.
 
-    Args:
-        kind: ``cross`` (every optimizer at a constant rate, every schedule with Nesterov momentum) or ``full``
-            (and every optimizer but the schedule-free with plateau, as in the study's figure).
-        epochs: length of a run, for the schedules' arguments.
+    ``full`` adds plateau for every optimizer but the schedule-free, as in the study's figure.
     """
     constant, *others = recipes.schedules(epochs)
     pairs = [(optimizer, constant) for optimizer in OPTIMIZERS] + [("nesterov", schedule) for schedule in others]
@@ -83,8 +77,6 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
     """Draw test accuracies: optimizers at the schedules that several have, then each one's schedules."""
     import pandas as pd
 
-    from fer_tf.reports import figures
-
     ranking = tuning.study_page.Ranking.of(results)
     pairs = pd.DataFrame(
         [(s.runs[0].config.optimizer, registry.parse(s.runs[0].config.schedule)[0]) for s in ranking.settings],
@@ -106,7 +98,7 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
     values, halves = ({t: f[column].loc[sort[t]] for t, f in panels.items()} for column in ("accuracy", "half"))
     faces = results[0].metrics["test"]["faces"]
     title = f"test accuracy (%), {faces:,} faces, 95 % intervals; dashed: the winner on validation"
-    figure = figures.dot_panels(values, halves, title, pairs["accuracy"].iloc[0])
+    figure = reports.figures.dot_panels(values, halves, title, pairs["accuracy"].iloc[0])
     return {"charts": [("Accuracy by optimizer and schedule", figure)]}
 
 

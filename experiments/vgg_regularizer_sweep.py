@@ -1,24 +1,20 @@
 """Compare regularizers for a VGG on FER2013, one change at a time.
 
   python experiments/vgg_regularizer_sweep.py                        built-in faces, a few minutes on 2 cores
-  python experiments/vgg_regularizer_sweep.py --list                 which runs there are
   python experiments/vgg_regularizer_sweep.py --only '*decay*' --only baseline
-  python experiments/vgg_regularizer_sweep.py --dataset fer2013 --data DIR --model vgg --epochs 20 \\
-      --batch-size 128 --seeds 0,1,2
+  python experiments/vgg_regularizer_sweep.py --dataset fer2013 --data DIR --model vgg --epochs 20 --seeds 0,1,2
 
 The baseline has batch-norm and light augmentation, and no dropout, decay or smoothing. Coupled decay (in the gradient,
 torch's weight_decay), decoupled decay (AdamW's, scaled by the learning rate) and penalties on the kernels (in the loss)
-are rows of their own. Sharpness-aware minimization takes two passes a step. Writes results.csv, report.html, results.md
-and winner.keras into --out.
+are rows of their own. Sharpness-aware minimization takes two passes a step.
 """
 
 import argparse
 import inspect
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from fer_tf import registry, tuning
+from fer_tf import registry, reports, tuning
 from fer_tf.models import MODELS
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import commandline, recipes
@@ -28,35 +24,35 @@ BASELINE = "baseline"
 MODEL_KEYWORDS = {"spatial dropout 0.1": "spatial_dropout", "no batch-norm": "batch_norm"}
 
 
-def variants(base: RunConfig) -> list[RunConfig]:
-    """Return the baseline and its variants; each differs from it in what its name says and in nothing else."""
+def variants(model: str, augment: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return what each variant changes of the baseline, whose model and augmentation are given, by its name."""
     changes = {
         BASELINE: {},
         "dropout 0.2": {"dropout": 0.2},
         "dropout 0.5": {"dropout": 0.5},
-        "spatial dropout 0.1": {"model": recipes.with_keywords(base.model, spatial_dropout=0.1)},
+        "spatial dropout 0.1": {"model": recipes.with_keywords(model, spatial_dropout=0.1)},
         "kernel L1 1e-5": {"kernel_l1": 1e-5},
         "kernel L2 1e-4": {"kernel_l2": 1e-4},
         "coupled decay 5e-4": {"l2": 5e-4},
         # Keras scales decoupled decay by the learning rate: this pulls as coupled decay of 5e-4 does with plain SGD.
         "decoupled decay 5e-4": {"weight_decay": 5e-4},
-        "no batch-norm": {"model": recipes.with_keywords(base.model, batch_norm=False)},
+        "no batch-norm": {"model": recipes.with_keywords(model, batch_norm=False)},
         "label smoothing 0.1": {"loss": "cross_entropy(label_smoothing=0.1)"},
         "augmentation none": {"augment": ()},
         "augmentation study": {"augment": ("study",)},
         "augmentation strong": {"augment": ("strong",)},
-        "random erasing": {"augment": (*base.augment, "erasing(p=0.5)")},
-        "MixUp 0.2": {"augment": (*base.augment, "mixup(alpha=0.2)")},
-        "CutMix 1": {"augment": (*base.augment, "cutmix(alpha=1.0)")},
+        "random erasing": {"augment": (*augment, "erasing(p=0.5)")},
+        "MixUp 0.2": {"augment": (*augment, "mixup(alpha=0.2)")},
+        "CutMix 1": {"augment": (*augment, "cutmix(alpha=1.0)")},
         "EMA 0.999": {"averaging": "ema(decay=0.999)"},
         "SWA last quarter": {"averaging": "swa(start=0.75)"},
         "clip global norm 1": {"global_clipnorm": 1.0},
         "clip value 0.1": {"clipvalue": 0.1},
         "SAM 0.05": {"sharpness": 0.05},
     }
-    takes = inspect.signature(MODELS[registry.parse(base.model)[0]].load()).parameters
+    takes = inspect.signature(MODELS[registry.parse(model)[0]].load()).parameters
     missing = {name for name, keyword in MODEL_KEYWORDS.items() if keyword not in takes}
-    return [replace(base, name=name, **change) for name, change in changes.items() if name not in missing]
+    return {name: change for name, change in changes.items() if name not in missing}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,25 +66,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return the baseline and its variants, seed by seed."""
-    base = RunConfig(
-        name=BASELINE, model=recipes.sized(options.model, options.width), optimizer=options.optimizer,
+    base = recipes.sized(options.model, options.width), recipes.augmentations(options.augment)
+    return recipes.runs(
+        options, variants(*base), model=base[0], augment=base[1], optimizer=options.optimizer,
         learning_rate=options.learning_rate, schedule=options.schedule, dropout=0.0,
-        augment=recipes.augmentations(options.augment), **recipes.shared_settings(options),
     )  # fmt: skip
-    return recipes.over_seeds(variants(base), options.seeds)
 
 
 def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespace) -> dict[str, Any]:
     """Draw test accuracies against the baseline's; nothing without the baseline or another run."""
-    from fer_tf.reports import figures
-
     compared = tuning.study_page.Ranking.of(results, BASELINE).compared
     if compared is None or BASELINE not in compared.index or len(compared) < 2:
         return {}
     points = 100 * compared.drop(index=BASELINE)[["difference", "difference_half"]]
     points = points.rename(columns={"difference_half": "half"})
     label = f"points of test accuracy against the baseline's {100 * compared.loc[BASELINE, 'accuracy']:.1f} %"
-    figure = figures.differences(points, label, "mean over seeds, 95 % intervals")
+    figure = reports.figures.differences(points, label, "mean over seeds, 95 % intervals")
     return {"charts": [("What each regularizer changes", figure)]}
 
 

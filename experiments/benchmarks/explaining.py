@@ -1,13 +1,14 @@
 """Compute heat maps of a batch of random faces, beside tf-keras-vis.
 
-Both get the whole batch in one call. Of 20 maps 19 must be alike: they differ by less than 0.0001, before they are
-enlarged. Not all: where a ReLU's input is 0 to within rounding, its gradient is all or nothing, and Grad-CAM++ divides
-by 2 + g·ΣA, near 0 of which the rounding of the gradient g shows.
+Of 20 maps 19 must be alike: they differ by less than 0.0001, before they are enlarged. Not all: where a ReLU's input is
+0 to within rounding, its gradient is all or nothing, and Grad-CAM++ divides by a number that may be near 0.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks.worker import Work
 
@@ -29,7 +30,6 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     """Return the same of tf-keras-vis, with the layer that we explain; a job whose maps are not ours fails."""
-    import numpy as np
     import tensorflow as tf
     from tf_keras_vis.gradcam import Gradcam
     from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
@@ -63,8 +63,6 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
 
 
 def _load(settings: dict[str, Any]) -> tuple[Any, Any]:
-    import numpy as np
-
     from fer_tf.models import load_model
 
     network = load_model("default")
@@ -74,7 +72,5 @@ def _load(settings: dict[str, Any]) -> tuple[Any, Any]:
 
 def _scaled(maps: Any) -> Any:
     """Cut maps (N, h, w) off below 0 and divide each by its largest value."""
-    import numpy as np
-
-    maps = np.maximum(maps, 0)
-    return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-30)
+    maps = maps.clip(0)
+    return maps / maps.max(axis=(1, 2), keepdims=True).clip(1e-30)

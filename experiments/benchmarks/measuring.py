@@ -82,12 +82,7 @@ class Measured:
 
 
 def installed(pythons: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the packages and versions of each Python, our own last.
-
-    Raises:
-        OSError: one of them is no program.
-        subprocess.CalledProcessError: it is no Python.
-    """
+    """Return the packages and versions of each Python, our own last."""
     found = {}
     for python in [*pythons, sys.executable]:
         said = subprocess.run([python, "-c", LIST], capture_output=True, text=True, check=True).stdout
@@ -108,10 +103,7 @@ def command(python: str, module: str, role: str, folder: Path, settings: Mapping
 def measure(
     group: Group, pythons: Mapping[str, Mapping[str, str]], rounds: int, cores: int, folder: Path, profile: bool = False
 ) -> Iterator[Measured]:
-    """Measure the rows of a group, one after the other.
-
-    With ``profile`` also find where the time goes, where a side has a job for it, called "profile" and the row's job.
-    """
+    """Measure the rows of a group; with ``profile`` also do the jobs that are called "profile" and the row's job."""
     ours, theirs = with_all(pythons, group.needs), with_all(pythons, group.theirs)
     if ours is None:
         yield from (Measured(row, peer=f"not measured: {', '.join(group.needs)} not installed") for row in group.rows)
@@ -124,15 +116,12 @@ def measure(
     if hasattr(importlib.import_module(f"benchmarks.{group.jobs}"), "prepare"):
         prepare = command(ours, group.jobs, "prepare", folder, settings)
         subprocess.run(prepare, check=True, cwd=folder, stdout=sys.stderr)
+    sides = [(ours, "ours", group.ours), (theirs, "theirs", {})]
     with contextlib.ExitStack() as stack:
-
-        def start(python: str, role: str, environment: Mapping[str, str]) -> Worker:
-            process = Worker(command(python, group.jobs, role, folder, settings), folder, f"{role}.log", environment)
-            return stack.enter_context(contextlib.closing(process))
-
-        workers = [start(ours, "ours", group.ours)]
-        if theirs and any(row.peer for row in group.rows):
-            workers.append(start(theirs, "theirs", {}))
+        workers = [
+            stack.enter_context(Worker(command(python, group.jobs, role, folder, settings), folder, role, environment))
+            for python, role, environment in sides[: 1 + bool(theirs and any(row.peer for row in group.rows))]
+        ]
         for row in group.rows:
             found = in_turn(row, workers[: 1 + row.peer], 0 if row.once else rounds, peer if row.peer else "")
             for side, work in zip((found.ours, found.theirs), workers if profile else (), strict=False):
@@ -142,10 +131,7 @@ def measure(
 
 
 def in_turn(row: Row, workers: Sequence[Callable[[str], Any]], rounds: int, peer: str) -> Measured:
-    """Do a row's job in rounds, ours and theirs one right after the other, first the one and then the other.
-
-    The first of ``rounds + 1`` rounds does not count, unless it is the only one.
-    """
+    """Do a row's job in rounds by turns; the first of ``rounds + 1`` does not count, unless it is the only one."""
     sides, turns = [Side() for _ in workers], list(range(len(workers)))
     for number in range(rounds + 1):
         for i in turns[:: 1 if number % 2 else -1]:
@@ -162,18 +148,13 @@ def slope(x: Sequence[float], y: Sequence[float]) -> float:
 def grow(
     task: str, values: Mapping[str, Sequence[int]], rounds: int, cores: int, folder: Path
 ) -> dict[str, dict[int, float]]:
-    """Return axis → value → median seconds of a task; values are taken in turn within a round.
-
-    Raises:
-        JobFailed: a job could not be done.
-    """
+    """Return axis → value → median seconds of a task; values are taken in turn within a round."""
     seconds: dict[tuple[str, int], list[float]] = {}
     for used in sorted({cores, *values.get("workers", ())}):
         asked = {axis: list(given) for axis, given in values.items() if axis != "workers" and used == cores}
         asked |= {"workers": [used]} if used in values.get("workers", ()) else {}
         settings = {"task": task, "values": asked, "cores": used}
-        process = Worker(command(sys.executable, "growth", "ours", folder, settings), folder, "growth.log")
-        with contextlib.closing(process):
+        with Worker(command(sys.executable, "growth", "ours", folder, settings), folder, "growth") as process:
             jobs = [(axis, value) for axis, given in asked.items() for value in given]
             for number, (axis, value) in itertools.product(range(rounds + 1), jobs):
                 clock, _, found, _ = process(f"{axis} {value}")

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.worker import Work
 
 REPEATS = {1: 50, 64: 5}
@@ -10,8 +12,6 @@ REPEATS = {1: 50, 64: 5}
 
 def prepare(folder: Path, settings: dict[str, Any]) -> None:
     """Write the network as ONNX, and faces."""
-    import numpy as np
-
     from fer_tf.inference.classifier import ExpressionClassifier
     from fer_tf.serving import devices
 
@@ -23,8 +23,6 @@ def prepare(folder: Path, settings: dict[str, Any]) -> None:
 
 def ours(folder: Path, settings: dict[str, Any], predict: Any = None) -> Work:
     """Return ``batch 1`` and ``batch 64``."""
-    import numpy as np
-
     if predict is None:
         from fer_tf.inference.classifier import ExpressionClassifier
 

@@ -1,11 +1,13 @@
 """Predict expressions of photographs, faces and videos, beside PyPI fer.
 
-Pictures are made of the astronaut (scikit-image) and the portrait that matplotlib brings along, moved and scaled. fer's
-Video asks a window for keys at every frame; there is none, so that is left out.
+Pictures are made of portraits that scikit-image and matplotlib bring along, moved and scaled. fer's Video asks a window
+for keys at every frame; there is none, so that is left out.
 """
 
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks.worker import Work
 
@@ -29,7 +31,6 @@ def prepare(folder: Path, settings: dict[str, Any]) -> None:
     """Write what the jobs read."""
     import av
     import matplotlib
-    import numpy as np
     import skimage.data
     from PIL import Image
 
@@ -62,8 +63,6 @@ def prepare(folder: Path, settings: dict[str, Any]) -> None:
 
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
     """Return our ways to do the jobs; each returns how many faces it found."""
-    import numpy as np
-
     import fer_tf
     from fer_tf.inference.annotation import Annotator
     from fer_tf.inference.classifier import ExpressionClassifier
@@ -110,7 +109,6 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     import logging
 
     import cv2
-    import numpy as np
 
     logging.disable(logging.CRITICAL)
     cv2.waitKey = lambda *_: -1

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks import training
 from benchmarks.worker import Work
 
@@ -42,8 +44,6 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     """Return ``epoch`` by ``settings["reader"]``."""
-    import numpy as np
-
     count = (settings["batches"] + 1) * BATCH
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)

@@ -89,26 +89,23 @@ def _feeding(quick: bool) -> Group:
     network, steps, _ = NETWORKS["shipped"]
     steps = 3 if quick else 2 * steps
     text = f"training step of {network} fed by the pipeline with {{}}; theirs: from memory"
-    rows = tuple(
-        Row(f"feed {name}", text.format(name), name, steps * BATCH, "face", wanted=0.95)
-        for name in ("study", "randaugment", "mixup")
-    )
-    return Group("feeding", rows, settings={"network": network, "steps": steps, "batch": BATCH, "precision": "auto"})
+    names = ("study", "randaugment", "mixup")
+    rows = tuple(Row(f"feed {n}", text.format(n), n, steps * BATCH, "face", wanted=0.95) for n in names)
+    settings = {"network": network, "steps": steps, "batch": BATCH, "precision": "auto", "fed": True}
+    return Group("training", rows, settings=settings)
 
 
 def _input(quick: bool) -> list[Group]:
     batches = 20 if quick else 150
-    peers = {
-        "ImageDataGenerator": ("keras", ("keras", "scipy", "tensorflow")), "DataLoader": ("torch", ("torch", "pillow")),
-    }  # fmt: skip
+    peers = {"ImageDataGenerator": ("keras", "scipy", "tensorflow"), "DataLoader": ("torch", "pillow")}
     return [
         Group(
             "reading",
             (Row(f"input {name} {by}", f"augmented 48-pixel faces by {by}, {name}", "epoch", batches * 64, "face", 3.0,
                  limit=1 / 5000),),
-            needed, settings={"batches": batches, "reader": reader, "by": by},
+            needed, settings={"batches": batches, "reader": needed[0], "by": by},
         )
-        for by in ("threads", "processes") for name, (reader, needed) in peers.items()
+        for by in ("threads", "processes") for name, needed in peers.items()
     ]  # fmt: skip
 
 
@@ -133,9 +130,8 @@ def _gradcam(quick: bool) -> Group:
     faces, calls = (16, 1) if quick else (64, 5)
     text = f"heat maps of {faces} faces, {calls} times, "
     rows = tuple(Row(name, text + name, name, faces * calls, "face", 5.0) for name in ("gradcam", "gradcam++"))
-    return Group(
-        "explaining", rows, ("tf-keras-vis", "tensorflow", "pandas"), settings={"faces": faces, "calls": calls}
-    )
+    settings = {"faces": faces, "calls": calls}
+    return Group("explaining", rows, ("tf-keras-vis", "tensorflow", "pandas"), settings=settings)
 
 
 def _detect(quick: bool) -> Group:
@@ -153,10 +149,8 @@ def _detect(quick: bool) -> Group:
 
 
 def _start(quick: bool) -> Group:
-    texts = {
-        "import": "import fer_tf; theirs: import fer", "predict": "fer-tf predict, one photograph",
-        "gradcam": "fer-tf gradcam, one photograph",
-    }  # fmt: skip
+    texts = {name: f"fer-tf {name}, one photograph" for name in ("predict", "gradcam")}
+    texts["import"] = "import fer_tf; theirs: import fer"
     rows = tuple(
         Row(f"start {job}", texts.get(job, f"fer-tf {job}"), job, 1, "start",
             limit=0.3 if job == "import" else None, peer=job in ("import", "predict"))
@@ -168,18 +162,13 @@ def _start(quick: bool) -> Group:
 
 def lines(quick: bool, cores: int, patterns: Sequence[str]) -> dict[str, dict[str, Sequence[int]]]:
     """Return what of each task is varied in the figure, task → axis → values; fewer and less for a quick look."""
+    sizes, workers = (24, 48, 96, 192), sorted({n for n in (2**i for i in range(10)) if n < cores} | {cores})
+    shared = {"images": (256, 1024, 4096), "image size": sizes, "batch": (8, 16, 32, 64, 128)}
+    shared |= {"classes": (2, 8, 64, 512), "workers": workers}
+    predict = {"images": (1, 4, 16, 64, 256, 1024), "image size": sizes, "workers": workers}
+    found = {"predict": predict, "training": shared, "input": shared}
     if quick:
-        found = {
-            "input": {"images": (256, 1024), "image size": (24, 48), "workers": sorted({1, cores})},
-            "predict": {"images": (1, 16, 64)},
-        }
-    else:
-        sizes, workers = (24, 48, 96, 192), sorted({n for n in (2**i for i in range(10)) if n < cores} | {cores})
-        shared = {
-            "images": (256, 1024, 4096), "image size": sizes, "batch": (8, 16, 32, 64, 128),
-            "classes": (2, 8, 64, 512), "workers": workers,
-        }  # fmt: skip
-        predict = {"images": (1, 4, 16, 64, 256, 1024), "image size": sizes, "workers": workers}
-        found = {"predict": predict, "training": shared, "input": shared}
+        few = {"images": (256, 1024), "image size": (24, 48), "workers": sorted({1, cores})}
+        found = {"input": few, "predict": {"images": (1, 16, 64)}}
     kept = {t: {a: v for a, v in axes.items() if _fits(f"growth {t} {a}", patterns)} for t, axes in found.items()}
     return {task: axes for task, axes in kept.items() if axes}

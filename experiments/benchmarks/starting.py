@@ -23,9 +23,8 @@ def programs() -> dict[str, list[str]]:
     package = ["-m", "fer_tf"]
     helps = {f"{command} --help": [*package, command, "--help"] for command in COMMANDS}
     predict = [*package, "predict", "photograph.jpg", "--csv", "faces.csv"]
-    return {
-        "import": ["-c", IMPORT], **helps, "predict": predict, "gradcam": [*package, "gradcam", "photograph.jpg"]
-    }  # fmt: skip
+    gradcam = [*package, "gradcam", "photograph.jpg"]
+    return {"import": ["-c", IMPORT], **helps, "predict": predict, "gradcam": gradcam}
 
 
 def prepare(folder: Path, settings: dict[str, Any]) -> None:

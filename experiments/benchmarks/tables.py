@@ -39,33 +39,24 @@ def record(found: Measured) -> dict[str, Any]:
 
 def markdown(records: Sequence[Mapping[str, Any]]) -> str:
     """Return the records as a table in Markdown."""
+    head = ("what", "ours / theirs, ms a unit", "ratio", "rounds' range", "processor's", "wanted",
+            "peak MB, ours / theirs", "beside")  # fmt: skip
     rows = []
     for r in records:
         limits = ((r["wanted"], "{:g}"), (r["limit_ms"], "≤ {:g} ms"), (r["limit_mb"], "≤ {:g} MB"))
         wanted = ", ".join(text.format(value) for value, text in limits if value) or "–"
-        rows.append(
-            {
-                "what": f"{r['what']} (`{r['name']}`)",
-                "ours / theirs, ms a unit": f"{_pair(r['ours_ms'], r['theirs_ms'])} a {r['unit']}",
-                "ratio": _number(r["ratio"]),
-                "rounds' range": f"{_number(r['lowest'])} to {_number(r['highest'])}" if r["ratio"] else "–",
-                "processor's": _number(r["processor_ratio"]),
-                "wanted": f"{wanted}{' **missed**' if r['met'] is False else ''}",
-                "peak MB, ours / theirs": _pair(r["ours_mb"], r["theirs_mb"]),
-                "beside": r["failed"] or r["peer"] or "–",
-            }
+        cells = (
+            f"{r['what']} (`{r['name']}`)", f"{_pair(r['ours_ms'], r['theirs_ms'])} a {r['unit']}", _number(r["ratio"]),
+            f"{_number(r['lowest'])} to {_number(r['highest'])}" if r["ratio"] else "–", _number(r["processor_ratio"]),
+            f"{wanted}{' **missed**' if r['met'] is False else ''}", _pair(r["ours_mb"], r["theirs_mb"]),
+            r["failed"] or r["peer"] or "–",
         )  # fmt: skip
-    return _table([{k: v.replace("|", "/").replace("\n", " ") for k, v in row.items()} for row in rows])
-
-
-def _table(rows: Sequence[Mapping[str, str]]) -> str:
-    return markdown_table(pd.DataFrame(rows))
+        rows.append([cell.replace("|", "/").replace("\n", " ") for cell in cells])
+    return markdown_table(pd.DataFrame(rows, columns=head))
 
 
 def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _pair(ours: float | None, theirs: float | None) -> str:
@@ -86,15 +77,12 @@ def slopes(growth: Growth) -> list[dict[str, Any]]:
 
 def slopes_markdown(found: Sequence[Mapping[str, Any]]) -> str:
     """Return the slopes as a table in Markdown."""
-    return _table(
-        [
-            {
-                "task": r["task"], "over": TITLES[r["axis"]], "from – to": f"{r['from']} – {r['to']}",
-                "ms": f"{_number(r['first_ms'])} – {_number(r['last_ms'])}", "slope": f"{r['slope']:.2f}",
-            }
-            for r in found
-        ]
-    )  # fmt: skip
+    rows = [
+        (r["task"], TITLES[r["axis"]], f"{r['from']} – {r['to']}",
+         f"{_number(r['first_ms'])} – {_number(r['last_ms'])}", f"{r['slope']:.2f}")
+        for r in found
+    ]  # fmt: skip
+    return markdown_table(pd.DataFrame(rows, columns=["task", "over", "from – to", "ms", "slope"]))
 
 
 def figure(growth: Growth) -> Figure:
@@ -111,5 +99,5 @@ def figure(growth: Growth) -> Figure:
 
 def profile(title: str, parts: Mapping[str, float]) -> str:
     """Return milliseconds of parts as a heading and a table in Markdown, the longest first."""
-    rows = [{"part": name, "ms": _number(value)} for name, value in sorted(parts.items(), key=lambda part: -part[1])]
-    return f"## {title}\n\n{_table(rows)}"
+    rows = [(name, _number(value)) for name, value in sorted(parts.items(), key=lambda part: -part[1])]
+    return f"## {title}\n\n{markdown_table(pd.DataFrame(rows, columns=['part', 'ms']))}"

@@ -1,20 +1,26 @@
 """Take training steps as a run takes them, fed from memory, beside PyTorch."""
 
+import itertools
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks.worker import Work
 
 CROP, CLASSES, FILTERS = 44, 7, (64, 128, 256, 512)
+# What the input pipeline does, where it feeds the steps; the other side is then fed from memory.
+AUGMENTATIONS = {"study": ["study"], "randaugment": ["light", "randaugment()"], "mixup": ["light", "mixup()"]}
 
 
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
     """Return ``steps``, ``settings["steps"]`` of them after one that compiles, and where their time goes."""
     from benchmarks import profiles
 
+    if settings.get("fed"):
+        return _fed(settings, piped=True)
     table = random_faces(settings["batch"], 48, CLASSES)
     network = objective(settings, table)
     batch = batch_of(table, settings["batch"])
@@ -25,10 +31,23 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
     }
 
 
+def _fed(settings: dict[str, Any], piped: bool) -> Work:
+    """Return the steps with each of ``AUGMENTATIONS``, fed by the input pipeline or with one batch again and again."""
+    from fer_tf.input_pipeline import BatchSource, open_reader
+
+    table = random_faces((settings["steps"] + 1) * settings["batch"], 48, CLASSES)
+    network = objective(settings, table)
+
+    def job(calls: list[str]) -> dict[str, float]:
+        source = BatchSource(table, settings["batch"], calls, crop=CROP)
+        data = open_reader(source) if piped else repeated(*source.batch(0, 0))
+        return {"seconds": seconds(network, data, settings["steps"])}
+
+    return {name: lambda calls=calls: job(calls) for name, calls in AUGMENTATIONS.items()}
+
+
 def random_faces(count: int, side: int, classes: int) -> Any:
     """Return a table of random pixels, which cost what faces cost."""
-    import numpy as np
-
     from fer_tf.facetable import FaceTable
     from fer_tf.labels import LabelSet, one_hot
 
@@ -73,12 +92,7 @@ def repeated(images: Any, targets: Any) -> Any:
         import tensorflow as tf
 
         return tf.data.Dataset.from_tensors((images, targets)).repeat()
-
-    def batches() -> Iterator[tuple[Any, Any]]:
-        while True:
-            yield images, targets
-
-    return batches()
+    return (batch for batch in itertools.repeat((images, targets)))
 
 
 def seconds(model: Any, data: Any, steps: int) -> float:
@@ -99,6 +113,8 @@ def seconds(model: Any, data: Any, steps: int) -> float:
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     """Return the jobs of ``ours`` in PyTorch: channels last, with the number of threads that it is fastest with."""
+    if settings.get("fed"):
+        return _fed(settings, piped=False)
     import torch
 
     from benchmarks import profiles

@@ -15,8 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fer_tf import cli
-
 # Name of a job → what does it. It may return a number, such as of the faces that it found, or a dict with what it
 # measured itself ("seconds", "mb") and what both sides must agree on ("same").
 Work = Mapping[str, Callable[[], Any]]
@@ -32,7 +30,11 @@ def main(arguments: Sequence[str]) -> None:
     """Prepare files in the folder, or do the jobs of one side."""
     module, role, folder, text = arguments
     settings = json.loads(text)
-    _use_cores(settings["cores"])
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: settings["cores"]])
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "NPROC"), str(settings["cores"]))
+    from fer_tf import cli
+
     # As the package's commands set it; for the others, too.
     cli.prepare_environment()
     os.environ["PYTHONPATH"] = str(EXPERIMENTS.parent)  # for the programs that jobs start
@@ -41,14 +43,6 @@ def main(arguments: Sequence[str]) -> None:
         return getattr(importlib.import_module(f"benchmarks.{module}"), role)(Path(folder), settings)
 
     load() if role == "prepare" else serve(load)
-
-
-def _use_cores(count: int) -> None:
-    """Keep to the first ``count`` cores that this process may use, with as many threads."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
-    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "NPROC"):
-        os.environ[name] = str(count)
 
 
 def serve(load: Callable[[], Work]) -> None:
@@ -89,11 +83,11 @@ def _kilobytes(path: Path, names: Sequence[str]) -> int:
     return sum(int(words[1]) for words in lines if words[0].rstrip(":") in names)
 
 
-class Worker:
+class Worker(contextlib.AbstractContextManager):
     """Run a script that ends in ``serve`` in a folder, with variables beside this process's own."""
 
     def __init__(self, command: Sequence[str], folder: Path, log: str, environment: Mapping[str, str] | None = None):
-        self._log = folder / log
+        self._log = folder / f"{log}.log"
         with self._log.open("w") as file:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True, cwd=folder,
@@ -101,11 +95,7 @@ class Worker:
             )  # fmt: skip
 
     def __call__(self, job: str) -> tuple[float, float, Any, float]:
-        """Have a job done; return seconds by the clock and by the processor, its result, and the peak MB.
-
-        Raises:
-            JobFailed: it could not be done.
-        """
+        """Have a job done; return seconds by the clock and by the processor, its result, and the peak MB."""
         answer = ""
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(job + "\n")
@@ -122,8 +112,7 @@ class Worker:
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"{' '.join(map(str, self._process.args[:3]))} ended with {self._process.wait()}"
 
-    def close(self) -> None:
-        """Let the process end."""
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait()

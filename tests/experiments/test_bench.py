@@ -173,7 +173,7 @@ def test_a_process_does_jobs_and_outlives_one_that_fails(tmp_path):
         "            'end': lambda: sys.exit('the last line')}\n"
         "serve(load)\n"
     )
-    process = Worker([sys.executable, str(script)], tmp_path, "log")
+    process = Worker([sys.executable, str(script)], tmp_path, "ours")
     clock, processor, found, peak = process("large")
     assert found == 80_000_000 and clock > 0 and processor >= 0 and peak > 80
     with pytest.raises(JobFailed, match="ZeroDivisionError"):
@@ -181,8 +181,8 @@ def test_a_process_does_jobs_and_outlives_one_that_fails(tmp_path):
     assert process("small")[2] == 1
     with pytest.raises(JobFailed, match="the last line"):
         process("end")
-    process.close()
-    assert "loading" in (tmp_path / "log").read_text()
+    process.__exit__()
+    assert "loading" in (tmp_path / "ours.log").read_text()
 
 
 @pytest.mark.parametrize(

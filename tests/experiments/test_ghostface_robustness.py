@@ -24,7 +24,7 @@ def test_every_network_meets_every_augmentation_and_share_of_wrong_labels():
     runs = script.configs(options())
     assert len(runs) == 24 == len({c.digest() for c in runs})
     assert {c.label_noise for c in runs} == {0.0, 0.1, 0.2}
-    augment = {script.condition(c)[1]: c.augment for c in runs}
+    augment = {c.name.split(" ")[1]: c.augment for c in runs}
     assert augment == {
         "none": (), "randaugment": ("randaugment(n=2, m=9)",), "mixup": ("mixup(alpha=0.2)",),
         "both": ("randaugment(n=2, m=9)", "mixup(alpha=0.2)"),
@@ -36,7 +36,7 @@ def test_every_network_meets_every_augmentation_and_share_of_wrong_labels():
     small = "ghostface(width=0.25, strides=(1, 2, 1, 1, 2, 1, 1))"
     assert {c.model for c in runs} == {"resnet10(width=0.25)", small}
     two = script.configs(options("--seeds", "0,3"))
-    assert len(two) == 48 and script.condition(two[-1]) == ("ghostface", "both")
+    assert len(two) == 48 and two[-1].name == "ghostface both 20%-seed3"
 
 
 def test_two_networks_of_one_name_are_refused():

@@ -86,8 +86,8 @@ def test_learning_rate_of_the_study_own_or_given():
 
 
 def test_each_regularizer_differs_from_the_baseline_in_one_thing():
-    base = RunConfig(name="x", augment=("light",), dropout=0.0)
-    variants = {c.name: c for c in regularizers.variants(base)}
+    options = commandline.parser(regularizers.STUDY).parse_args([])
+    variants = {c.name: c for c in regularizers.configs(options)}
     assert len(variants) == 21
     assert len({c.digest() for c in variants.values()}) == 21
     baseline = variants["baseline"].to_json()
@@ -99,7 +99,7 @@ def test_each_regularizer_differs_from_the_baseline_in_one_thing():
 
 
 def test_a_network_without_batch_norm_or_spatial_dropout_has_no_such_rows():
-    names = {c.name for c in regularizers.variants(RunConfig(name="x", model="resnet10(width=0.1)"))}
+    names = regularizers.variants("resnet10(width=0.1)", ())
     assert len(names) == 19 and "no batch-norm" not in names and "dropout 0.5" in names
 
 
