@@ -28,8 +28,11 @@ FACES = 200
 
 
 def run(root, name, validation, right, **settings):
+    return ended(root, RunConfig(name=name, **settings), validation, right)
+
+
+def ended(root, config, validation, right):
     """Write what a finished run leaves: the first ``right`` of the test faces are named rightly."""
-    config = RunConfig(name=name, **settings)
     folder = run_folder(config, root)
     folder.mkdir(parents=True)
     logits, targets = np.eye(2)[(np.arange(FACES) >= right).astype(int)], np.eye(2)[np.zeros(FACES, int)]
@@ -105,25 +108,25 @@ def test_a_network_without_batch_norm_or_spatial_dropout_has_no_such_rows():
 
 def test_the_chart_has_a_place_for_each_pair_that_ran_and_no_other(tmp_path):
     pairs = optimizers.grid("cross", 8)
-    ended = [
+    runs = [
         run(tmp_path, f"{o}-{s.partition('(')[0]}", 0.5, 100 + i, optimizer=o, schedule=s)
         for i, (o, s) in enumerate(pairs)
     ]
-    [(heading, figure)] = optimizers.report(ended, None)["charts"]
+    [(heading, figure)] = optimizers.report(runs, None)["charts"]
     above, below = figure.axes
     assert heading == "Accuracy by optimizer and schedule"
     assert above.get_title(loc="left") == "Optimizers at a constant rate" and len(above.get_yticks()) == 13
     assert below.get_title(loc="left") == "Schedules of nesterov" and len(below.get_yticks()) == 7
     assert [c.has_xerr for c in (*above.containers, *below.containers)] == [True, True]
-    assert len(optimizers.report(ended[:2], None)["charts"]) == 1 == len(optimizers.report(ended[:1], None)["charts"])
+    assert len(optimizers.report(runs[:2], None)["charts"]) == 1 == len(optimizers.report(runs[:1], None)["charts"])
 
 
 def test_regularizers_are_compared_with_the_baseline_not_the_winner(tmp_path):
-    ended = [run(tmp_path, "baseline", 0.5, 100), run(tmp_path, "SAM 0.05", 0.7, 120)]
-    [(_, figure)] = regularizers.report(ended, None)["charts"]
+    runs = [run(tmp_path, "baseline", 0.5, 100), run(tmp_path, "SAM 0.05", 0.7, 120)]
+    [(_, figure)] = regularizers.report(runs, None)["charts"]
     [bar] = figure.axes[0].patches
     assert bar.get_width() == pytest.approx(10) and "baseline's 50.0 %" in figure.axes[0].get_xlabel()
-    assert regularizers.report(ended[1:], None) == {}
+    assert regularizers.report(runs[1:], None) == {}
 
 
 def test_the_leading_runs_come_again_with_a_second_seed(tmp_path):
@@ -131,6 +134,6 @@ def test_the_leading_runs_come_again_with_a_second_seed(tmp_path):
     first = optimizers.configs(options)
     assert len(first) == 19
     for i, config in enumerate(first):
-        atomic.write_json(run_folder(config, tmp_path) / "metrics.json", {"val_accuracy": i / 100})
+        ended(tmp_path, config, i / 100, 150)
     again = optimizers.configs(options)[19:]
     assert [(c.name, c.seed) for c in again] == [(f"{c.name}-seed1", 1) for c in (first[18], first[17])]
