@@ -103,12 +103,9 @@ def _write(out: Path, measured: Sequence[Measured], growth: tables.Growth, said:
         body += f"\n## Growth\n\n![growth](bench.png)\n\n{tables.slopes_markdown(tables.slopes(growth))}"
     heading = f"# Benchmarks\n\n```sh\n{shlex.join(['python', *sys.argv])}\n```\n\n{'; '.join(said)}\n\n"
     profiles = [
-        tables.profile(f"{row.row.name}, {side}", found)
-        for row in measured
-        for side, found in (("ours", row.ours.profile), ("theirs", row.theirs.profile))
-        if found
+        tables.profile(f"{m.row.name}, {s}", getattr(m, s).profile) for m in measured for s in ("ours", "theirs")
     ]
-    write_text(out / "bench.md", heading + body + "".join(f"\n{text}" for text in profiles))
+    write_text(out / "bench.md", heading + body + "".join(parts))
     print(body)
     return [*written, out / "bench.md"]
 

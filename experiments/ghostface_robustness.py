@@ -53,7 +53,7 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
 
 def _networks(text: str) -> list[str]:
     """Return the call strings of ``--model`` or ``--baselines``, for faces of FER2013's size."""
-    return [models.small_configuration(part.strip()) for part in text.split(";") if part.strip()]
+    return [models.small_configuration(part) for part in recipes.split_calls(text)]
 
 
 def audited(result: "tuning.runner.Result", load: "tuning.runner.TableCache") -> dict[str, Any]:
@@ -91,13 +91,15 @@ def charts(table: "pd.DataFrame") -> list:
         return reports.figures.line_panels(values, "wrong training labels, %", name, errors, reference)
 
     table = table.assign(excess=table["memorized"] - table["memorized_by_chance"])
-    pictures = [("Accuracy over wrong labels", draw("accuracy", "accuracy on test, %"))]
+    title, pictures = (
+        "AUC of the loss attack",
+        [("Accuracy over wrong labels", draw("accuracy", "accuracy on test, %"))],
+    )
     pictures += [("Train to test gap", draw("gap", "train − test accuracy, points", reference=0))]
     if table["excess"].notna().any():
         excess = draw("excess", "wrong labels repeated, points above chance", reference=0, error="memorized_sem")
         pictures += [("Memorized wrong labels", excess)]
-    auc = draw("auc", "AUC of the loss attack", factor=1, reference=0.5, error="auc_error")
-    return [*pictures, ("AUC of the loss attack", auc)]
+    return [*pictures, (title, draw("auc", title, factor=1, reference=0.5, error="auc_error"))]
 
 
 def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespace) -> dict[str, Any]:

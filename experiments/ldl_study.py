@@ -57,8 +57,8 @@ def recipe(model: str, options: argparse.Namespace) -> dict[str, Any]:
         return {**usual, "optimizer": "nesterov", "learning_rate": 0.05, "l2": 5e-4}
     # The paper's framework multiplies gradients by 1 − momentum; its rates fell after 20 and 40 of 100 epochs.
     drops = (max(1, round(0.2 * epochs)), max(1, round(0.4 * epochs)))
-    schedule = f"ferplus(drops={drops}, scale=0.1)"
-    return {**usual, "optimizer": "sgd(momentum=0.9)", "learning_rate": 0.05, "schedule": schedule}
+    usual["schedule"] = f"ferplus(drops={drops}, scale=0.1)"
+    return {**usual, "optimizer": "sgd(momentum=0.9)", "learning_rate": 0.05}
 
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
@@ -71,7 +71,7 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
         raise UserError(f"--dataset {options.dataset}: the study sets {given[0]!r} itself. Leave it out.")
     if "leaks" in inspect.signature(DATASETS[name].load()).parameters:
         keywords = {"leaks": options.leaks, **keywords}
-    models = [recipes.sized(part.strip(), options.width) for part in options.model.split(";") if part.strip()]
+    models = [recipes.sized(part, options.width) for part in recipes.split_calls(options.model)]
     variants = {
         f"{registry.parse(model)[0]} {target}": {
             **recipe(model, options), "model": model, "loss": loss,

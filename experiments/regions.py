@@ -45,10 +45,9 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
     images = {what: robustness.corrupt(test.images, what, SEVERITY, ids=test.ids) for what in COVERS}
     for result in results:
         network, config = models.load_model(result.folder / "model.keras"), result.config
-        row = {"network": tuning.runner.setting_name(config), "seed": config.seed}
+        rows.append({"network": tuning.runner.setting_name(config), "seed": config.seed})
         for what, faces in {"nothing": test.images, **images}.items():
-            row[what] = evaluation.scores(evaluation.logits(network, faces, crop=config.crop), test)["accuracy"]
-        rows.append(row)
+            rows[-1][what] = evaluation.scores(evaluation.logits(network, faces, crop=config.crop), test)["accuracy"]
     table = pd.DataFrame(rows)
     mean, title = table.groupby("network", sort=False).mean().drop(columns="seed"), "Accuracy with parts covered"
     return {

@@ -30,7 +30,7 @@ from fer_tf.facetable import FaceTable
 from fer_tf.input_pipeline.batches import BatchSource
 from fer_tf.io import atomic
 from fer_tf.labels import FER2013
-from fer_tf.progress import bar
+from fer_tf.progress import bar, counted
 from fer_tf.shards.plan import Record, ShardOptions, write_shard
 
 SIDE, IMAGES, BATCH = 96, 4096, 128
@@ -125,11 +125,9 @@ def measure(out: Path, steps: int, limit: float) -> int:
 def read_all(table: FaceTable) -> int:
     """Read every batch of an epoch; return how many different faces there were."""
     source, seen = BatchSource(table, BATCH, seed=0, drop_remainder=False), np.zeros(len(table), bool)
-    with bar(source.steps, "Reading", "batch") as progress:
-        for step in range(source.steps):
-            images, _ = source.batch(0, step)
-            seen[source.indices(0, step)] = images.shape[1:] == (SIDE, SIDE, 1)
-            progress.update()
+    for step in counted(range(source.steps), "Reading", "batch"):
+        images, _ = source.batch(0, step)
+        seen[source.indices(0, step)] = images.shape[1:] == (SIDE, SIDE, 1)
     return int(seen.sum())
 
 

@@ -21,6 +21,7 @@ from fer_tf import datasets, evaluation, models, reports
 from fer_tf.datasets.ferplus import with_votes
 from fer_tf.errors import UserError, exit_on_user_error, unknown_name
 from fer_tf.facetable import FaceTable, converted
+from fer_tf.inference import sources
 from fer_tf.io import atomic
 from fer_tf.progress import bar
 
@@ -93,13 +94,12 @@ def main() -> None:
     for heading, figure in reports.audits.uncertainty_figures(found["sets"], answers["test"], after, options.alpha):
         sections.append((heading, page.picture(figure, heading)))
         written.append(f"figures/{heading.lower().replace(' ', '_')}.png")
-        with atomic.atomic_write(options.out / written[-1]) as part:
-            figure.savefig(part, dpi=120)
+        sources.save_figure(figure, options.out / written[-1])
     who = ", ".join(Path(m).name for m in options.model or ["the shipped network"])
     note = (
-        f"{who} on {options.dataset or 'built-in faces'}: temperature and sets are calibrated on "
-        f"{len(tables['validation'])} validation faces and measured on {len(tables['test'])} test faces. Sets promise "
-        f"{100 * (1 - options.alpha):g} %. Entropy of the votes in nats, ECE and AURC in hundredths."
+        f"{who} on {options.dataset or 'built-in faces'}, calibrated on {len(tables['validation'])} validation faces, "
+        f"measured on {len(tables['test'])} test faces. Sets promise {100 * (1 - options.alpha):g} %. Entropy of the "
+        "votes in nats, ECE and AURC in hundredths."
     )
     atomic.write_text(options.out / "report.html", page.page("Uncertainty", note, sections))
     for name in (*written, "report.html"):

@@ -34,11 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group("--decay", type=float, default=1e-4, help="weight decay of every run (default 1e-4)")
     group("--dropout", type=float, default=0.2, help="default 0.2")
     group("--augment", metavar="PRESET|OPS",
-          help="none, light, study, strong, or call strings separated by ';' (default light; "
-          "flip() for drawn faces)")  # fmt: skip
+          help="preset, or call strings separated by ';' (default light; flip() for drawn faces)")  # fmt: skip
     group("--finalists", type=int, metavar="N",
-          help="after all runs of one seed, how many of the best on validation are trained with a second one "
-          f"(default {FINALISTS}; --quick and --search: none)")  # fmt: skip
+          help=f"how many of the best get a second seed (default {FINALISTS}; --quick and --search: none)")  # fmt: skip
 
 
 def grid(kind: str, epochs: int) -> list[tuple[str, str]]:
@@ -65,7 +63,7 @@ def configs(options: argparse.Namespace) -> list[RunConfig]:
     }  # fmt: skip
     first = recipes.runs(
         options, pairs, model=recipes.sized(options.model, options.width), dropout=options.dropout,
-        augment=recipes.augmentations(options.augment or ("light" if options.data else "flip()")),
+        augment=recipes.split_calls(options.augment or ("light" if options.data else "flip()")),
     )  # fmt: skip
     count = (0 if options.quick else FINALISTS) if options.finalists is None else options.finalists
     if not count or options.search or len(options.seeds) > 1:
@@ -86,9 +84,8 @@ def report(results: "Sequence[tuning.runner.Result]", options: argparse.Namespac
     pairs["half"] = math.nan if ranking.compared is None else 100 * ranking.compared["half"].to_numpy()
     # Only pairs that ran have a place: the grid of all optimizers and schedules would be mostly empty.
     shared = [name for name, count in pairs["schedule"].value_counts(sort=False).items() if count > 1]
-    panels = {}
+    panels, what = {}, "at a constant rate" if shared == ["constant"] else "by schedule"
     if shared:
-        what = "at a constant rate" if shared == ["constant"] else "by schedule"
         several = pairs[pairs["schedule"].isin(shared)]
         panels[f"Optimizers {what}"] = several.pivot(index="optimizer", columns="schedule")
     for optimizer, rows in pairs.groupby("optimizer", sort=False):

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def configs(options: argparse.Namespace) -> list[RunConfig]:
     """Return the baseline and its variants, seed by seed."""
-    base = recipes.sized(options.model, options.width), recipes.augmentations(options.augment)
+    base = recipes.sized(options.model, options.width), recipes.split_calls(options.augment)
     return recipes.runs(
         options, variants(*base), model=base[0], augment=base[1], optimizer=options.optimizer,
         learning_rate=options.learning_rate, schedule=options.schedule, dropout=0.0,

@@ -4,16 +4,13 @@ Photographs are made of the one portrait that matplotlib brings along, moved, mi
 and writes the other package's faces, in our frames, and so with Keras in memory; compare the memory of detection.
 """
 
-import os
 import tempfile
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.worker import Work
+from benchmarks.worker import Work, peak_mb, reset_peak
 
 SIZE, SIDE = (640, 480), 224
 
@@ -37,17 +34,13 @@ def prepare(folder: Path, settings: dict[str, Any]) -> None:
         picture.save(folder / "photographs" / f"{i:05d}.jpg", quality=90)
 
 
-def _photographs(folder: Path) -> list[Path]:
-    return sorted((folder / "photographs").glob("*.jpg"))
-
-
 def ours(folder: Path, settings: dict[str, Any]) -> Work:
     """Return ``crop``, ``detect in batches``, ``detect one by one`` and ``memory``."""
     from fer_tf.faces import detectors
     from fer_tf.faces.crops import CropOptions, crop
     from fer_tf.io import pictures
 
-    paths, detector = _photographs(folder), detectors.get("retinaface")
+    paths, detector = sorted((folder / "photographs").glob("*.jpg")), detectors.get("retinaface")
 
     def cropped(source: Path, limit: int | None = None) -> int:
         with tempfile.TemporaryDirectory() as faces:
@@ -63,7 +56,10 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
             for i in range(settings["many"]):
                 (Path(many) / f"{i:06d}.jpg").hardlink_to(paths[i % len(paths)])
             cropped(Path(many), max(1, settings["many"] // 20))
-            return {"mb": _growth(lambda: cropped(Path(many)))}
+            reset_peak()
+            before = peak_mb()
+            cropped(Path(many))
+            return {"mb": peak_mb() - before}
 
     return {
         "crop": lambda: {"same": cropped(paths[0].parent)},
@@ -71,26 +67,6 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
         "detect one by one": lambda: {"same": detected(1)},
         "memory": memory,
     }
-
-
-def _growth(job: Callable[[], Any]) -> float:
-    """Return by how many MB resident memory grows, at most, during a job."""
-    seen, done = [], threading.Event()
-
-    def watch() -> None:
-        ended = False
-        while not ended:
-            seen.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
-            ended = done.wait(0.2)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        job()
-    finally:
-        done.set()
-        watcher.join()
-    return max(seen) - seen[0]
 
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
@@ -101,7 +77,7 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     # Loads Keras, which detection alone does without.
     from fer_tf.faces.detectors import aligned_frames
 
-    paths = _photographs(folder)
+    paths = sorted((folder / "photographs").glob("*.jpg"))
 
     def crop() -> dict[str, int]:
         with tempfile.TemporaryDirectory() as faces:

@@ -49,8 +49,9 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
                                     penultimate_layer=explainer.layer, seek_penultimate_conv_layer=False,
                                     **options))  # fmt: skip
 
-        raw = maps(expand_cam=False, normalize_cam=False)
-        alike = (np.abs(_scaled(found.raw) - _scaled(raw)).max(axis=(1, 2)) < DIFFERENCE).mean()
+        both = [m.clip(0) for m in (found.raw, maps(expand_cam=False, normalize_cam=False))]
+        both = [m / m.max(axis=(1, 2), keepdims=True).clip(1e-30) for m in both]
+        alike = (np.abs(both[0] - both[1]).max(axis=(1, 2)) < DIFFERENCE).mean()
 
         def job() -> int:
             if alike < ALIKE:
@@ -68,9 +69,3 @@ def _load(settings: dict[str, Any]) -> tuple[Any, Any]:
     network = load_model("default")
     shape = (settings["faces"], *network.input_shape[1:])
     return network, np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
-
-
-def _scaled(maps: Any) -> Any:
-    """Cut maps (N, h, w) off below 0 and divide each by its largest value."""
-    maps = maps.clip(0)
-    return maps / maps.max(axis=(1, 2), keepdims=True).clip(1e-30)

@@ -71,7 +71,7 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
     from fer_tf.models.complexity import LiteRTRunner
     from fer_tf.serving import devices
 
-    photographs, faces = _photographs(folder), np.load(folder / "faces.npy")
+    photographs, faces = sorted(map(str, folder.glob("photo*.jpg"))), np.load(folder / "faces.npy")
     fer_tf.predict(faces[:1])
     classifier, pipeline = ExpressionClassifier("default"), FacePipeline("default")
     face = devices.example_faces(classifier)[:1]
@@ -100,10 +100,6 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
     }
 
 
-def _photographs(folder: Path) -> list[str]:
-    return [str(folder / f"photo{i:02d}.jpg") for i in range(64)]
-
-
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     """Return fer's ways to do the jobs, with the defaults of its public interface."""
     import logging
@@ -115,7 +111,7 @@ def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     from fer.classes import Video
     from fer.fer import FER
 
-    detector, photographs = FER(), _photographs(folder)
+    detector, photographs = FER(), sorted(map(str, folder.glob("photo*.jpg")))
     # One picture of all faces, and where they are: the only way to hand it many faces in a call.
     canvas = np.concatenate(list(np.load(folder / "faces.npy")[..., ::-1]), axis=1)
     places = [(48 * i, 0, 48, 48) for i in range(64)]

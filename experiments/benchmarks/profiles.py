@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 STEPS = 3
-# Kind → pattern of a TensorFlow node's name, which carries the layer's, and of a PyTorch operator; the first that
-# fits counts.
+# Kind → pattern of a TensorFlow node's name, which carries the layer's, and of a PyTorch operator; the first counts.
 KINDS = {
     "convolution": r"_conv\d|conv2d|convolution",
     "batch-norm": r"_norm\d|batch_?norm",

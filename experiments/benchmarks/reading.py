@@ -44,8 +44,7 @@ def ours(folder: Path, settings: dict[str, Any]) -> Work:
 
 def theirs(folder: Path, settings: dict[str, Any]) -> Work:
     """Return ``epoch`` by ``settings["reader"]``."""
-    count = (settings["batches"] + 1) * BATCH
-    rng = np.random.default_rng(0)
+    count, rng = (settings["batches"] + 1) * BATCH, np.random.default_rng(0)
     images = rng.integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)
     labels = np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, count)]
     new_epoch = {"keras": _image_data_generator, "torch": _data_loader}[settings["reader"]](images, labels, settings)
@@ -63,12 +62,7 @@ def _image_data_generator(images: Any, labels: Any, settings: dict[str, Any]) ->
 
 
 class Faces:
-    """Augment faces as the study does, a map-style dataset with Pillow, as torchvision's transforms do it.
-
-    Args:
-        images: uint8 (N, 48, 48).
-        labels: one-hot (N, C).
-    """
+    """Augment uint8 faces (N, 48, 48) with one-hot labels (N, C) as the study does, by Pillow as torchvision does."""
 
     def __init__(self, images: Any, labels: Any):
         self.images, self.labels = images, labels

@@ -79,9 +79,8 @@ def _training(quick: bool) -> list[Group]:
         settings = {"network": network, "steps": steps, "batch": BATCH, "precision": precision, "jit": jit}
         return Group("training", (row,), ("torch",), needs, settings, {"KERAS_BACKEND": backend})
 
-    names, precisions = ("vgg 1/8", "shipped") if quick else NETWORKS, ("float32", "bfloat16")
-    found = [group(name, precision, precision, "tensorflow", False, ()) for name in names for precision in precisions]
-    others = {} if quick else OTHERS
+    names, others = (("vgg 1/8", "shipped"), {}) if quick else (NETWORKS, OTHERS)
+    found = [group(n, p, p, "tensorflow", False, ()) for n in names for p in ("float32", "bfloat16")]
     return found + [group(n, "float32", o, *others[o]) for n in ("vgg 1/8", "vgg 1", "shipped") for o in others]
 
 

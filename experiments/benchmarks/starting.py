@@ -20,11 +20,10 @@ def programs() -> dict[str, list[str]]:
     """Return job → arguments of Python."""
     from fer_tf.cli import COMMANDS
 
-    package = ["-m", "fer_tf"]
-    helps = {f"{command} --help": [*package, command, "--help"] for command in COMMANDS}
-    predict = [*package, "predict", "photograph.jpg", "--csv", "faces.csv"]
-    gradcam = [*package, "gradcam", "photograph.jpg"]
-    return {"import": ["-c", IMPORT], **helps, "predict": predict, "gradcam": gradcam}
+    words = {f"{command} --help": [command, "--help"] for command in COMMANDS}
+    words |= {name: [name, "photograph.jpg"] for name in ("predict", "gradcam")}
+    words["predict"] += ["--csv", "faces.csv"]
+    return {"import": ["-c", IMPORT], **{job: ["-m", "fer_tf", *arguments] for job, arguments in words.items()}}
 
 
 def prepare(folder: Path, settings: dict[str, Any]) -> None:

@@ -18,19 +18,17 @@ TITLES = {"images": "images", "image size": "side of an image, pixels", "batch":
 
 def record(found: Measured) -> dict[str, Any]:
     """Return a row of ``bench.csv``: milliseconds a unit, ratios of their time to ours, peak memory in MB."""
-    row, ours, theirs = found.row, found.ours, found.theirs
-    shown = [] if found.failed else ours.seconds
-    per = 1000 / row.count
+    row, ours, theirs, ratios = found.row, found.ours, found.theirs, found.ratios
+    shown, per = [] if found.failed else ours.seconds, 1000 / row.count
     processor = [b / max(a, 1e-9) for a, b in zip(ours.processor, theirs.processor, strict=False)]
     return {
         "name": row.name, "what": row.text, "unit": row.unit, "rounds": len(shown),
         "ours_ms": per * median(shown) if shown else None,
-        "theirs_ms": per * median(theirs.seconds) if found.ratios else None,
-        "ratio": median(found.ratios) if found.ratios else None,
-        "lowest": min(found.ratios, default=None), "highest": max(found.ratios, default=None),
-        "processor_ratio": median(processor) if found.ratios else None,
+        "theirs_ms": per * median(theirs.seconds) if ratios else None,
+        "ratio": median(ratios) if ratios else None, "lowest": min(ratios, default=None),
+        "highest": max(ratios, default=None), "processor_ratio": median(processor) if ratios else None,
         "wanted": row.wanted, "limit_ms": row.limit and 1000 * row.limit, "limit_mb": row.limit_mb, "met": found.met,
-        "ours_mb": ours.mb, "theirs_mb": theirs.mb if found.ratios else None,
+        "ours_mb": ours.mb, "theirs_mb": theirs.mb if ratios else None,
         "ours_found": ours.found if isinstance(ours.found, int) else None,
         "theirs_found": theirs.found if isinstance(theirs.found, int) else None,
         "peer": found.peer, "failed": found.failed,
@@ -98,6 +96,6 @@ def figure(growth: Growth) -> Figure:
 
 
 def profile(title: str, parts: Mapping[str, float]) -> str:
-    """Return milliseconds of parts as a heading and a table in Markdown, the longest first."""
+    """Return milliseconds of parts as a heading and a table in Markdown, the longest first; nothing without parts."""
     rows = [(name, _number(value)) for name, value in sorted(parts.items(), key=lambda part: -part[1])]
-    return f"## {title}\n\n{markdown_table(pd.DataFrame(rows, columns=['part', 'ms']))}"
+    return "" if not parts else f"\n## {title}\n\n{markdown_table(pd.DataFrame(rows, columns=['part', 'ms']))}"

@@ -75,12 +75,9 @@ def objective(settings: dict[str, Any], table: Any, crop: int = CROP) -> Any:
     network = models.get(settings["network"], num_classes=len(table.label_set), input_shape=(crop, crop, 1))
     made = objectives.get("classification", network, table)
     made.speed_up(compute.resolve_precision(settings["precision"], settings["network"]))
-    made.compile(
-        optimizers.get("nesterov", 0.01),
-        keras.losses.CategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-        jit_compile=settings.get("jit", False),
-    )
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+    made.compile(optimizers.get("nesterov", 0.01), loss, metrics=metrics, jit_compile=settings.get("jit", False))
     return made
 
 

@@ -51,8 +51,7 @@ def serve(load: Callable[[], Work]) -> None:
     os.dup2(2, 1)  # what libraries print does not mix with the answers
     jobs = load()
     for line in sys.stdin:
-        with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # the peak counts from now, where the kernel allows it
+        reset_peak()
         clock, processor = time.perf_counter(), time.process_time()
         try:
             found = jobs[line.strip()]()
@@ -62,6 +61,12 @@ def serve(load: Callable[[], Work]) -> None:
             answer = [time.perf_counter() - clock, time.process_time() - processor, found, peak_mb()]
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def reset_peak() -> None:
+    """Have ``peak_mb`` count from now, where the kernel allows it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_mb() -> float:

@@ -60,7 +60,7 @@ def _configs(options: argparse.Namespace) -> list[RunConfig]:
         objective=objective,
         l2=options.decay,
         loss=options.loss or f"cross_entropy(label_smoothing={options.smoothing})",
-        augment=recipes.augmentations(options.augment),
+        augment=recipes.split_calls(options.augment),
     )
 
 

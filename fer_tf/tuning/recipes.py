@@ -97,11 +97,11 @@ def sized(model: str, width: float) -> str:
     return registry.render(name, {"width": width, **keywords})
 
 
-def augmentations(text: str) -> tuple[str, ...]:
-    """Split ``--augment``: a preset's name, or call strings separated by ``;``.
+def split_calls(text: str) -> tuple[str, ...]:
+    """Split call strings at ``;``.
 
     Example:
-        >>> augmentations("flip(); affine(rotation=3)")
+        >>> split_calls("flip(); affine(rotation=3)")
         ('flip()', 'affine(rotation=3)')
     """
     return tuple(part.strip() for part in text.split(";") if part.strip())

@@ -105,5 +105,5 @@ def test_width_goes_into_the_call_string_unless_it_is_there():
 
 
 def test_augmentations_are_split_at_semicolons():
-    assert recipes.augmentations("flip(); affine(rotation=3)") == ("flip()", "affine(rotation=3)")
-    assert recipes.augmentations("light") == ("light",)
+    assert recipes.split_calls("flip(); affine(rotation=3)") == ("flip()", "affine(rotation=3)")
+    assert recipes.split_calls("light") == ("light",)
