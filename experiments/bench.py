@@ -102,9 +102,7 @@ def _write(out: Path, measured: Sequence[Measured], growth: tables.Growth, said:
         written.append(out / "bench.png")
         body += f"\n## Growth\n\n![growth](bench.png)\n\n{tables.slopes_markdown(tables.slopes(growth))}"
     heading = f"# Benchmarks\n\n```sh\n{shlex.join(['python', *sys.argv])}\n```\n\n{'; '.join(said)}\n\n"
-    profiles = [
-        tables.profile(f"{m.row.name}, {s}", getattr(m, s).profile) for m in measured for s in ("ours", "theirs")
-    ]
+    parts = [tables.profile(f"{m.row.name}, {s}", getattr(m, s).profile) for m in measured for s in ("ours", "theirs")]
     write_text(out / "bench.md", heading + body + "".join(parts))
     print(body)
     return [*written, out / "bench.md"]
