@@ -1,4 +1,4 @@
-"""Find functions by call strings such as ``"sgd(momentum=0.9)"``, and import them lazily."""
+"""Find functions by call strings, and import public names lazily."""
 
 import ast
 import importlib

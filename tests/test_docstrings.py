@@ -16,9 +16,9 @@ COMMANDS = {"fer_tf.demo"}
 
 
 def packages():
-    """Return the package, its sub-packages and its statistics, which list their public names."""
+    """Return the package, its sub-packages, its statistics and its optimizers, which list their public names."""
     found = [m.name for m in pkgutil.walk_packages(fer_tf.__path__, "fer_tf.") if m.ispkg and m.name not in COMMANDS]
-    found.append("fer_tf.stats")
+    found += ["fer_tf.stats", "fer_tf.training.optimizers"]
     return [name for name in ["fer_tf", *found] if hasattr(importlib.import_module(name), "__all__")]
 
 

@@ -1,4 +1,4 @@
-"""Hold the sub-commands of ``fer-tf``, one module each, and the flags that several of them have.
+"""Hold the sub-commands of ``fer-tf``, one module each, and shared flags.
 
 A command's ``DESCRIPTION`` and ``EXAMPLES`` become the beginning and the end of its ``--help``.
 """

@@ -20,47 +20,135 @@ serializable = keras.saving.register_keras_serializable(package="fer_tf")
 
 @serializable
 class SGD(OptimizerMixin, keras.optimizers.SGD):
-    """Keras' SGD with the recipe."""
+    """Apply Keras' SGD, with coupled decay and averaged weights.
+
+    Arguments are those of Keras' class and of ``OptimizerMixin``.
+
+    Example:
+        >>> SGD(0.1, momentum=0.9, nesterov=True, l2=5e-4).l2
+        0.0005
+
+    References:
+        Sutskever et al., On the importance of initialization and momentum in deep learning, 2013.
+    """
 
 
 @serializable
 class Adam(OptimizerMixin, keras.optimizers.Adam):
-    """Keras' Adam with the recipe."""
+    """Apply Keras' Adam, with coupled decay and averaged weights.
+
+    Arguments are those of Keras' class and of ``OptimizerMixin``.
+
+    Example:
+        >>> Adam(1e-3, averaging="ema(decay=0.99)").averages
+        True
+
+    References:
+        Kingma and Ba, arXiv 1412.6980.
+    """
 
 
 @serializable
 class Adagrad(OptimizerMixin, keras.optimizers.Adagrad):
-    """Keras' Adagrad with the recipe."""
+    """Apply Keras' Adagrad, with coupled decay and averaged weights.
+
+    Arguments are those of Keras' class and of ``OptimizerMixin``.
+
+    Example:
+        >>> Adagrad(0.01, l2=1e-4).l2
+        0.0001
+
+    References:
+        Duchi et al., Adaptive subgradient methods, 2011.
+    """
 
 
 @serializable
 class Adadelta(OptimizerMixin, keras.optimizers.Adadelta):
-    """Keras' Adadelta with the recipe."""
+    """Apply Keras' Adadelta, with coupled decay and averaged weights.
+
+    Arguments are those of Keras' class and of ``OptimizerMixin``.
+
+    Example:
+        >>> Adadelta(1.0, l2=1e-4).l2
+        0.0001
+
+    References:
+        Zeiler, arXiv 1212.5701.
+    """
 
 
 @serializable
 class Nadam(OptimizerMixin, keras.optimizers.Nadam):
-    """Keras' Nadam with the recipe."""
+    """Apply Keras' Nadam, with coupled decay and averaged weights.
+
+    Arguments are those of Keras' class and of ``OptimizerMixin``.
+
+    Example:
+        >>> Nadam(1e-3, l2=1e-4).l2
+        0.0001
+
+    References:
+        Dozat, Incorporating Nesterov momentum into Adam, 2016.
+    """
 
 
 @serializable
 class Lion(OptimizerMixin, keras.optimizers.Lion):
-    """Keras' Lion with the recipe."""
+    """Apply Keras' Lion, with coupled decay and averaged weights.
+
+    Arguments are those of Keras' class and of ``OptimizerMixin``.
+
+    Example:
+        >>> Lion(2e-4, weight_decay=0.1).weight_decay
+        0.1
+
+    References:
+        Chen et al., arXiv 2302.06675.
+    """
 
 
 @serializable
 class Lamb(OptimizerMixin, keras.optimizers.Lamb):
-    """Keras' Lamb with the recipe."""
+    """Apply Keras' LAMB, with coupled decay and averaged weights.
+
+    Arguments are those of Keras' class and of ``OptimizerMixin``.
+
+    Example:
+        >>> Lamb(5e-3, weight_decay=0.01).weight_decay
+        0.01
+
+    References:
+        You et al., arXiv 1904.00962.
+    """
 
 
 @serializable
 class Muon(OptimizerMixin, optimizer_mixin.ConvMuon):
-    """Muon with the recipe."""
+    """Apply Muon to hidden kernels and AdamW to the rest, with averaged weights.
+
+    Arguments are those of Keras' class and of ``OptimizerMixin``.
+
+    Example:
+        >>> Muon(2e-3, weight_decay=0.01).averages
+        False
+
+    References:
+        Liu et al., arXiv 2502.16982.
+    """
 
 
 @serializable
 class ScheduleFreeAdamW(OptimizerMixin, optimizer_mixin.ScheduleFreeAdamW):
-    """Schedule-free AdamW with the coupled decay of the recipe; it is an average already."""
+    """Apply schedule-free AdamW, with coupled decay; its evaluated weights are an average already.
+
+    Example:
+        >>> ScheduleFreeAdamW(2.5e-3, weight_decay=0.01).averages
+        True
+
+    References:
+        Defazio et al., arXiv 2405.15682.
+    """
 
     averages = True
     evaluation_values = optimizer_mixin.ScheduleFreeAdamW.evaluation_values

@@ -236,7 +236,9 @@ def batch_repeats(optimizer: keras.optimizers.Optimizer) -> int:
 
 @keras.saving.register_keras_serializable(package="fer_tf")
 class SharpnessAware(keras.optimizers.Optimizer):
-    """Climb to w + ρ·g/‖g‖₂ with the gradient g of a batch, then step from w with the gradient found up there.
+    """Minimize loss and sharpness: step by the gradient at w + ρ·g/‖g‖₂.
+
+    The optimizer climbs there with the gradient g of a batch, and steps from w with the gradient found there.
 
     Every batch must come twice in a row: the first call climbs, the second returns to w exactly and lets the inner
     optimizer step. ``iterations``, schedules, decay, clipping and averaging are the inner one's and count the second
@@ -245,6 +247,11 @@ class SharpnessAware(keras.optimizers.Optimizer):
     Args:
         inner_optimizer: takes the steps.
         rho: ρ, how far to climb, ≥ 0.
+
+    Example:
+        >>> from fer_tf import optimizers
+        >>> optimizers.SharpnessAware(optimizers.SGD(0.1), rho=0.1).inner_optimizer.name
+        'sgd'
 
     References:
         arXiv 2010.01412.

@@ -11,10 +11,20 @@ Facts of a row:
 from typing import TYPE_CHECKING, Any
 
 from fer_tf.errors import UserError
-from fer_tf.registry import Registry
+from fer_tf.registry import Registry, attach
 
 if TYPE_CHECKING:
     import keras
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    *(
+        f"fer_tf.training.optimizer_configs:{name}"
+        for name in ("Adadelta", "Adagrad", "Adam", "Lamb", "Lion", "Muon", "Nadam", "SGD", "ScheduleFreeAdamW")
+    ),
+    "fer_tf.training.optimizer_mixin:SharpnessAware",
+    own=("OPTIMIZERS", "get"),
+)
 
 OPTIMIZERS = Registry("optimizer")
 
