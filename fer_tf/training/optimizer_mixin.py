@@ -250,8 +250,8 @@ class SharpnessAware(keras.optimizers.Optimizer):
 
     Example:
         >>> from fer_tf import optimizers
-        >>> optimizers.SharpnessAware(optimizers.SGD(0.1), rho=0.1).inner_optimizer.name
-        'sgd'
+        >>> optimizers.SharpnessAware(optimizers.SGD(0.1), rho=0.1).get_config()["rho"]
+        0.1
 
     References:
         arXiv 2010.01412.
