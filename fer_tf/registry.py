@@ -151,7 +151,7 @@ class Registry:
             return row.load()(*args, **{**keywords, **common})
         except UserError:
             raise
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
             raise UserError(f"{self.kind} {text!r}: {' '.join(str(error).split())}") from error
 
 

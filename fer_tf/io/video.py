@@ -62,6 +62,8 @@ def read_frames(path: Path | str, every: int = 1) -> Iterator[tuple[int, float, 
             if not container.streams.video:
                 raise DataError("no video in it.")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise DataError("a video in a format that cannot be decoded.")
             _check_size(stream.width, stream.height)
             stream.thread_type = "AUTO"
             # The size may change within a video; what is larger is not decoded.

@@ -192,7 +192,8 @@ def load_backbone(network: "keras.Model", path: Path | str, head: Sequence[str] 
             is_old = not foreign and "layer_names" in file.get("model_weights", file).attrs
             take = take_layers if is_old else _take_groups
             taken = [] if foreign else take(network, _old_layers(file) if is_old else _groups(file), head)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError):  # h5py's, of damaged files
+    # h5py's, of damaged files
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SystemError):
         raise DataError(f"{path} holds no weights. Expected a .keras, .weights.h5 or .h5 file of Keras.") from None
     if foreign:
         raise DataError(f"{path}: {foreign[0]} in it is read from another file. Expected weights of its own.")
