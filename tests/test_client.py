@@ -347,3 +347,10 @@ def test_tensors_of_a_grpc_server_are_not_believed(outputs, message, files, caps
 def test_settings_out_of_range_are_named(kind, options):
     with pytest.raises(UserError, match=rf"^{next(iter(options))} .* is out of range\. Expected "):
         kind("localhost", **options)
+
+
+def test_no_images_are_no_request(servers, rest, remote):
+    """A server with batching never answers an empty request."""
+    before = len(rest.seen), len(remote.seen)
+    assert [server.predict("analyze", []) for server in servers] == [[], []]
+    assert (len(rest.seen), len(remote.seen)) == before

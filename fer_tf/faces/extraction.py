@@ -81,10 +81,12 @@ class RetinaFaceDetector(tf.Module):
             uint8 (h, w, 3) with h and w multiples of ``GRID``, and the applied scale (float32).
         """
         shape = tf.shape(photograph)[:2]
-        longer = tf.cast(tf.reduce_max(shape), tf.float32)
-        scale = tf.maximum(tf.minimum(1.0, self.size / longer), SMALLEST / longer)
-        wanted = tf.maximum(1, tf.cast(tf.round(tf.cast(shape, tf.float32) * scale), tf.int32))
-        scaled = tf.cond(tf.equal(scale, 1.0), lambda: photograph, lambda: _resized(photograph, wanted))
+        longer, one = tf.cast(tf.reduce_max(shape), tf.float64), tf.constant(1, tf.float64)
+        # As ``_framed`` computes it, with the same roundings.
+        scale = tf.cast(tf.maximum(tf.minimum(one, self.size / longer), SMALLEST / longer), tf.float32)
+        size = tf.round(tf.cast(shape, tf.float64) * tf.cast(scale, tf.float64))
+        wanted = tf.maximum(1, tf.cast(size, tf.int32))
+        scaled = tf.cond(tf.equal(scale, 1.0), lambda: photograph, lambda: resize_like_pillow(photograph, wanted))
         missing = -wanted % GRID
         mean = tf.constant(retinaface.MEAN, tf.uint8)
         right = tf.broadcast_to(mean, (wanted[0], missing[1], 3))
@@ -283,8 +285,75 @@ def _places(height: int, width: int) -> np.ndarray:
     return anchors(height, width)
 
 
-def _resized(photograph: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.round(tf.image.resize(photograph, wanted, antialias=True)), tf.uint8)
+def resize_like_pillow(photograph: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    """Resize in a graph as Pillow does with ``BILINEAR`` and ``reducing_gap=1.0``, to the last bit.
+
+    Blocks of whole pixels are averaged first, then each side is resampled by a triangle filter.
+
+    Args:
+        photograph: uint8 (H, W, channels).
+        wanted: int32 (2,), height and width.
+
+    Returns:
+        uint8 (height, width, channels).
+
+    Example:
+        >>> import numpy as np
+        >>> from fer_tf.faces.extraction import resize_like_pillow
+        >>> resize_like_pillow(np.full((90, 60, 3), 7, np.uint8), [30, 20]).shape
+        TensorShape([30, 20, 3])
+    """
+    shape, wanted = tf.shape(photograph)[:2], tf.convert_to_tensor(wanted)
+    factors = tf.maximum(1, shape // wanted)
+    # Pillow passes sizes that are no whole numbers on in single precision.
+    extent = tf.cast(tf.cast(shape / factors, tf.float32), tf.float64)
+    small = tf.cond(tf.reduce_any(factors > 1), lambda: _averaged(photograph, factors), lambda: photograph)
+    return _resampled(_resampled(small, 1, extent[1], wanted[1]), 0, extent[0], wanted[0])
+
+
+# Rows that are averaged at a time, and bits of Pillow's fixed-point numbers.
+_BAND, _BITS, _MEAN_BITS = 16, 22, 24
+_TAPS = 5
+
+
+def _averaged(photograph: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Average blocks of ``factors`` pixels; at the lower and right edge, what there is of them."""
+    shape, channels = tf.shape(photograph)[:2], tf.shape(photograph)[2]
+    size, rows = -(-shape // factors), _BAND * factors[0]
+
+    def band(number: tf.Tensor) -> tf.Tensor:
+        part = photograph[number * rows : (number + 1) * rows]
+        missing = [[0, rows - tf.shape(part)[0]], [0, size[1] * factors[1] - shape[1]], [0, 0]]
+        part = tf.reshape(tf.pad(part, missing), tf.stack([_BAND, factors[0], -1]))
+        part = tf.reduce_sum(tf.cast(part, tf.int32), 1)
+        return tf.reduce_sum(tf.reshape(part, tf.stack([_BAND, size[1], factors[1], channels])), 2)
+
+    signature = tf.TensorSpec((_BAND, None, photograph.shape[2]), tf.int32)
+    sums = tf.map_fn(band, tf.range(-(-size[0] // _BAND)), fn_output_signature=signature)
+    sums = tf.reshape(sums, tf.stack([-1, size[1], channels]))[: size[0]]
+    high, wide = (tf.minimum(factors[i], shape[i] - tf.range(size[i]) * factors[i]) for i in (0, 1))
+    count = (high[:, None] * wide)[..., None]
+    # Pillow multiplies by a reciprocal instead of dividing.
+    reciprocal = 2**_MEAN_BITS // tf.cast(count, tf.int64)
+    return tf.cast(tf.cast(sums + count // 2, tf.int64) * reciprocal // 2**_MEAN_BITS, tf.uint8)
+
+
+def _resampled(x: tf.Tensor, axis: int, extent: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    """Resample an axis, of which ``extent`` pixels become ``wanted``; less than two become one."""
+    length = tf.shape(x)[axis]
+    step = extent / tf.cast(wanted, tf.float64)
+    reach, center = tf.maximum(step, 1.0), (tf.range(wanted, dtype=tf.float64) + 0.5) * step
+    low = tf.maximum(0, tf.cast(tf.floor(center - reach + 0.5), tf.int32))
+    high = tf.minimum(length, tf.cast(tf.floor(center + reach + 0.5), tf.int32))
+    places = low[:, None] + tf.range(_TAPS)
+    weights = tf.nn.relu(1 - tf.abs((tf.cast(places, tf.float64) - center[:, None] + 0.5) / reach))
+    weights *= tf.cast(places < high[:, None], tf.float64)
+    weights = tf.floor(weights / tf.reduce_sum(weights, 1, keepdims=True) * 2**_BITS + 0.5)
+    weights = tf.reshape(tf.transpose(tf.cast(weights, tf.int32)), (_TAPS, -1, 1) if axis else (_TAPS, -1, 1, 1))
+    places = tf.minimum(places, length - 1)
+    whole = tf.cast(x, tf.int32)
+    total = sum(tf.gather(whole, places[:, i], axis=axis) * weights[i] for i in range(_TAPS))
+    return tf.cast(tf.clip_by_value((total + 2 ** (_BITS - 1)) // 2**_BITS, 0, 255), tf.uint8)
 
 
 def _filled(rows: tf.Tensor, length: int) -> tf.Tensor:

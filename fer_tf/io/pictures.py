@@ -30,7 +30,7 @@ MAX_PIXELS = 64_000_000
 # Pillow keeps a pointer for each row.
 _MAX_SIDE = 1_000_000
 # Progressive files have about ten scans; each takes as long as the whole picture.
-MAX_SCANS, _MAX_SCANNED = 100, 1_000_000_000
+MAX_SCANS, MAX_SCANNED = 100, 1_000_000_000
 # Starts of scans of one to four channels. The first two bytes alone are found in the films behind phones' pictures too.
 SCAN_STARTS = tuple(bytes([0xFF, 0xDA, 0, 6 + 2 * n, n]) for n in (1, 2, 3, 4))
 # How often a file is read from: Pillow reads a segment, chunk, tag or block of a file at a time, in Python.
@@ -290,8 +290,8 @@ def _check_work(path: Path | str | bytes, picture: Image.Image) -> None:
     pixels = picture.width * picture.height
     if picture.format in ("JPEG", "MPO"):
         scans = _count_scans(path)
-        if scans > MAX_SCANS or scans * pixels > _MAX_SCANNED:
-            raise DataError(f"more than {min(MAX_SCANS, _MAX_SCANNED // pixels)} scans. {_MADE_SLOW}")
+        if scans > MAX_SCANS or scans * pixels > MAX_SCANNED:
+            raise DataError(f"more than {min(MAX_SCANS, MAX_SCANNED // pixels)} scans. {_MADE_SLOW}")
     elif picture.format == "TIFF":
         # Of strips (279) and tiles (325), each may name the whole file.
         parts = [n for tag in (279, 325) for n in picture.tag_v2.get(tag, ())]

@@ -191,6 +191,9 @@ class RestClient:
         Raises:
             UserError: no response, or an error of the server.
         """
+        if not images:
+            # Servers with batching do not answer an empty request, and the next one gets an error.
+            return []
         rows = [{"image_bytes": {"b64": base64.b64encode(p).decode("ascii")}} for p in images]
         body = {"signature_name": signature, "instances": rows}
         found = self._ask(":predict", body, len(images)).get("predictions")
@@ -388,6 +391,8 @@ class GrpcClient:
         import grpc
         import tensorflow as tf
 
+        if not images:
+            return []
         request = self._messages.PredictRequest()
         request.model_spec.name, request.model_spec.signature_name = self.model, signature
         if self.version is not None:

@@ -39,8 +39,9 @@ _MODEL_TEXT = """  config {{
 _LIST_START, _LIST_END = "model_config_list {\n", "}\n"
 
 _BATCHING_TEXT = """# Requests within a millisecond are computed together. num_batch_threads: cores of the server.
-# They must have one shape: with batching, send faces of one size to predict_faces.
-max_batch_size { value: 32 }
+# max_batch_size is also the most rows of one request; the graph computes 32 at a time, whatever it is.
+# No allowed_batch_sizes: batches would be filled up with copies of a photograph, each of which is analyzed.
+max_batch_size { value: 256 }
 batch_timeout_micros { value: 1000 }
 max_enqueued_batches { value: 100 }
 num_batch_threads { value: 4 }
@@ -78,10 +79,24 @@ zeros after the first `count` faces, and `size`, height and width of the photogr
 cropped as in FER2013. Boxes and landmarks are in pixels of the upright photograph: the server applies the EXIF
 orientation of JPEG files, not that of PNG files.
 
-Image files must be JPEG or PNG. For other formats, damaged files and images with more pixels than the export allows
-(`--max-pixels`), `valid` is false and the other outputs are zeros; the other rows of the request are not affected.
-Convert GIF, BMP and WebP files first. Memory: up to 16 bytes per pixel of an image, for at most four images of a
-request at a time.
+Image files must be JPEG or PNG. For other formats, damaged files, images with more pixels than the export allows
+(`--max-pixels`) and files that were made to take long (more than 100 scans of a JPEG, or than 16 packed texts of a
+PNG), `valid` is false and the other outputs are zeros; the other rows of the request are not affected. Convert GIF, BMP
+and WebP files first. `analyze` gives what `fer_tf.analyze` gives for the decoded photograph.
+
+## Limits
+
+- At least one row: with batching, a server never answers an empty request, and the next one may get an error.
+  `fer-tf client` sends none; a proxy in front of a public server should refuse them.
+- At most 256 rows, `max_batch_size` in batching.config. "Task size 300 is larger than maximum input batch size 256"
+  means that a request has more: split it.
+- The faces of `predict_faces` have one size, and one or three channels for all. With batching this holds for requests
+  that arrive together, too: "Tensors with name … from different tasks have different shapes" means that another client
+  sends other sizes, or gray faces where this one sends color. Send image files to `serving_default` instead, which may
+  differ, or agree on a size. Do not set `pad_variable_length_inputs`, which puts black borders around faces.
+- Memory: up to 16 bytes per pixel of an image, for at most four images of a batch at a time, in each of
+  `num_batch_threads`; the networks take 32 faces at a time. Requests that wait are kept whole: lower
+  `max_enqueued_batches` where little memory is left; "The batch scheduling queue … is full" is its refusal.
 
 Version labels (`version_labels` in models.config) may only name versions that are loaded; add them while the server
 runs.

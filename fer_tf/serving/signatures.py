@@ -9,7 +9,9 @@ The first dimension of every input and output is the rows of the request, as the
 batching of the server require.
 """
 
+import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,11 +19,16 @@ from fer_tf.errors import UserError
 from fer_tf.faces import detectors
 from fer_tf.faces.extraction import FaceExtractor, RetinaFaceDetector
 from fer_tf.inference.classifier import ExpressionClassifier
+from fer_tf.io.pictures import MAX_SCANNED, MAX_SCANS, SCAN_STARTS
 
 # As the largest photographs of phones; a face file of 49 megapixels took 800 MB, AT_ONCE of them 1.6 GB.
 MAX_PIXELS = 50_000_000
 AT_ONCE = 4
+# Rows that go through the network at a time: thousands of tiny ones took gigabytes.
+_ROWS = 32
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+# Each packed text of a PNG takes up to a tenth of a second.
+_MAX_TEXTS = 16
 
 # Cameras write the EXIF data into the first segments; later ones are not read.
 _HEAD = 1 << 17
@@ -52,6 +59,10 @@ def decode(encoded: tf.Tensor, max_pixels: tf.Tensor) -> tf.Tensor:
 
     def jpeg() -> tf.Tensor:
         shape = tf.image.extract_jpeg_shape(encoded)
+        scans, pixels = count_scans(encoded), tf.cast(shape[0], tf.int64) * tf.cast(shape[1], tf.int64)
+        few = (scans <= MAX_SCANS) & (scans * pixels <= MAX_SCANNED)
+        with tf.control_dependencies([tf.debugging.Assert(few, ["made to take long: scans", scans])]):
+            shape = tf.identity(shape)
         # Pillow decodes with the accurate transform too; the default one is up to 4 levels off.
         pixels = tf.io.decode_jpeg(checked(shape[0], shape[1]), channels=3, dct_method="INTEGER_ACCURATE")
         return upright(pixels, exif_orientation(encoded))
@@ -61,12 +72,29 @@ def decode(encoded: tf.Tensor, max_pixels: tf.Tensor) -> tf.Tensor:
         known = [
             tf.debugging.Assert(_begins(encoded, _PNG), ["not a JPEG or PNG"]),
             tf.debugging.assert_equal(tf.size(size), 2, "cut off in its header"),
+            tf.debugging.Assert(_count(encoded, b"zTXt", b"iTXt") <= _MAX_TEXTS, ["made to take long: packed texts"]),
         ]
         with tf.control_dependencies(known):
             width, height = tf.unstack(tf.ensure_shape(tf.identity(size), (2,)))
         return tf.io.decode_png(checked(height, width), channels=3)
 
     return tf.ensure_shape(tf.cond(_begins(encoded, _JPEG), jpeg, png), (None, None, 3))
+
+
+def count_scans(jpeg: tf.Tensor) -> tf.Tensor:
+    """Return how many scans a JPEG file has, int64 (); each takes as long as the whole picture."""
+    return _count(jpeg, *SCAN_STARTS)
+
+
+def _count(encoded: tf.Tensor, *found: bytes) -> tf.Tensor:
+    """Count, in the bytes of a file, texts of one length."""
+    data, length = tf.io.decode_raw(encoded, tf.uint8), len(found[0])
+    last = tf.maximum(tf.size(data) - length + 1, 0)
+
+    def at(text: bytes) -> tf.Tensor:
+        return functools.reduce(tf.logical_and, (tf.equal(data[i : last + i], byte) for i, byte in enumerate(text)))
+
+    return tf.math.count_nonzero(functools.reduce(tf.logical_or, map(at, found)))
 
 
 def decode_or_blank(encoded: tf.Tensor, max_pixels: tf.Tensor | int = MAX_PIXELS) -> tuple[tf.Tensor, tf.Tensor]:
@@ -261,10 +289,13 @@ class Signatures:
             file cannot be decoded, ``valid`` is false, ``probabilities`` are 0, ``label`` is empty, ``label_id`` −1.
         """
         shape = self.classifier.input_shape
-        prepared, valid = decode_batch(
-            image_bytes, lambda p: self.classifier.prepare(p[None])[0], shape, self.max_pixels
-        )
-        return self._named(self._of_some(prepared, valid, self.classifier.logits), valid)
+
+        def part(files: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            prepared, valid = decode_batch(files, lambda p: self.classifier.prepare(p[None])[0], shape, self.max_pixels)
+            return self._of_some(prepared, valid, self.classifier.logits), valid
+
+        signature = self._probabilities_signature(), tf.TensorSpec((None,), tf.bool)
+        return self._named(*_in_parts(part, image_bytes, _ROWS, signature))
 
     def faces(self, faces: tf.Tensor) -> Tensors:
         """Recognize the expressions of faces, given as pixels.
@@ -282,9 +313,15 @@ class Signatures:
             tf.debugging.Assert(tf.reduce_all(shape[1:3] > 0), ["faces have no pixels, got", shape]),
         ]
         with tf.control_dependencies(checks):
-            color = tf.ensure_shape(tf.cond(gray, lambda: tf.repeat(faces, 3, 3), lambda: faces), (None, None, None, 3))
-        valid = tf.ones(shape[:1], tf.bool)
-        return self._named(self._of_some(color, valid, self._logits_of_pixels), valid)
+            faces = tf.identity(faces)
+
+        def part(some: tf.Tensor) -> tf.Tensor:
+            color = tf.cond(gray, lambda: tf.repeat(some, 3, 3), lambda: some)
+            color = tf.ensure_shape(color, (None, None, None, 3))
+            return self._of_some(color, tf.ones(tf.shape(some)[:1], tf.bool), self._logits_of_pixels)
+
+        probabilities = _in_parts(part, faces, _ROWS, self._probabilities_signature())
+        return self._named(probabilities, tf.ones(shape[:1], tf.bool))
 
     def photographs(self, image_bytes: tf.Tensor) -> Tensors:
         """Find the faces of photographs, turn them upright, and recognize their expressions.
@@ -299,6 +336,16 @@ class Signatures:
             width; ``classes`` string (N, C); ``valid`` bool (N,). After the first ``count`` faces, and where the file
             cannot be decoded, zeros and empty strings.
         """
+        some = {key: tf.TensorSpec((None, *s.shape), s.dtype) for key, s in self._found_signature().items()}
+        places, classes = self.extractor.max_faces, len(self.classes)
+        some["probabilities"] = tf.TensorSpec((None, places, classes))
+        some["labels"] = tf.TensorSpec((None, places), tf.string)
+        del some["faces"]
+        found = _in_parts(self._photographs, image_bytes, AT_ONCE, some)
+        return {**found, "classes": self._classes_of(found["valid"])}
+
+    def _photographs(self, image_bytes: tf.Tensor) -> Tensors:
+        """Return all outputs but ``classes`` of so few photographs that their faces fit into memory."""
         found = tf.map_fn(
             self._found, image_bytes, fn_output_signature=self._found_signature(), parallel_iterations=AT_ONCE
         )
@@ -310,15 +357,20 @@ class Signatures:
             **found,
             "probabilities": tf.reshape(named["probabilities"], (-1, places, classes)),
             "labels": tf.reshape(named["label"], (-1, places)),
-            "classes": self._classes_of(found["valid"]),
         }
 
     def _found(self, encoded: tf.Tensor) -> Tensors:
         photograph, valid = decode_or_blank(encoded, self.max_pixels)
-        found = self.extractor(photograph)
-        size = tf.where(valid, tf.shape(photograph)[:2], 0)
+        signature = self._found_signature()
         wanted = ("count", "scores", "boxes", "landmarks", "faces")
-        return {**{k: found[k] for k in wanted}, "size": size, "valid": valid}
+
+        def faces() -> list[tf.Tensor]:
+            found = self.extractor(photograph)
+            return [found[key] for key in wanted]
+
+        found = tf.cond(valid, faces, lambda: [tf.zeros(signature[k].shape, signature[k].dtype) for k in wanted])
+        size = tf.where(valid, tf.shape(photograph)[:2], 0)
+        return {**dict(zip(wanted, found, strict=True)), "size": size, "valid": valid}
 
     def _found_signature(self) -> dict[str, tf.TensorSpec]:
         places, side = self.extractor.max_faces, self.extractor.size
@@ -340,12 +392,18 @@ class Signatures:
         index = tf.where(there)
         shape = tf.stack([tf.size(there, tf.int64), len(self.classes)])
 
+        def part(index: tf.Tensor) -> tf.Tensor:
+            return tf.nn.softmax(logits(tf.gather_nd(faces, index)))
+
         def some() -> tf.Tensor:
-            return tf.scatter_nd(index, tf.nn.softmax(logits(tf.gather_nd(faces, index))), shape)
+            return tf.scatter_nd(index, _in_parts(part, index, _ROWS, self._probabilities_signature()), shape)
 
         # Not every network accepts an empty batch.
         found = tf.cond(tf.size(index) > 0, some, lambda: tf.zeros(shape))
         return tf.ensure_shape(found, (None, len(self.classes)))
+
+    def _probabilities_signature(self) -> tf.TensorSpec:
+        return tf.TensorSpec((None, len(self.classes)))
 
     def _named(self, probabilities: tf.Tensor, valid: tf.Tensor) -> Tensors:
         number = tf.argmax(probabilities, axis=1, output_type=tf.int32)
@@ -359,3 +417,31 @@ class Signatures:
 
     def _classes_of(self, rows: tf.Tensor) -> tf.Tensor:
         return tf.tile(tf.constant([self.classes]), tf.stack([tf.size(rows), 1]))
+
+
+def _in_parts(function: Callable[[tf.Tensor], Any], rows: tf.Tensor, most: int, signature: Any) -> Any:
+    """Apply a function to the rows of a tensor, at most so many at a time, so that memory does not grow with them.
+
+    Args:
+        function: from some rows to tensors of as many rows.
+        rows: (N, ...).
+        most: rows at a time.
+        signature: of the function's results.
+
+    Returns:
+        The results for all rows.
+    """
+    count = tf.shape(rows)[0]
+    parts = tf.maximum(1, -(-count // most))
+    size = -(-count // parts)
+
+    def part(number: tf.Tensor) -> Any:
+        # The last part is filled up, since all must be of one size.
+        return function(tf.gather(rows, tf.minimum(number * size + tf.range(size), count - 1)))
+
+    found = tf.map_fn(part, tf.range(parts), fn_output_signature=signature, parallel_iterations=1)
+    return tf.nest.map_structure(
+        lambda x, s: tf.ensure_shape(tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], 0))[:count], s.shape),
+        found,
+        signature,
+    )

@@ -3,6 +3,7 @@
 import io
 import resource
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -173,3 +174,44 @@ def test_without_or_with_damaged_data_it_is_one(orientation):
             damaged[at] = rng.integers(0, 256)
         found.add(int(orientation(bytes(damaged))))
     assert found <= set(range(1, 9)) and {1, 8} <= found
+
+
+def scans(count):
+    """A progressive JPEG whose last scan is there so many times, of 512×512 pixels."""
+    data = encoded("JPEG", Image.new("L", (512, 512), 90), progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * count + b"\xff\xd9"
+
+
+def encoded(kind, image, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def texts(count, size):
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    data = png(16, 16)
+    return data[:33] + chunk(b"zTXt", b"C\0\0" + zlib.compress(bytes(size), 9)) * count + data[33:]
+
+
+def test_files_that_were_made_to_take_long_are_bad_rows_soon(decode):
+    assert decode(scans(3)) is not None and decode(texts(16, 1000)) is not None
+    assert signatures.count_scans(scans(3)) == 3 + signatures.count_scans(scans(1)) - 1
+    start = time.process_time()
+    for bomb in (scans(101), scans(20_000), texts(17, 10), texts(300, 7_900_000)):
+        assert decode(bomb) is None
+    assert time.process_time() - start < 5
+    # Of a large picture, fewer scans are allowed: each takes longer.
+    large = encoded("JPEG", Image.new("L", (8000, 6000), 90), progressive=True)
+    last = large.rindex(b"\xff\xda")
+    assert decode(large[:last] + large[last:-2] * 30 + b"\xff\xd9", 10**8) is None
+
+
+def test_a_film_behind_a_phones_photograph_has_no_scans(decode, good):
+    film = np.random.default_rng(0).integers(0, 256, 12_000_000).astype(np.uint8).tobytes()
+    assert film.count(b"\xff\xda") > 100
+    assert decode(good["jpeg"] + film) is not None
+    assert [int(signatures.count_scans(tf.constant(d))) for d in (b"", b"\xff", b"\xff\xda\x00\x08")] == [0, 0, 0]

@@ -3,17 +3,24 @@
 import importlib.util
 import io
 import json
+import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 from tensorflow.core.protobuf import saved_model_pb2
 
+from fer_tf import models
+from fer_tf.faces.extraction import RetinaFaceDetector
 from fer_tf.inference.classifier import ExpressionClassifier
+from fer_tf.inference.pipeline import FacePipeline
+from fer_tf.io.video import InputImage
 from fer_tf.serving import devices, savedmodel
 from fer_tf.serving.signatures import ENCODED_FACES, FACES, PHOTOGRAPHS, Signatures
 
@@ -218,3 +225,82 @@ def test_the_shipped_network_in_color_and_mirrored(tmp_path):
     shipped = savedmodel.export(ExpressionClassifier("default", flip=True), tmp_path / "faces", version=7)
     assert shipped == tmp_path / "faces" / "7"
     assert savedmodel.export(ExpressionClassifier(network(channels=3)), tmp_path / "faces").name == "8"
+
+
+@pytest.mark.parametrize("side", [320, 1500, 4000])
+def test_analyze_is_what_fer_tf_analyze_gives_for_large_photographs(run, classifier, portrait, side):
+    person = Image.open(io.BytesIO(portrait)).convert("RGB")
+    picture = np.asarray(person.resize((side * 3 // 4, side), Image.Resampling.BICUBIC)).astype(int)
+    picture = np.clip(picture + np.random.default_rng(0).integers(-40, 41, picture.shape), 0, 255).astype(np.uint8)
+    found = run(PHOTOGRAPHS, {"image_bytes": strings(encoded(Image.fromarray(picture), "PNG"))})
+    (result,) = FacePipeline(classifier.network).analyze_batch([InputImage("x", None, picture)])
+    (face,) = result.faces
+    assert found["count"].tolist() == [1] and found["labels"][0, 0].decode() == face.label
+    np.testing.assert_allclose(found["probabilities"][0, 0], list(face.distribution.values()), atol=1e-3)
+    np.testing.assert_allclose(found["boxes"][0, 0], face.box, atol=1e-3 * side)
+    np.testing.assert_allclose(found["boxes"][0, 0], face.box, atol=0.05)
+    np.testing.assert_allclose(found["landmarks"][0, 0], face.landmarks, atol=0.05)
+    np.testing.assert_allclose(found["scores"][0, 0], face.score, atol=1e-4)
+
+
+def test_another_way_to_shrink_fails_the_check(version, classifier, monkeypatch):
+    """The photograph of 4,000 pixels is there to see it."""
+    signatures = Signatures(classifier, max_faces=3)
+    devices.check_export(version, signatures, devices.make_samples(classifier))
+
+    def framed(self, photograph):
+        prepared, scale = real(self, photograph)
+        return prepared + 8 * (photograph.shape[0] > 640), scale
+
+    real = RetinaFaceDetector._framed
+    monkeypatch.setattr(RetinaFaceDetector, "_framed", framed)
+    with pytest.raises(RuntimeError, match=r"Signature analyze: .* is not what Keras gives"):
+        devices.check_export(version, signatures, devices.make_samples(classifier))
+
+
+def test_many_rows_take_the_memory_of_few():
+    """A request of a few kilobytes became gigabytes: 4,000 inputs of the network, or the faces of 4,000 photographs."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((160, 160, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    large = keras.Model(inputs, keras.layers.Dense(len(MOODS))(pooled))
+    large.metadata = models.ModelMetadata(MOODS, 160)
+    classifier = ExpressionClassifier(large)
+    functions = Signatures(classifier).functions()
+    tiny = np.random.default_rng(0).integers(0, 256, (4000, 1, 1, 1)).astype(np.uint8)
+    files = [encoded(Image.fromarray(face[..., 0]), "PNG") for face in tiny[:2000]]
+    # What the graphs themselves take.
+    for name, rows in ((FACES, tiny[:40]), (ENCODED_FACES, files[:40]), (PHOTOGRAPHS, [b"?"] * 9)):
+        functions[name](tf.constant(rows))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = functions[FACES](tf.constant(tiny))["probabilities"]
+    again = functions[ENCODED_FACES](tf.constant(files))
+    none = functions[PHOTOGRAPHS](tf.constant([b"?"] * 4000))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 250_000
+    np.testing.assert_allclose(found[::37], classifier.predict(tiny[::37]), atol=1e-5)
+    np.testing.assert_allclose(again["probabilities"], found[:2000], atol=1e-5)
+    assert again["valid"].numpy().all() and not none["valid"].numpy().any() and none["boxes"].shape == (4000, 16, 4)
+
+
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 65, 100])
+def test_rows_keep_their_order_however_many_there_are(run, classifier, count):
+    faces = np.random.default_rng(count).integers(0, 256, (count, 32, 32, 1)).astype(np.uint8)
+    wanted = classifier.predict(faces)
+    np.testing.assert_allclose(run(FACES, {"faces": faces})["probabilities"], wanted, atol=1e-5)
+    files = [encoded(Image.fromarray(face[..., 0]), "PNG") for face in faces]
+    files[count // 2] = b"?"
+    found = run(ENCODED_FACES, {"image_bytes": strings(*files)})
+    assert np.flatnonzero(~found["valid"]).tolist() == [count // 2]
+    np.testing.assert_allclose(
+        np.delete(found["probabilities"], count // 2, 0), np.delete(wanted, count // 2, 0), atol=1e-5
+    )
+
+
+def test_a_scan_bomb_delays_nobody(run, portrait):
+    data = encoded(Image.new("L", (1500, 1500), 90), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    bomb = data[:last] + data[last:-2] * 3000 + b"\xff\xd9"
+    start = time.process_time()
+    found = run(PHOTOGRAPHS, {"image_bytes": strings(bomb, bomb, portrait, bomb)})
+    assert found["valid"].tolist() == [False, False, True, False] and found["count"][2] == 1
+    assert time.process_time() - start < 10
