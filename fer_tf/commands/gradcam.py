@@ -9,6 +9,7 @@ from fer_tf import explain, reports
 from fer_tf.errors import UserError
 from fer_tf.explain import METHODS
 from fer_tf.inference import sources
+from fer_tf.inference.output import DOUBTFUL
 from fer_tf.progress import bar
 
 DESCRIPTION = """Draw heat maps of where a network looks when it recognizes an expression.
@@ -123,5 +124,6 @@ def _lines(outcome: "explain.pictures.Outcome", classes: Sequence[str]) -> list[
     for number, face in enumerate(outcome.faces, 1):
         best = face.probabilities.argsort()[::-1][:TOP]
         which = f", face {number}" if len(outcome.faces) > 1 else ""
-        lines.append(f"{name}{which}: " + ", ".join(f"{classes[i]} {face.probabilities[i]:.1%}" for i in best))
-    return lines
+        shares = ", ".join(f"{classes[i]} {face.probabilities[i]:.1%}" for i in best)
+        lines.append(f"{name}{which}: {shares}{DOUBTFUL if face.doubtful else ''}")
+    return lines + [f"{name}: {outcome.note}"] * bool(outcome.note)

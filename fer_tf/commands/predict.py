@@ -39,11 +39,11 @@ EXAMPLES = """examples:
   fer-tf predict crowd.jpg --detector "retinaface(size=1600, threshold=0.7)"
 
 files:
-  --csv       one row for each face: source, frame, time, box, five landmarks, label, probability, one column a class
+  --csv       one row for each face: source, frame, time, box, five landmarks, doubtful, label, probability, classes
   --json      one object for each face, with "distribution" by class: an array in a .json file, lines in a .jsonl file
   --annotate  DIR/a/b_faces.jpg for a/b.jpg; b_faces.mp4 (the analyzed frames) and b_timeline.png for b.mp4
 A file appears when it is complete and replaces an older one of the same name. Times are in seconds, boxes and landmarks
-in pixels.
+in pixels. "doubtful" is 1 where landmarks are not arranged as a face's: it may be turned, and its expression misread.
 
 In videos, "track" numbers the people from 0: boxes that overlap from frame to frame belong to one person.
 Videos and webcams need PyAV: pip install 'fer-tf[video]'
@@ -70,7 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     face(
         "--detector",
         metavar="NAME",
-        help='retinaface or hog, or a call string such as "retinaface(size=1024)" (default retinaface)',
+        help="retinaface or hog, or a call string such as \"retinaface(size='auto')\", which looks for small faces "
+        "in large photographs, too (default retinaface)",
     )
     face(
         "--flip",

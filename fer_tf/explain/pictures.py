@@ -35,6 +35,7 @@ class FaceView:
         explained: name of the explained class, or "" where the method explains none.
         box: x0, y0, x1, y1 in pixels of the photograph, or ``None`` where the whole photograph is the face.
         name: title of the face in a grid.
+        doubtful: whether its landmarks are not arranged as those of a face, so that it may be turned.
     """
 
     image: np.ndarray
@@ -43,6 +44,7 @@ class FaceView:
     explained: str
     box: tuple[float, float, float, float] | None = None
     name: str = ""
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +56,14 @@ class Outcome:
         photograph: uint8 (H, W, 3), or ``None`` where it cannot be read.
         faces: one view for each face.
         reason: why there are no faces, or "".
+        note: why there may be more faces, and how they are found, or "".
     """
 
     source: FigureSource
     photograph: np.ndarray | None
     faces: Sequence[FaceView]
     reason: str = ""
+    note: str = ""
 
 
 class PictureExplainer:
@@ -108,15 +112,17 @@ class PictureExplainer:
             One view for each face, the best one first; none where no face is found.
         """
         photograph = inputs.pixels(photograph)
-        boxes, faces, views = self._cut(photograph) if self.detector else self._whole(photograph)
+        boxes, doubtful, faces, views = self._cut(photograph) if self.detector else self._whole(photograph)
         if not len(faces):
             return []
         found = self.explainer.explain(faces, self.explained)
         probabilities = tf.nn.softmax(found.logits / self.classifier.metadata.temperature).numpy()
         by_class = self.explainer.by_class
         return [
-            FaceView(view, heat, row, self.classes[number] if by_class else "", box, name)
-            for view, heat, row, number, box in zip(views, found.heat, probabilities, found.classes, boxes, strict=True)
+            FaceView(view, heat, row, self.classes[number] if by_class else "", box, name, bool(doubt))
+            for view, heat, row, number, box, doubt in zip(
+                views, found.heat, probabilities, found.classes, boxes, doubtful, strict=True
+            )
         ]
 
     def explain_files(self, sources: Iterable[FigureSource]) -> Iterator[Outcome]:
@@ -128,26 +134,28 @@ class PictureExplainer:
                 yield Outcome(source, None, (), str(error))
                 continue
             faces = self.explain(photograph, source.name)
-            yield Outcome(source, photograph, faces, "" if faces else NO_FACE)
+            note = detectors.note_more(self.detector, faces, photograph.shape) if self.detector else ""
+            yield Outcome(source, photograph, faces, "" if faces else f"{NO_FACE} {note}".rstrip(), note)
 
-    def _cut(self, photograph: np.ndarray) -> tuple[Sequence, np.ndarray, np.ndarray]:
-        """Return the boxes of faces, the faces as the classifier takes them, and the parts that the network sees."""
+    def _cut(self, photograph: np.ndarray) -> tuple[Sequence, Sequence, np.ndarray, np.ndarray]:
+        """Return the boxes of faces, which are doubtful, the faces for the classifier, and what the network sees."""
         found = choose(self.detector.detect([photograph])[0], self.faces, photograph.shape)
         if not len(found):
-            return [], np.empty(0), np.empty(0)
+            return [], [], np.empty(0), np.empty(0)
         frames = detectors.face_frames(found.boxes, found.landmarks)
         side = self.classifier.metadata.face_size
         seen = frames * np.array([1, 1, self._seen(), 1], np.float32)
         boxes = [tuple(map(float, box)) for box in found.boxes]
-        return boxes, crop_faces(photograph, frames, side), crop_faces(photograph, seen, VIEW)
+        doubtful = ~detectors.plausible(found.boxes, found.landmarks)
+        return boxes, doubtful, crop_faces(photograph, frames, side), crop_faces(photograph, seen, VIEW)
 
-    def _whole(self, picture: np.ndarray) -> tuple[Sequence, np.ndarray, np.ndarray]:
+    def _whole(self, picture: np.ndarray) -> tuple[Sequence, Sequence, np.ndarray, np.ndarray]:
         """Return the same for a picture that is a face; it is stretched where it is not square."""
         height, width = picture.shape[:2]
         cut = (1 - self._seen()) / 2
         box = (cut * width, cut * height, (1 - cut) * width, (1 - cut) * height)
         view = Image.fromarray(picture).resize((VIEW, VIEW), Image.Resampling.BILINEAR, box)
-        return [None], picture[None], np.asarray(view)[None]
+        return [None], [False], picture[None], np.asarray(view)[None]
 
     def _seen(self) -> float:
         """Return the share of a face's side that the network sees."""

@@ -6,6 +6,7 @@ that was not stopped.
 """
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf import registry
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 from fer_tf.faces import detectors
 from fer_tf.faces.detectors import DETECTORS, NO_FACE, WHICH, Detections, Detector, choose
 from fer_tf.faces.face_files import SHARD_FACES, CropFolder, NewFace, PictureWriter, ShardWriter
@@ -204,13 +205,16 @@ class CropJob:
         pictures = [r.picture for r in batch if r.picture is not None]
         with self.turn:
             detected = iter(self.detector.detect(pictures) if pictures else [])
-        found = [self._chosen(next(detected), r.picture) if r.picture is not None else None for r in batch]
+        found = [self._chosen(next(detected), r) if r.picture is not None else None for r in batch]
         squares = _squares([f for f in found if f is not None], self.options)
         return [
             self._cut_out(r, f, next(squares) if f is not None else None) for r, f in zip(batch, found, strict=True)
         ]
 
-    def _chosen(self, found: Detections, picture: np.ndarray) -> Detections:
+    def _chosen(self, found: Detections, read: InputImage) -> Detections:
+        picture = read.picture
+        if len(found) and (note := detectors.note_more(self.detector, found, picture.shape)):
+            logging.getLogger(__name__).warning("%s: %s", printable(read.source), note)
         if not len(found) and self.options.fallback == "whole":
             height, width = picture.shape[:2]
             box = np.array([[0, 0, width, height]], np.float32)
@@ -222,7 +226,7 @@ class CropJob:
     ) -> tuple[Entry, list[NewFace]]:
         source, reason = read.source, read.reason
         if found is not None and not len(found):
-            reason = NO_FACE
+            reason = f"{NO_FACE} {detectors.note_more(self.detector, found, read.picture.shape)}".rstrip()
         entry = Entry(source, read.video_frame, self.names[source], self.stamps[source], reason)
         if not found:
             return entry, []

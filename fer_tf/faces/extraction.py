@@ -19,6 +19,15 @@ from fer_tf.faces.detectors import Detections
 from fer_tf.faces.retinaface import GRID, anchors, decode
 from fer_tf.models import complexity
 
+# By so many quarters photographs are turned, one after the other, until their faces fit.
+QUARTERS = (2, 1, 3)
+# Where most faces fit, only the surroundings of so many others are turned; sides in sides of the face.
+TURNED, AROUND = 8, 3.0
+# Share of the union by which two detections are of one face, of which one does not fit, and by how much its score may
+# be lower in the turned photograph.
+SAME_FACE, LESS_SURE = 0.25, 0.02
+# With size="auto": sides of faces below which smaller ones are looked for, and up to which size of photographs.
+SMALL, LARGEST = 24, 2560
 # Smaller photographs are enlarged for detection, since faces that fill them would be missed.
 SMALLEST = 192
 OVERLAP = 0.4
@@ -38,13 +47,14 @@ class RetinaFaceDetector(tf.Module):
 
     concurrent = True
 
-    def __init__(self, threshold: float = 0.9, size: int = 640, max_faces: int = 256, fast: bool = False):
+    def __init__(self, threshold: float = 0.9, size: int | str = 640, max_faces: int = 256, fast: bool = False):
         """Load the shipped network.
 
         Args:
             threshold: Lowest score of a face, between 0 and 1.
             size: Longer side in pixels to which larger photographs are scaled for detection; a larger value finds
-                smaller faces and takes longer.
+                smaller faces and takes longer. ``"auto"`` means 640, and in ``detect`` twice and four times as much for
+                larger photographs where no face was found, or one of fewer than ``SMALL`` pixels there.
             max_faces: Largest number of faces in a photograph.
             fast: Let ``detect`` use 8-bit weights after the backbone, which takes three quarters of the time.
 
@@ -52,8 +62,10 @@ class RetinaFaceDetector(tf.Module):
             UserError: A value is out of range.
         """
         super().__init__(name="retinaface")
+        self.auto = size == "auto"
+        size = 640 if self.auto else size
         if not all(isinstance(n, int) for n in (size, max_faces)):
-            raise UserError(f"size={size}, max_faces={max_faces}. Expected whole numbers.")
+            raise UserError(f"size={size}, max_faces={max_faces}. Expected whole numbers, or size='auto'.")
         if not 0 < threshold < 1:
             raise UserError(f"threshold={threshold} is not a score. Expected a number between 0 and 1.")
         if not 64 <= size <= 8192:
@@ -152,8 +164,46 @@ class RetinaFaceDetector(tf.Module):
         return complexity.in_parallel(functools.partial(self._detected, alone=False), photographs)
 
     def _detected(self, photograph: np.ndarray, alone: bool) -> Detections:
-        """Find the faces of a photograph with LiteRT and NumPy; the result equals that of ``detect_batch``."""
-        framed, scale = self._framed(photograph)
+        """Find the faces of a photograph, and look again for those that seem to be turned where they are upright."""
+        found = self._upright(photograph, alone)
+        doubtful = np.flatnonzero(~_fit(found))
+        if not len(doubtful):
+            return found
+        if 2 * len(doubtful) >= len(found):
+            return _joined(found, self._turned(photograph, found, alone), self.max_faces)
+        new = []
+        for i in doubtful[:TURNED]:
+            part, corner = _around(photograph, found.boxes[i])
+            one = _moved(found.take([i]), -corner)
+            seen = self._turned(part, one, alone)
+            new.append(_moved(seen.take(_overlap(seen, one).any(axis=1)), corner))
+        return _joined(found, _together(new), self.max_faces)
+
+    def _turned(self, picture: np.ndarray, found: Detections, alone: bool) -> Detections:
+        """Find the faces that are upright in turned pictures, until all that did not fit are among them."""
+        doubtful = found.take(~_fit(found))
+        angle = np.median(frame_geometry.aligned_frames(doubtful.landmarks)[:, 3])
+        first, new = int(np.round(angle / (np.pi / 2))) % 4, found.take([])
+        for quarter in sorted(QUARTERS, key=lambda q: q != first):
+            seen = self._upright(np.ascontiguousarray(np.rot90(picture, quarter)), alone)
+            new = _together([new, _turned_back(seen.take(_fit(seen)), quarter, picture.shape)])
+            if _overlap(doubtful, new).any(axis=1).all():
+                break
+        return new
+
+    def _upright(self, photograph: np.ndarray, alone: bool) -> Detections:
+        """Find the faces of a photograph that are upright in it, at as many scales as it needs."""
+        longest, size = max(photograph.shape[:2]), self.size
+        found = self._at_size(photograph, size, alone)
+        while self.auto and size < min(longest, LARGEST) and _some_small(found, size / longest):
+            size *= 2
+            both = _together([found, self._at_size(photograph, size, alone)])
+            found = both.take(non_max_suppression(both.boxes, both.scores, self.max_faces))
+        return found
+
+    def _at_size(self, photograph: np.ndarray, size: int, alone: bool) -> Detections:
+        """Find faces with LiteRT and NumPy; the result equals that of ``detect_batch``."""
+        framed, scale = self._framed(photograph, size)
         found = functools.reduce(lambda given, part: part(given, alone), self._parts, {"framed": framed[None]})
         scores = found["scores"][0]
         passing = scores > self.threshold
@@ -163,7 +213,7 @@ class RetinaFaceDetector(tf.Module):
         kept = non_max_suppression(boxes, scores, self.max_faces)
         return Detections(scores[kept], boxes[kept] / scale, landmarks[kept] / scale)
 
-    def _framed(self, photograph: np.ndarray) -> tuple[np.ndarray, np.float32]:
+    def _framed(self, photograph: np.ndarray, size: int) -> tuple[np.ndarray, np.float32]:
         """Prepare a photograph as ``prepare`` does, with the border that the LiteRT file expects.
 
         Pillow's resizing, which first reduces by whole factors, is many times as fast as TensorFlow's.
@@ -172,7 +222,7 @@ class RetinaFaceDetector(tf.Module):
             float32 (2 + h, 2 + w, 3) and the scale that was applied.
         """
         shape = np.array(photograph.shape[:2])
-        scale = np.float32(max(min(1.0, self.size / shape.max()), SMALLEST / shape.max()))
+        scale = np.float32(max(min(1.0, size / shape.max()), SMALLEST / shape.max()))
         height, width = np.maximum(1, np.round(shape * scale).astype(int))
         if scale != 1:
             picture = Image.fromarray(photograph)
@@ -182,6 +232,60 @@ class RetinaFaceDetector(tf.Module):
         framed[0], framed[height + 1 :] = retinaface.MEAN, retinaface.MEAN
         framed[:, 0], framed[:, width + 1 :] = retinaface.MEAN, retinaface.MEAN
         return framed, scale
+
+
+def _some_small(found: Detections, scale: float) -> bool:
+    """Return whether there is no face, or one that is small at a scale: others may be too small for it."""
+    sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1, initial=0)
+    return not len(sides) or sides.min() * scale < SMALL
+
+
+def _fit(found: Detections) -> np.ndarray:
+    """Return whether faces (F,) are upright and their landmarks are arranged as those of a face."""
+    return frame_geometry.upright(found.landmarks) & frame_geometry.plausible(found.boxes, found.landmarks)
+
+
+def _overlap(first: Detections, second: Detections) -> np.ndarray:
+    return frame_geometry.iou(first.boxes, second.boxes) > SAME_FACE
+
+
+def _around(photograph: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the surroundings of a face, as far as the photograph goes, and x, y of their corner."""
+    middle, reach = (box[:2] + box[2:]) / 2, AROUND / 2 * (box[2:] - box[:2]).max()
+    low = np.floor(middle - reach).astype(int).clip(0, np.array(photograph.shape[1::-1]) - 1)
+    high = np.maximum(np.ceil(middle + reach).astype(int), low + 1)
+    return photograph[low[1] : high[1], low[0] : high[0]], low.astype(np.float32)
+
+
+def _moved(found: Detections, by: np.ndarray) -> Detections:
+    return Detections(found.scores, found.boxes + np.tile(by, 2), found.landmarks + by)
+
+
+def _together(parts: Sequence[Detections]) -> Detections:
+    return Detections(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("scores", "boxes", "landmarks")))
+
+
+def _turned_back(found: Detections, quarter: int, shape: Sequence[int]) -> Detections:
+    """Place what was found in ``np.rot90(picture, quarter)`` in the picture (H, W, …)."""
+    height, width = shape[:2]
+    corners = found.boxes.reshape(-1, 2, 2)
+    points = np.concatenate([corners, found.landmarks], axis=1)
+    x, y = points[..., 0], points[..., 1]
+    x, y = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}[quarter]
+    points = np.stack([x, y], axis=-1)
+    boxes = np.concatenate([points[:, :2].min(axis=1), points[:, :2].max(axis=1)], axis=1)
+    return Detections(found.scores, boxes, points[:, 2:])
+
+
+def _joined(found: Detections, new: Detections, most: int) -> Detections:
+    """Put the faces of turned pictures in the places of those that did not fit, unless they are found less surely."""
+    fit = _fit(found)
+    same = _overlap(found, new) & ~fit[:, None]
+    sure = new.scores[None] >= found.scores[:, None] - LESS_SURE
+    found, new = found.take(~(same & sure).any(axis=1)), new.take(~(same & ~sure).any(axis=0))
+    both = _together([found, new])
+    kept = non_max_suppression(both.boxes, both.scores + np.append(_fit(found), np.ones(len(new))), most)
+    return both.take(sorted(kept, key=lambda i: -both.scores[i]))
 
 
 def non_max_suppression(boxes: np.ndarray, scores: np.ndarray, most: int) -> list[int]:

@@ -15,7 +15,7 @@ from PIL import Image
 from fer_tf.datasets.shards import SHARD, record_name
 from fer_tf.datasets.splits import folders_of
 from fer_tf.errors import UserError
-from fer_tf.faces.detectors import POINT_COLUMNS
+from fer_tf.faces.detectors import POINT_COLUMNS, plausible
 from fer_tf.io.atomic import atomic_write
 from fer_tf.io.folder_job import FolderJob, JobSummary, stamp
 from fer_tf.io.tables import Entry, Journal
@@ -23,7 +23,7 @@ from fer_tf.io.tfrecord import RecordWriter, encode_example
 
 FACE_COLUMNS = (
     "source", "video_frame", "face", "file", "score", "x0", "y0", "x1", "y1", *POINT_COLUMNS,
-    "frame_x", "frame_y", "frame_side", "frame_angle",
+    "doubtful", "frame_x", "frame_y", "frame_side", "frame_angle",
 )  # fmt: skip
 
 
@@ -86,8 +86,16 @@ def _rows(entry: Entry, shards: int) -> Iterable[list[Any]]:
         file = record_name(face["file"], shards) if isinstance(face["file"], int) else face["file"]
         yield [
             entry.source, _blank(entry.video_frame), face["number"], file, _blank(face["score"]),
-            *(face["box"] or [""] * 4), *(face["landmarks"] or [""] * 10), *face["frame"],
+            *(face["box"] or [""] * 4), *(face["landmarks"] or [""] * 10),
+            _doubtful(face), *face["frame"],
         ]  # fmt: skip
+
+
+def _doubtful(face: Mapping[str, Any]) -> int:
+    """Return 1 if the landmarks are not arranged as those of a face, so that it may be turned."""
+    if not face["box"] or not face["landmarks"]:
+        return 0
+    return int(not plausible(np.array([face["box"]]), np.array(face["landmarks"]).reshape(1, 5, 2))[0])
 
 
 def _blank(value: Any) -> Any:

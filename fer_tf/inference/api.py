@@ -48,8 +48,8 @@ def analyze(
             ``video``) or of a folder of both; an array or tensor of pixels from 0 to 255, RGB of shape (H, W, 3) or
             gray of shape (H, W); a Pillow image; or the bytes of a photograph or an open file of them.
         model: Name of a shipped model, path of a ``.keras`` file, or a Keras model with metadata.
-        detector: Call string of a face detector, such as ``"retinaface(size=1024)"``, which finds smaller faces in
-            large photographs. ``None`` means ``"retinaface"``.
+        detector: Call string of a face detector, such as ``"retinaface(size='auto')"``, which looks for smaller faces
+            in large photographs. ``None`` means ``"retinaface"``.
         faces: Which faces of an image to return: ``"all"``, ``"largest"`` or ``"central"``.
         flip: Average the predictions for the face and its mirror image. Slightly more accurate; the network takes
             twice the time.
@@ -87,11 +87,15 @@ def analyze(
         results: Iterable[ImageResult] = using.analyze_batch(readings)
     else:
         results = using.analyze_batches(_batches(given, every))
-    found, reasons = [], []
+    found, reasons, notes = [], [], set()
     for result in tracked(results, smooth):
         found += result.faces
         if result.reason:
             reasons.append(f"{result.source}: {result.reason}")
+        elif result.note and result.note not in notes:
+            # Once, since the frames of a video are many.
+            notes.add(result.note)
+            _warn(result.source, result.note)
     if reasons and not found and len(given) == 1 and (readings or video.is_video(inputs.name_of(given[0], 0))):
         raise DataError(reasons[0])
     for reason in reasons:

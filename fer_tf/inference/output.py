@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fer_tf.errors import UserError, printable
-from fer_tf.faces.detectors import POINT_COLUMNS
+from fer_tf.faces.detectors import NO_FACE, POINT_COLUMNS, plausible
 from fer_tf.io import atomic
 from fer_tf.io.folder_job import SKIPPED_COLUMNS
 from fer_tf.io.tables import cell
@@ -72,13 +72,20 @@ class Face:
             "box": [round(v, PIXEL_DIGITS) for v in self.box],
             "score": None if self.score is None else round(self.score, SHARE_DIGITS),
             "landmarks": points,
+            "doubtful": self.doubtful,
             "distribution": {name: round(p, SHARE_DIGITS) for name, p in self.distribution.items()},
             "label": self.label,
         }
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether the landmarks are not arranged as a face's: it may be turned, so that its expression is misread."""
+        return self.landmarks is not None and not plausible(np.array([self.box]), self.landmarks[None])[0]
+
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Face":
         """Create a face from the dict that ``to_json`` returns."""
+        values = {name: value for name, value in values.items() if name != "doubtful"}
         points = values["landmarks"]
         points = None if points is None else np.asarray(points, np.float32)
         return cls(**{**values, "box": tuple(values["box"]), "landmarks": points})
@@ -100,6 +107,7 @@ class ImageResult:
         picture: uint8 array of shape (H, W, 3); ``None`` if the image was not read.
         faces: The faces, by falling detection score.
         reason: Why the image was not read; empty if it was.
+        note: Why it may have more faces, and how they are found; empty if there is no reason to think so.
 
     Example:
         >>> result = ImageResult("damaged.jpg", None, None, None, reason="The file is truncated.")
@@ -113,6 +121,7 @@ class ImageResult:
     picture: np.ndarray | None
     faces: tuple[Face, ...] = ()
     reason: str = ""
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,7 +154,7 @@ class Prediction:
 
 FACE_COLUMNS = (
     "source", "frame", "time", "index", "track", "score", "x0", "y0", "x1", "y1", *POINT_COLUMNS,
-    "label", "probability",
+    "doubtful", "label", "probability",
 )  # fmt: skip
 JSON_SUFFIXES = (".json", ".jsonl")
 # File names that are not UTF-8 are escaped, so that other programs can read the table.
@@ -239,7 +248,7 @@ class SkippedWriter(_FileWriter):
         self._writer.writerow(SKIPPED_COLUMNS)
 
     def add(self, result: ImageResult) -> None:
-        reason = result.reason or ("" if result.faces else "no face found.")
+        reason = result.reason or ("" if result.faces else f"{NO_FACE} {result.note}".rstrip())
         if reason:
             self._writer.writerow([cell(result.source), _blank(result.frame), reason])
 
@@ -253,7 +262,8 @@ def _row(face: Face) -> list[Any]:
     shares = [round(p, SHARE_DIGITS) for p in face.distribution.values()]
     return [
         cell(face.source), _blank(face.frame), time, face.index, _blank(face.track), score,
-        *(round(v, PIXEL_DIGITS) for v in face.box), *points, face.label, max(shares), *shares,
+        *(round(v, PIXEL_DIGITS) for v in face.box), *points, int(face.doubtful),
+        face.label, max(shares), *shares,
     ]  # fmt: skip
 
 
@@ -261,6 +271,8 @@ def _blank(value: Any) -> Any:
     return "" if value is None else value
 
 
+# What the table and gradcam add to a face that may be turned.
+DOUBTFUL = "  (doubtful landmarks)"
 # Lines of faces, and of skipped files, after which they are only counted.
 LINES = 40
 LONGEST_NAME = 32
@@ -280,7 +292,7 @@ class Table:
         self._width = min(LONGEST_NAME, max([len("source"), *(len(printable(n)) for n in names)]))
         self._moving, self._most = moving, lines
         self.labels: Counter[str] = Counter()
-        self.faces = self.pictures = self.empty = self.skipped = 0
+        self.faces = self.pictures = self.empty = self.skipped = self.noted = 0
         self.first_reason = ""
 
     def header(self) -> str:
@@ -301,7 +313,7 @@ class Table:
             self.empty += 1
             # Frames without a face are many, so they are only counted.
             if result.frame is None and self.empty <= LINES:
-                yield f"{self._name(result.source)} no face found"
+                yield f"{self._name(result.source)} no face found{'. ' * bool(result.note)}{result.note}"
         for face in result.faces:
             self.faces += 1
             self.labels[face.label] += 1
@@ -309,6 +321,10 @@ class Table:
                 yield self.header()
             if self.faces <= self._most:
                 yield self._line(face)
+        if result.faces and result.note:
+            self.noted += 1
+            if self.noted <= LINES:
+                yield f"{self._name(result.source)} {result.note}"
 
     def summary(self) -> Iterator[str]:
         """Yield the lines of the summary."""
@@ -335,7 +351,8 @@ class Table:
         score = "" if face.score is None else f"{face.score:.2f}"
         best = sorted(face.distribution.items(), key=lambda pair: -pair[1])[:3]
         shares = "  ".join(f"{name} {100 * p:.0f} %" for name, p in best)
-        return f"{self._name(face.source)} {place}{where:>20} {score:>5}  {shares}"
+        doubt = DOUBTFUL if face.doubtful else ""
+        return f"{self._name(face.source)} {place}{where:>20} {score:>5}  {shares}{doubt}"
 
     def _name(self, source: str) -> str:
         text = printable(source)

@@ -104,24 +104,26 @@ class FacePipeline:
         check_process()
         read = [r for r in batch if r.picture is not None]
         rows = self._rows(read) if read else []
-        faces = {id(r): self._records(r, *row) for r, row in zip(read, rows, strict=True)}
+        faces = {id(r): (self._records(r, *row), note) for r, (*row, note) in zip(read, rows, strict=True)}
         return [
-            ImageResult(r.source, r.video_frame, r.time, r.picture, faces.get(id(r), ()), r.reason)
-            for r in batch
+            ImageResult(r.source, r.video_frame, r.time, r.picture, found, r.reason, note)
+            for r, (found, note) in ((r, faces.get(id(r), ((), ""))) for r in batch)
             if r.picture is not None or r.reason
         ]
 
-    def _rows(self, read: Sequence[InputImage]) -> list[tuple[Detections, np.ndarray]]:
-        """Return, for each image, its detections and their distributions of shape (F, C)."""
+    def _rows(self, read: Sequence[InputImage]) -> Iterator[tuple[Detections, np.ndarray, str]]:
+        """Return, for each image, its detections, their distributions of shape (F, C), and a note."""
         pictures = [r.picture for r in read]
         if not self.crop:
-            return list(zip(map(_whole, pictures), self.classifier.predict(pictures)[:, None], strict=True))
+            notes = [""] * len(pictures)
+            return zip(map(_whole, pictures), self.classifier.predict(pictures)[:, None], notes, strict=True)
         with self._turn:
             found = detect_key_frames(read, self.detector.detect, self.follow)
+        notes = [detectors.note_more(self.detector, f, p.shape) for f, p in zip(found, pictures, strict=True)]
         found = [choose(f, self.faces, p.shape) for f, p in zip(found, pictures, strict=True)]
         frames = [detectors.face_frames(f.boxes, f.landmarks) for f in found]
         ends = np.cumsum([len(f) for f in found])[:-1]
-        return list(zip(found, np.split(self._recognized(pictures, frames), ends), strict=True))
+        return zip(found, np.split(self._recognized(pictures, frames), ends), notes, strict=True)
 
     def _recognized(self, pictures: Sequence[np.ndarray], frames: Sequence[np.ndarray]) -> np.ndarray:
         """Crop faces and return their distributions (F, C), in batches, so that crowds need little memory."""

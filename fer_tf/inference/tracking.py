@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fer_tf.errors import UserError
-from fer_tf.faces.detectors import Detections
+from fer_tf.faces.detectors import Detections, iou
 from fer_tf.inference.output import Face, ImageResult
 from fer_tf.io.video import InputImage
 
@@ -94,15 +94,6 @@ class _People:
         if not self._smooth:
             return replace(face, track=track.number)
         return face.with_distribution(dict(zip(face.distribution, map(float, values), strict=True)), track.number)
-
-
-def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Compute the intersection over union of boxes (A, 4) with boxes (B, 4): an array (A, B)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(axis=-1)
-    areas = [np.clip(b[:, 2:] - b[:, :2], 0, None).prod(axis=-1) for b in (first, second)]
-    return common / np.maximum(areas[0][:, None] + areas[1][None] - common, 1e-9)
 
 
 def pairs(seen: np.ndarray, boxes: np.ndarray) -> dict[int, int]:

@@ -8,7 +8,7 @@ from PIL import Image
 from fer_tf.errors import UserError
 from fer_tf.faces import detectors
 from fer_tf.faces.crop import crop_faces
-from fer_tf.faces.detectors import EYE_DISTANCE, EYE_LINE, aligned_frames
+from fer_tf.faces.detectors import EYE_DISTANCE, EYE_LINE, Detections, aligned_frames
 from fer_tf.faces.extraction import (
     OVERLAP,
     SMALLEST,
@@ -254,7 +254,7 @@ def test_graphs_shrink_to_the_last_bit_as_pillow_does(detector, shape):
     rng = np.random.default_rng(1)
     photograph = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
     prepared, scale = detector.prepare(photograph)
-    framed, wanted = detector._framed(photograph)
+    framed, wanted = detector._framed(photograph, detector.size)
     assert scale.numpy() == wanted
     np.testing.assert_array_equal(prepared, framed[1:-1, 1:-1])
 
@@ -264,3 +264,95 @@ def test_resizing_like_pillow_to_any_size(size):
     image = np.random.default_rng(2).integers(0, 256, (97, 131, 3)).astype(np.uint8)
     expected = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=1.0)
     np.testing.assert_array_equal(resize_like_pillow(image, size), np.asarray(expected))
+
+
+class Counting(RetinaFaceDetector):
+    """Counts its detections."""
+
+    count = 0
+
+    def _at_size(self, photograph, size, alone):
+        self.count += 1
+        return super()._at_size(photograph, size, alone)
+
+
+def placed(points, quarter, shape):
+    """Turn points x, y of a photograph (H, W) as np.rot90 turns it."""
+    height, width = shape[:2]
+    for _ in range(quarter):
+        points = np.stack([points[..., 1], width - points[..., 0]], axis=-1)
+        height, width = width, height
+    return points
+
+
+@pytest.mark.parametrize("quarter", [1, 2, 3])
+def test_a_turned_face_is_found_as_the_upright_one(photographs, quarter):
+    image, counting = photographs["astronaut"], Counting()
+    [upright] = counting.detect([image])
+    assert counting.count == 1, "no second look at a face that fits"
+    [found] = counting.detect([np.ascontiguousarray(np.rot90(image, quarter))])
+    assert len(found) == 1 and counting.count == 3, "the turn is guessed by the landmarks"
+    np.testing.assert_allclose(found.scores, upright.scores, atol=1e-4)
+    np.testing.assert_allclose(found.landmarks, placed(upright.landmarks, quarter, image.shape), atol=0.1)
+    assert detectors.plausible(found.boxes, found.landmarks).all() and not detectors.upright(found.landmarks).any()
+
+
+@pytest.mark.parametrize("quarter", [1, 2, 3])
+def test_a_turned_face_among_upright_ones_is_looked_at_alone(photographs, quarter):
+    image, counting = photographs["astronaut"][:320, 60:380], Counting()
+    turned = np.rot90(image, quarter)
+    [found] = counting.detect([np.block([[[image], [image]], [[image], [turned]]])])
+    [alone] = counting.detect([image])
+    assert len(found) == 4 and (np.diff(found.scores) <= 0).all()
+    last = found.landmarks[np.argmax(found.boxes[:, :2].sum(axis=1))]
+    side = (alone.boxes[0, 2:] - alone.boxes[0, :2]).max()
+    assert np.abs(last - placed(alone.landmarks[0], quarter, image.shape) - 320).max() < 0.06 * side
+
+
+def test_landmarks_that_no_turn_explains_are_kept_and_doubtful():
+    class Askew(Counting):
+        def _at_size(self, photograph, size, alone):
+            found = super()._at_size(photograph, size, alone)
+            points = np.full((1, 5, 2), 40, np.float32) + np.arange(5)[:, None]
+            return Detections(np.float32([0.95]), np.float32([[10, 10, 90, 90]]), points) if self.count == 1 else found
+
+    counting = Askew()
+    [found] = counting.detect([np.zeros((100, 100, 3), np.uint8)])
+    assert counting.count == 4 and found.scores.tolist() == [np.float32(0.95)]
+    assert not detectors.plausible(found.boxes, found.landmarks)[0]
+
+
+def crowd(image, side, across):
+    """A picture of a face ``across`` times in rows and columns, each of so many pixels."""
+    face = Image.fromarray(image[20:260, 100:340]).resize((side, side))
+    return np.tile(np.asarray(face), (across, across, 1))
+
+
+def test_auto_finds_the_small_faces_of_large_photographs_and_looks_once_at_others(photographs):
+    faces = crowd(photographs["astronaut"], 48, 22)
+    plain, auto = RetinaFaceDetector(), Counting(size="auto", max_faces=1000)
+    assert len(auto.detect([faces])[0]) > 300 and auto.count == 2 and len(plain.detect([faces])[0]) < 100
+    auto.count = 0
+    for name in ("astronaut", "hopper"):
+        large = np.asarray(Image.fromarray(photographs[name]).resize((1500, 1700)))
+        [expected], [found] = plain.detect([large]), auto.detect([large])
+        np.testing.assert_array_equal(found.landmarks, expected.landmarks)
+    assert auto.count == 2
+    with pytest.raises(UserError, match="size='auto'"):
+        RetinaFaceDetector(size="large")
+
+
+def test_the_cap_and_what_may_be_missed_are_said(photographs):
+    detector, faces = RetinaFaceDetector(max_faces=2), crowd(photographs["astronaut"], 160, 2)
+    [found] = detector.detect([faces])
+    assert len(found) == 2
+    assert detectors.note_more(detector, found, faces.shape) == (
+        "2 faces are the most that are kept; try the detector retinaface(max_faces=8)."
+    )
+    none = found.take([])
+    assert "1100×1020 pixels may be missed; try the detector retinaface(size='auto')" in detectors.note_more(
+        detector, none, (1020, 1100, 3)
+    )
+    for case in ((detector, none, (900, 900)), (detector, found.take([0]), (4000, 4000)), (object(), none, (9999, 9)),
+                 (RetinaFaceDetector(size="auto"), none, (4000, 4000))):  # fmt: skip
+        assert detectors.note_more(*case) == ""

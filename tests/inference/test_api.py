@@ -141,6 +141,23 @@ def test_a_pillow_image_is_turned_as_its_file_is(astronaut, tmp_path):
         assert image.getexif()[0x0112] == 6
 
 
+@pytest.mark.parametrize("quarter", [1, 2, 3])
+def test_a_turned_face_is_recognized_as_the_upright_one(astronaut, quarter):
+    [expected] = fer_tf.analyze(astronaut)
+    [found] = fer_tf.analyze(np.ascontiguousarray(np.rot90(astronaut, quarter)))
+    np.testing.assert_allclose(list(found.distribution.values()), list(expected.distribution.values()), atol=0.01)
+    assert not found.doubtful
+
+
+def test_what_may_be_missed_is_said(astronaut, caplog):
+    assert len(fer_tf.analyze([np.hstack([astronaut] * 3)] * 2, detector="retinaface(max_faces=2)")) == 4
+    assert fer_tf.analyze(np.zeros((1000, 1200, 3), np.uint8)) == []
+    assert caplog.messages == [
+        "0: 2 faces are the most that are kept; try the detector retinaface(max_faces=8).",
+        "0: Small faces in 1200×1000 pixels may be missed; try the detector retinaface(size='auto').",
+    ]
+
+
 def test_options_are_checked(astronaut):
     for options, message in (
         ({"every": 0}, "every=0"), ({"smooth": -1}, "is no time"), ({"faces": "x"}, "faces='x'"),

@@ -45,7 +45,7 @@ def test_csv_has_a_row_a_face(tmp_path):
     assert [r["source"] for r in rows] == ["a.jpg", "a.jpg", "b\n\\udcff.jpg", "v.mp4"]
     assert list(rows[0].values()) == [
         "a.jpg", "", "", "0", "", "0.5", "1.0", "2.0", "11.0", "22.0", *(f"{i}.0" for i in range(10)),
-        "happy", "0.75", "0.75", "0.25",
+        "1", "happy", "0.75", "0.75", "0.25",
     ]  # fmt: skip
     assert rows[1]["nose_x"] == rows[1]["score"] == ""
     assert [rows[3][k] for k in ("frame", "time", "track")] == ["7", "0.28", "3"]
@@ -93,9 +93,9 @@ def test_the_screen_shows_a_line_a_face_and_what_was_skipped():
     lines = [line for r in RESULTS[:4] for line in table.add(r)]
     assert lines == [
         "source    face              x,y w×h score  expression",
-        "a.jpg        1            1,2 10×20  0.50  happy 75 %  sad 25 %",
+        "a.jpg        1            1,2 10×20  0.50  happy 75 %  sad 25 %  (doubtful landmarks)",
         "a.jpg        2            1,2 10×20        happy 75 %  sad 25 %",
-        "b\\…f.jpg     1            1,2 10×20  0.50  happy 75 %  sad 25 %",
+        "b\\…f.jpg     1            1,2 10×20  0.50  happy 75 %  sad 25 %  (doubtful landmarks)",
         "none.jpg no face found",
         "bad.jpg  skipped: empty file.",
     ]
@@ -107,8 +107,8 @@ def test_of_a_long_run_the_first_faces_are_shown():
     frames = [result("v.mp4", face("v.mp4", i, i / 25, track=0), frame=i, time=i / 25) for i in range(1500)]
     lines = [line for f in [*frames, result("v.mp4", frame=1500, time=60.0)] for line in table.add(f)]
     assert lines[1:] == [
-        "v.mp4        0   0.00 s    1            1,2 10×20  0.50  happy 75 %  sad 25 %",
-        "v.mp4        1   0.04 s    1            1,2 10×20  0.50  happy 75 %  sad 25 %",
+        "v.mp4        0   0.00 s    1            1,2 10×20  0.50  happy 75 %  sad 25 %  (doubtful landmarks)",
+        "v.mp4        1   0.04 s    1            1,2 10×20  0.50  happy 75 %  sad 25 %  (doubtful landmarks)",
     ]
     assert list(table.summary()) == [
         "… and 1,498 more faces (--lines shows more, --csv and --json write all)",

@@ -21,7 +21,7 @@ def test_json_holds_everything_and_comes_back():
     assert values == {
         "source": "a b/ü.jpg", "frame": 3, "time": 0.12, "index": 1, "track": 4, "box": [1.25, -2.0, 30.5, 40.0],
         "score": 0.75, "landmarks": [[1.5, 2.0], [3.0, 2.0], [2.0, 3.0], [1.0, 4.0], [3.0, 4.0]],
-        "distribution": {"sad": 0.25, "happy": 0.75}, "label": "happy",
+        "doubtful": True, "distribution": {"sad": 0.25, "happy": 0.75}, "label": "happy",
     }  # fmt: skip
     back = Face.from_json(values)
     assert back.to_json() == values and back.landmarks.shape == (5, 2) and back.box == face().box
@@ -41,3 +41,16 @@ def test_another_distribution_brings_its_label():
 def test_labels_of_a_prediction_are_its_largest_columns():
     found = Prediction(np.array([[0.2, 0.8], [0.9, 0.1]], np.float32), LabelSet("two", ("a", "b")))
     assert found.labels == ["b", "a"] and len(found) == 2
+
+
+def test_landmarks_that_are_no_face_s_make_it_doubtful():
+    upright = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)
+    quarter = np.stack([100 - upright[:, 1], upright[:, 0]], axis=1)
+    askew = upright * (1, 0.1) + (0, 50)
+    for points, doubtful in (
+        (upright, False), (quarter, False), (100 - upright, False), (upright[:, ::-1], True), (askew, True),
+        (upright[[1, 0, 2, 4, 3]], True), (np.where([[1]] * 5, upright, 0) * 0.3, True), (None, False),
+    ):  # fmt: skip
+        found = face(box=(0.0, 0.0, 100.0, 100.0), landmarks=points)
+        assert found.doubtful is bool(doubtful) and found.to_json()["doubtful"] is bool(doubtful)
+        assert Face.from_json(found.to_json()).doubtful is bool(doubtful)
