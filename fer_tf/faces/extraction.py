@@ -182,7 +182,7 @@ class RetinaFaceDetector(tf.Module):
     def _turned(self, picture: np.ndarray, found: Detections, alone: bool) -> Detections:
         """Find the faces that are upright in turned pictures, until all that did not fit are among them."""
         doubtful = found.take(~_fit(found))
-        angle = np.median(frame_geometry.aligned_frames(doubtful.landmarks)[:, 3])
+        angle = np.median(detectors.aligned_frames(doubtful.landmarks)[:, 3])
         first, new = int(np.round(angle / (np.pi / 2))) % 4, found.take([])
         for quarter in sorted(QUARTERS, key=lambda q: q != first):
             seen = self._upright(np.ascontiguousarray(np.rot90(picture, quarter)), alone)
@@ -242,11 +242,11 @@ def _some_small(found: Detections, scale: float) -> bool:
 
 def _fit(found: Detections) -> np.ndarray:
     """Return whether faces (F,) are upright and their landmarks are arranged as those of a face."""
-    return frame_geometry.upright(found.landmarks) & frame_geometry.plausible(found.boxes, found.landmarks)
+    return detectors.upright(found.landmarks) & detectors.plausible(found.boxes, found.landmarks)
 
 
 def _overlap(first: Detections, second: Detections) -> np.ndarray:
-    return frame_geometry.iou(first.boxes, second.boxes) > SAME_FACE
+    return detectors.iou(first.boxes, second.boxes) > SAME_FACE
 
 
 def _around(photograph: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
