@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MEMBER, _CONFIG, _KEY = "fer_tf.json", "config.json", "fer_tf"
 # What the metadata and the configuration may take, and what the entries of a file may take beside 20 times its size.
-_TEXT_BYTES, _MORE_BYTES = 2**26, 2**28
+_TEXT_BYTES, _MORE_BYTES = {_MEMBER: 2**20, _CONFIG: 2**24}, 2**28
 # A zip archive stores a date for each member; with a fixed one, equal metadata gives equal bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
 SHIPPED = Path(__file__).parents[1] / "pretrained"
@@ -292,8 +292,8 @@ def check_file(path: Path | str) -> None:
 
 
 @contextlib.contextmanager
-def open_archive(path: Path | str) -> Iterator[zipfile.ZipFile]:
-    """Open a ``.keras`` file whose entries do not take far more memory than the file.
+def open_archive(path: Path | str, kind: str = ".keras") -> Iterator[zipfile.ZipFile]:
+    """Open a ``.keras`` file, or an archive of another kind, whose entries do not take far more memory than the file.
 
     Raises:
         DataError: no zip archive, or a damaged one; also while it is read.
@@ -306,14 +306,18 @@ def open_archive(path: Path | str) -> Iterator[zipfile.ZipFile]:
                 most = 20 * Path(path).stat().st_size + _MORE_BYTES
                 if sum(entry.file_size for entry in entries) > most:
                     raise DataError(f"{path}: its entries take more than {most / 2**20:,.0f} MiB: not read.")
+                for entry in entries:
+                    limit = _TEXT_BYTES.get(entry.filename, most)
+                    if entry.file_size > limit:
+                        raise DataError(f"{path}: {entry.filename} in it takes more than {limit / 2**20:,.0f} MiB.")
                 yield archive
         except UserError:
             raise
         except zipfile.BadZipFile as error:
             damaged = f" ({error})" if str(error) != "File is not a zip file" else ""
-            raise DataError(f"{path} is not a .keras file{damaged}.") from None
+            raise DataError(f"{path} is not a {kind} file{damaged}.") from None
         except (zlib.error, EOFError, RuntimeError, NotImplementedError, OSError, ValueError, ArithmeticError) as error:
-            raise DataError(f"{path} is a damaged .keras file ({error}).") from None
+            raise DataError(f"{path} is a damaged {kind} file ({error}).") from None
 
 
 def weights_path(name: Path | str = "default") -> Path:
@@ -362,8 +366,6 @@ def read_metadata(path: Path | str) -> ModelMetadata | None:
     with open_archive(path) as archive:
         names = archive.namelist()
         if found := [name for name in (_MEMBER, _CONFIG) if name in names]:
-            if archive.getinfo(found[0]).file_size > _TEXT_BYTES:
-                raise DataError(f"{path}: {found[0]} in it is too large. Expected at most {_TEXT_BYTES // 2**20} MiB.")
             try:
                 values = json.loads(archive.read(found[0]))
                 if found[0] == _CONFIG:

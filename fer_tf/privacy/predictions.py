@@ -9,6 +9,7 @@ import numpy as np
 from fer_tf.errors import DataError, UserError
 from fer_tf.io import atomic
 from fer_tf.metrics.distribution import log_softmax
+from fer_tf.models.saving import open_archive
 
 
 def balanced_rows(labels: np.ndarray, member: np.ndarray, most: int | None = None, seed: int = 0) -> np.ndarray:
@@ -294,9 +295,9 @@ def read_predictions(path: Path) -> Predictions:
     if not Path(path).is_file():
         raise UserError(f"No file of predictions at {Path(path).absolute()}.")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_archive(path, ".npz"), np.load(path, allow_pickle=False) as file:
             columns = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, AttributeError) as error:
+    except (ValueError, OSError, EOFError, AttributeError, MemoryError) as error:
         raise DataError(f"{path} is not an .npz file without pickles ({error}).") from None
     try:
         return _of(columns)

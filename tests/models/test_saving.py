@@ -243,12 +243,12 @@ def test_entries_that_take_far_more_than_the_file_are_not_read(network, tmp_path
     path = tmp_path / "n.keras"
     for entry in (MEMBER, "config.json", "more"):
         network.save(path)
-        size = 2**29 if entry == "more" else 2**27
+        size = 2**29 if entry == "more" else 2**25
         archive = zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1)
         with archive, archive.open(entry, "w") as file:
             for _ in range(size // 2**20):
                 file.write(bytes(2**20))
-        with pytest.raises(DataError, match=r"n\.keras.*(too large|take more than)"):
+        with pytest.raises(DataError, match=r"n\.keras.*takes? more than"):
             models.load_model(path)
 
 

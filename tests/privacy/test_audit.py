@@ -1,6 +1,7 @@
 """Audits of predictions: what each attack finds, what the file holds, what the page says."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -141,6 +142,14 @@ def test_a_file_that_is_wrong_says_how(tmp_path, change, message):
     with pytest.raises(DataError, match=message) as caught:
         read_predictions(tmp_path / "a.npz")
     assert "a.npz" in str(caught.value)
+
+
+def test_a_file_that_takes_far_more_memory_than_its_size_is_not_read(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x.npy", "w") as file:
+        for _ in range(2**9):
+            file.write(bytes(2**20))
+    with pytest.raises(DataError, match=r"a\.npz.*its entries take more than"):
+        read_predictions(tmp_path / "a.npz")
 
 
 def test_what_is_no_npz_file_is_refused(tmp_path):
