@@ -194,16 +194,13 @@ def test_predict_takes_arrays_and_files(astronaut, tmp_path):
 def test_networks_are_loaded_once_and_a_changed_file_again(astronaut, tmp_path):
     from fer_tf import models
 
-    assert api._pipeline(api._key("default"), None, "all", False) is api._pipeline(
-        api._key("default"), None, "all", False
-    )
     network = models.load_model()
     path = tmp_path / "m.keras"
     models.save_model(network, path, network.metadata)
-    first = api._classifier(api._key(path), False)
-    assert api._classifier(api._key(str(path)), False) is first
+    first = api.classifier(path)
+    assert api.classifier(str(path)) is first and api.classifier("default") is api.classifier("default")
     os.utime(path, ns=(1, 1))
-    assert api._classifier(api._key(path), False) is not first
+    assert api.classifier(path) is not first
 
 
 def in_a_new_process(code):
