@@ -159,8 +159,11 @@ def _check_fits(network: "keras.Model", metadata: ModelMetadata) -> None:
     shape = getattr(network, "input_shape", None)
     # A sequential model has no ``output`` before it is part of another model.
     output = getattr(network, "output", next(iter(getattr(network, "outputs", None) or ()), None))
-    if output is None:  # A subclass of keras.Model: what it returns is known when it is called.
-        return
+    if output is None:
+        # What a subclass of keras.Model returns is known when it is called; a plain one returns nothing.
+        if type(network).__name__ != "Model":
+            return
+        raise UserError(f"Network {network.name!r} has no outputs. Expected a functional or sequential model.")
     output = output.get("logits") if isinstance(output, dict) else output
     if not hasattr(output, "shape"):
         raise UserError(f"Network {network.name!r} has several outputs. Expected one, or a dict with 'logits'.")
