@@ -16,7 +16,7 @@ from fer_tf import models
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-COMMANDS = [line for kind, body in BLOCKS if kind == "sh" for line in body.splitlines()]
+COMMANDS = [line for kind, body in BLOCKS if kind == "sh" for line in body.replace("\\\n    ", "").splitlines()]
 EXPERIMENTS = [line for line in COMMANDS if line.startswith(".venv/bin/python experiments/")]
 FACES = [line for line in COMMANDS if re.match(r"\.venv/bin/fer-tf (crop|landmarks|mask) ", line)]
 USES = [line for line in COMMANDS if re.match(r"\.venv/bin/fer-tf (predict|gradcam|export) ", line)]
