@@ -87,20 +87,25 @@ def analyze(
         results: Iterable[ImageResult] = using.analyze_batch(readings)
     else:
         results = using.analyze_batches(_batches(given, every))
-    found, reasons, notes = [], [], set()
-    for result in tracked(results, smooth):
-        found += result.faces
-        if result.reason:
-            reasons.append(f"{result.source}: {result.reason}")
-        elif result.note and result.note not in notes:
-            # Once, since the frames of a video are many.
-            notes.add(result.note)
-            _warn(result.source, result.note)
+    found, reasons = _faces_of(tracked(results, smooth))
     if reasons and not found and len(given) == 1 and (readings or video.is_video(inputs.name_of(given[0], 0))):
         raise DataError(reasons[0])
     for reason in reasons:
         logging.getLogger(__name__).warning("%s", printable(reason))
     return found
+
+
+def _faces_of(results: Iterable[ImageResult]) -> tuple[list[Face], list[str]]:
+    """Return all faces, and why images gave none; log each note once, since the frames of a video are many."""
+    found, reasons, notes = [], [], set()
+    for result in results:
+        found += result.faces
+        if result.reason:
+            reasons.append(f"{result.source}: {result.reason}")
+        elif result.note and result.note not in notes:
+            notes.add(result.note)
+            _warn(result.source, result.note)
+    return found, reasons
 
 
 def predict(
