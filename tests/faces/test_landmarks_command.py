@@ -250,7 +250,7 @@ def test_the_real_command_finds_68_points_and_survives_a_kill(photographs, tmp_p
     for i in range(40):
         drawn.save(tmp_path / "src" / f"{i:02d}.png", np.asarray(face.rotate(i / 4).resize((48, 48))))
     out = tmp_path / "l.csv"
-    line = [sys.executable, "-m", "fer_tf.faces", "landmarks", str(tmp_path / "src"), str(out), "--detector", "hog"]
+    line = [sys.executable, "-m", "fer_tf", "landmarks", str(tmp_path / "src"), str(out), "--detector", "hog"]
     process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
     while process.poll() is None and not any(p.stat().st_size > 9000 for p in tmp_path.glob(".l-*.jsonl")):
         pass

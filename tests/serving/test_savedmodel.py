@@ -248,8 +248,8 @@ def test_another_way_to_shrink_fails_the_check(version, classifier, monkeypatch)
     signatures = Signatures(classifier, max_faces=3)
     devices.check_export(version, signatures, devices.make_samples(classifier))
 
-    def framed(self, photograph):
-        prepared, scale = real(self, photograph)
+    def framed(self, photograph, *more):
+        prepared, scale = real(self, photograph, *more)
         return prepared + 8 * (photograph.shape[0] > 640), scale
 
     real = RetinaFaceDetector._framed
