@@ -4,6 +4,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -47,6 +48,22 @@ def exit_on_user_error(main: Callable[..., int | None], *args) -> None:
         print("interrupted; start the same command again to continue", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def given_path(path: Path | str) -> Path:
+    """Return a path that a user gave as a ``Path``, to which an empty one would be the working directory.
+
+    Raises:
+        UserError: It is empty.
+
+    Example:
+        >>> given_path("")
+        Traceback (most recent call last):
+        fer_tf.errors.UserError: An empty path names nothing. Expected a file or a folder; . is the working directory.
+    """
+    if not os.fspath(path):
+        raise UserError("An empty path names nothing. Expected a file or a folder; . is the working directory.")
+    return Path(path)
 
 
 def printable(text: object) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer_tf import reports, stats, tuning
-from fer_tf.errors import DataError, UserError
+from fer_tf.errors import DataError, UserError, given_path
 from fer_tf.io import atomic
 from fer_tf.training.config import RunConfig
 
@@ -33,7 +33,7 @@ ONE_POINT = 0.01
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
-    add("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished run, or of a study with its runs")
+    add("runs", nargs="+", metavar="RUN", help="folder of a finished run, or of a study with its runs")
     add("--reference", metavar="NAME", help="setting that the others are compared with (default: best on validation)")
     add("--out", type=Path, metavar="DIR", help="write compare.csv, compare.md, intervals.png and ranks.png there")
     add("--seed", type=int, default=0, help="seed of the bootstrap (default %(default)s)")
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Compare the runs, print the table, and write it where that is asked for."""
-    settings = tuning.runner.ranked(_finished(options.runs))
+    settings = tuning.runner.ranked(_finished([given_path(run) for run in options.runs]))
     names = [setting.name for setting in settings]
     if len(settings) < 2:
         raise UserError(f"Only one setting is finished ({', '.join(names)}). Expected two or more to compare.")

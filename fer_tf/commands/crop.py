@@ -1,9 +1,8 @@
 """Implement ``fer-tf crop``."""
 
 import argparse
-from pathlib import Path
 
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 from fer_tf.faces.crops import CropOptions, crop
 from fer_tf.io import pictures, video
 
@@ -34,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
     add("src", metavar="SRC", help="a photograph, a video, or a folder tree of both")
-    add("dst", metavar="DST", type=Path, help="output folder: new, empty, or of the same job")
+    add("dst", metavar="DST", help="output folder: new, empty, or of the same job")
     face = parser.add_argument_group("faces").add_argument
     face("--size", type=int, default=224, metavar="PX", help="side of a face (default %(default)s)")
     face("--detector", default="retinaface", metavar="NAME",
@@ -70,9 +69,11 @@ def run(options: argparse.Namespace) -> int:
     )  # fmt: skip
     done = crop(options.src, options.dst, wanted, overwrite=options.overwrite, limit=options.limit)
     faces, skipped = done.files
-    print(f"wrote {faces}")
+    print(f"wrote {printable(faces)}")
     summary = f"{_counted(done.faces, 'face')} of {_counted(done.pictures, 'picture')} in {options.dst}"
-    print(f"{summary}, {done.skipped} skipped: see {skipped}" if done.skipped else f"{summary}, none skipped")
+    print(
+        f"{summary}, {done.skipped} skipped: see {printable(skipped)}" if done.skipped else f"{summary}, none skipped"
+    )
     return 1 if options.strict and done.skipped else 0
 
 

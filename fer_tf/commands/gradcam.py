@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fer_tf import explain, reports
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 from fer_tf.explain import METHODS
 from fer_tf.inference import sources
 from fer_tf.inference.output import DOUBTFUL
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     _, skipped = METHODS[options.method], {}
     found = sources.find_pictures(options.paths, options.method, skipped.__setitem__, options.out)
     for name, reason in skipped.items():
-        print(f"{name}: skipped: {reason}", file=sys.stderr)
+        print(f"{printable(name)}: skipped: {printable(reason)}", file=sys.stderr)
     # TensorFlow takes seconds to load, so mistakes in the paths are reported first.
     detector = options.detector if options.crop else None
     explainer = explain.pictures.PictureExplainer(
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
             ticks.update()
             if outcome.photograph is None:
                 skipped[str(outcome.source.path)] = outcome.reason
-                ticks.write(f"{outcome.source.path}: skipped: {outcome.reason}", file=sys.stderr)
+                ticks.write(f"{printable(outcome.source.path)}: skipped: {printable(outcome.reason)}", file=sys.stderr)
                 continue
             read += 1
             for line in _lines(outcome, explainer.classes):
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
     # A folder's thousand figures need no line each.
     shown = written if len(written) <= 8 else [f"{len(written):,} figures, {written[0]} to {written[-1]}"]
     for path in shown:
-        print(f"wrote {path}")
+        print(f"wrote {printable(path)}")
     return 1 if options.strict and skipped else 0
 
 
@@ -117,7 +117,7 @@ def _write_montage(
 
 def _lines(outcome: "explain.pictures.Outcome", classes: Sequence[str]) -> list[str]:
     """Return what is printed of a picture: each face's most probable classes, or why there is none."""
-    name = outcome.source.path
+    name = printable(outcome.source.path)
     if outcome.reason:
         return [f"{name}: {outcome.reason}"]
     lines = []

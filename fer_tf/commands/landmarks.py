@@ -1,8 +1,8 @@
 """Implement ``fer-tf landmarks``."""
 
 import argparse
-from pathlib import Path
 
+from fer_tf.errors import printable
 from fer_tf.faces.folder_jobs import LandmarkOptions, write_landmarks
 
 DESCRIPTION = """Find 68 landmarks in each face of photographs, or of faces already cropped, and write them as a CSV.
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
     add("src", metavar="SRC", help="a picture, a folder tree, or the file or folder of a dataset")
-    add("out", metavar="OUT.csv", type=Path, help="the table to write; replaces only one of landmarks")
+    add("out", metavar="OUT.csv", help="the table to write; replaces only one of landmarks")
     add("--dataset", metavar="NAME", help="read SRC as this dataset, such as fer2013; rows then go by its samples' ids")
     add("--detector", default="retinaface", metavar="NAME",
         help="retinaface or hog, or a call string (default %(default)s)")  # fmt: skip
@@ -41,6 +41,6 @@ def run(options: argparse.Namespace) -> int:
     """Do what the arguments say; return the exit code."""
     wanted = LandmarkOptions(options.detector, options.points, options.faces, options.dataset)
     done = write_landmarks(options.src, options.out, wanted)
-    print(f"wrote {options.out}")
+    print(f"wrote {printable(options.out)}")
     print(f"{done.faces} faces with {options.points} points, {done.without} without, {done.unread} pictures unread")
     return 1 if options.strict and done.unread else 0

@@ -1,9 +1,8 @@
 """Implement ``fer-tf mask``."""
 
 import argparse
-from pathlib import Path
 
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 from fer_tf.faces.folder_jobs import MaskOptions, mask_folder
 
 DESCRIPTION = """Draw a mask on every face of photographs or cropped faces, or cut faces off below the eyes.
@@ -26,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
     add("src", metavar="SRC", help="a photograph or a folder tree")
-    add("dst", metavar="DST", type=Path, help="output folder: new, empty, or of the same job")
+    add("dst", metavar="DST", help="output folder: new, empty, or of the same job")
     mask = parser.add_argument_group("masks").add_argument
     mask("--kind", default="surgical", help="surgical, cloth, n95, or random for each face (default %(default)s)")
     mask("--color", metavar="#RRGGBB", help="of all masks, or a name such as white; without it drawn for each")
@@ -55,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
     )  # fmt: skip
     done = mask_folder(options.src, options.dst, wanted, overwrite=options.overwrite, limit=options.limit)
     masked, skipped = done.files
-    print(f"wrote {masked}")
+    print(f"wrote {printable(masked)}")
     summary = f"{done.faces} faces {'cut' if options.cut else 'masked'} in {done.pictures} pictures in {options.dst}"
-    print(f"{summary}, {done.skipped} skipped: see {skipped}" if done.skipped else f"{summary}, none skipped")
+    print(
+        f"{summary}, {done.skipped} skipped: see {printable(skipped)}" if done.skipped else f"{summary}, none skipped"
+    )
     return 1 if options.strict and done.skipped else 0

@@ -2,9 +2,8 @@
 
 import argparse
 import importlib.util
-from pathlib import Path
 
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 from fer_tf.shards import ShardOptions, prepare, verify
 
 PREPARE = (
@@ -37,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "prepare", help="write shards, or continue an interrupted job", description=PREPARE, **look
     )
     job.set_defaults(step=_prepare)
-    job.add_argument("src", metavar="SRC", type=Path, help="a folder of photographs, or one photograph")
-    job.add_argument("dst", metavar="DST", type=Path, help="output folder: new, empty, or of the same job")
+    job.add_argument("src", metavar="SRC", help="a folder of photographs, or one photograph")
+    job.add_argument("dst", metavar="DST", help="output folder: new, empty, or of the same job")
     _add_faces(job.add_argument_group("records").add_argument)
     where = job.add_argument_group("where it runs").add_argument
     where("--executor", choices=("local", "ray"), default="local",
@@ -49,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     job.add_argument("--overwrite", action="store_true", help="delete what an earlier job wrote into DST first")
     check = commands.add_parser("verify", help="check that no record is missing or damaged", **look)
     check.set_defaults(step=_verify)
-    check.add_argument("dst", metavar="DST", type=Path, help="a folder of shards")
+    check.add_argument("dst", metavar="DST", help="a folder of shards")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -106,7 +105,7 @@ def _executor(options: argparse.Namespace) -> dict:
 
 def _tell(done, verb: str) -> None:
     counts = done.statuses
-    print(f"{verb} {done.index}")
+    print(f"{verb} {printable(done.index)}")
     print(
         f"{done.images} records in {done.shards} shards: {counts['face']} faces found, {counts['whole']} whole "
         f"pictures, {counts['no face']} without a face, {counts['unreadable']} unreadable"

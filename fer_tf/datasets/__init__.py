@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fer_tf import augment as augmentation
-from fer_tf.errors import DataError, UserError
+from fer_tf.errors import DataError, UserError, given_path
 from fer_tf.facetable import FaceTable
 from fer_tf.registry import Registry, attach
 
@@ -82,6 +82,7 @@ def get(identifier: str | FaceTable, data: Path | str | None = None, skip_bad: b
         return DATASETS.make(identifier, **common)
     if data is None:
         raise UserError(f"dataset {row.name!r} needs data: {row.facts['data']}.")
+    given_path(data)
     try:
         return DATASETS.make(identifier, data, **common)
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf.datasets.splits import ACCEPTED, carve, check_shares, split_of
-from fer_tf.errors import DataError, RowErrors
+from fer_tf.errors import DataError, RowErrors, given_path
 from fer_tf.facetable import SPLITS, FaceTable
 from fer_tf.io.cache import cached
 from fer_tf.io.folders import is_litter
@@ -117,7 +117,7 @@ def load_folder(
         >>> faces.train.image_shape
         (64, 64, 1)
     """
-    root, row_errors = _find(Path(data)), RowErrors(skip_bad)
+    root, row_errors = _find(given_path(data)), RowErrors(skip_bad)
     entries = read_tree(root, row_errors)
     label_set = label_set_of({e.class_name for e in entries}, "folder")
     return build(root, entries, label_set, row_errors, split, seed, size, channels, in_memory)

@@ -136,7 +136,10 @@ def _parse(fields: Sequence[str], count: int) -> tuple[str, list[float]] | None:
         return None
     found = row["found"] == "1"
     size = [_number(row[name], required=found) for name in ("width", "height")]
-    return row["source"], size + [_number(f, required=True) if found else math.nan for f in fields[len(COLUMNS) :]]
+    # ``./`` stands before names that spreadsheets would run.
+    return row["source"].removeprefix("./"), size + [
+        _number(f, required=True) if found else math.nan for f in fields[len(COLUMNS) :]
+    ]
 
 
 def _number(text: str, required: bool) -> float:

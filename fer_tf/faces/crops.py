@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_tf import registry
-from fer_tf.errors import UserError, printable
+from fer_tf.errors import UserError, given_path, printable
 from fer_tf.faces import detectors
 from fer_tf.faces.detectors import DETECTORS, NO_FACE, WHICH, Detections, Detector, choose
 from fer_tf.faces.face_files import SHARD_FACES, CropFolder, NewFace, PictureWriter, ShardWriter
@@ -121,7 +121,7 @@ def crop(
         ...     done.faces, Path(folder, "faces", "a.png").is_file()
         (1, True)
     """
-    src, job, options = Path(src), CropFolder(Path(dst)), options or CropOptions()
+    src, job, options = given_path(src), CropFolder(given_path(dst)), options or CropOptions()
     notes: dict[str, str] = {}
     sources = folders.find_pictures(src, notes.__setitem__, folders.MEDIA_SUFFIXES)
     job.check_places(src)

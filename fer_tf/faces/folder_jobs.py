@@ -17,7 +17,7 @@ from PIL import Image
 from fer_tf import registry
 from fer_tf.datasets import get
 from fer_tf.datasets.landmarks import COLUMNS, point_columns
-from fer_tf.errors import UserError, unknown_name
+from fer_tf.errors import UserError, given_path, unknown_name
 from fer_tf.faces.detectors import DETECTORS, NO_FACE, WHICH, Detections, Detector, choose
 from fer_tf.faces.dlib_faces import PointFinder, in_color
 from fer_tf.faces.masks import MASKS, cut_face, drawn_kind, face_seed, put_mask, read_color
@@ -103,7 +103,7 @@ def write_landmarks(
         UserError: nothing to read, a table that may not be written, an unknown name, or the extra ``landmarks`` is
             needed and not installed.
     """
-    src, out, options = Path(src), Path(out), options or LandmarkOptions()
+    src, out, options = given_path(src), given_path(out), options or LandmarkOptions()
     _check_replaceable(out, src)
     notes: dict[str, str] = {}
     table = get(options.dataset, src) if options.dataset else None
@@ -273,7 +273,7 @@ def mask_folder(
     Raises:
         UserError: nothing to read, or a folder that cannot be used or holds another job's pictures.
     """
-    src, job, options = Path(src), _MaskFolder(Path(dst)), options or MaskOptions()
+    src, job, options = given_path(src), _MaskFolder(given_path(dst)), options or MaskOptions()
     notes: dict[str, str] = {}
     sources = folders.find_pictures(src, notes.__setitem__)
     job.check_places(src)

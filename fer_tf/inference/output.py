@@ -263,7 +263,7 @@ def _row(face: Face) -> list[Any]:
     return [
         cell(face.source), _blank(face.frame), time, face.index, _blank(face.track), score,
         *(round(v, PIXEL_DIGITS) for v in face.box), *points, int(face.doubtful),
-        face.label, max(shares), *shares,
+        cell(face.label), max(shares), *shares,
     ]  # fmt: skip
 
 

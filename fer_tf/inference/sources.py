@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, given_path
 from fer_tf.explain import METHODS
 from fer_tf.io import atomic, folders, video
 from fer_tf.io.folders import Note
@@ -55,9 +55,8 @@ def find(paths: Sequence[Path | str], note: Note) -> list[Found]:
     names: set[str] = set()
     first = None
     for path in paths:
+        given_path(path)
         given = os.fspath(path)
-        if not given:
-            raise UserError("An empty path names nothing. Expected a photograph, a video or a folder of them.")
         try:
             inside = os.path.isdir(given)  # noqa: PTH112
             for file, relative in folders.find_pictures(given, _below(given, note) if inside else note, suffixes):
@@ -237,7 +236,7 @@ def find_pictures(paths: Sequence[Path | str], method: str, note: Note, out: Pat
         raise UserError(f"{out} is no folder. Give a folder for the figures.")
     found: dict[str, tuple[Path, str]] = {}
     first = None
-    for path in map(Path, paths):
+    for path in map(given_path, paths):
         try:
             for file, name in _pictures(path, note):
                 found.setdefault(os.path.realpath(file), (file, name))

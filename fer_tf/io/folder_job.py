@@ -252,7 +252,8 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) ->
     with atomic_write(path) as part, part.open(**writing) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        names = [i for i, column in enumerate(columns) if column in ("source", "file")]
+        writer.writerows([cell(value) if i in names else value for i, value in enumerate(row)] for row in rows)
 
 
 def escape(name: object) -> str:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from fer_tf import inference
 from fer_tf.datasets.shards import INDEX, STATUSES, read_columns, read_index, shard_name
-from fer_tf.errors import DataError, UserError
+from fer_tf.errors import DataError, UserError, given_path
 from fer_tf.faces import crops
 from fer_tf.faces.detectors import NO_FACE
 from fer_tf.faces.face_files import NewFace
@@ -197,7 +197,7 @@ def prepare(
         >>> done.images, done.shards
         (20, 1)
     """
-    task = Task(Path(src), Path(dst), options or ShardOptions())
+    task = Task(given_path(src), given_path(dst), options or ShardOptions())
     job, settings = ShardFolder(task.dst), task.options.settings()
     sources = folders.find_pictures(task.src)
     job.check_places(task.src)

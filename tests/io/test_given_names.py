@@ -1,0 +1,57 @@
+"""What users name: an empty path is no folder, and names that would run or paint are made harmless everywhere."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_tf import cli, datasets
+from fer_tf.errors import UserError
+
+
+def ends(capsys, *arguments):
+    with pytest.raises(SystemExit) as end:
+        cli.main([*map(str, arguments)])
+    return end.value.code or 0, capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["predict", ""], ["gradcam", ""], ["crop", "", "out"], ["crop", "in", ""], ["landmarks", "", "out.csv"],
+        ["mask", "", "out"], ["shards", "prepare", "", "out"], ["compare", ""],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_empty_path_never_is_the_working_directory(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    code, said = ends(capsys, *command)
+    assert code == 2 and "An empty path names nothing" in said.err and said.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_dataset_at_an_empty_path_is_a_mistake(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for load in (lambda: datasets.get("folder", ""), lambda: datasets.load_folder("")):
+        with pytest.raises(UserError, match="An empty path names nothing"):
+            load()
+
+
+def test_names_in_the_tables_of_crops_are_no_formulas(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((20, 20, 3), 90, np.uint8)).save(tmp_path / "in" / "=1+1.png")
+    code, said = ends(capsys, "crop", tmp_path / "in", tmp_path / "out", "--fallback", "whole", "--size", "16")
+    assert code == 0, said.err
+    with (tmp_path / "out" / "faces.csv").open(newline="") as file:
+        [row] = csv.DictReader(file)
+    assert row["source"] == "./=1+1.png" and row["file"] == "./=1+1.png"
+    assert (tmp_path / "out" / row["file"]).is_file()
+
+
+def test_names_of_figures_do_not_paint_the_screen(tmp_path, capsys):
+    bad = tmp_path / "a\x1b[31m.png"
+    bad.write_bytes(b"no picture")
+    code, said = ends(capsys, "gradcam", bad)
+    assert code == 2 and "\x1b" not in said.err + said.out and "\\x1b[31m" in said.err
