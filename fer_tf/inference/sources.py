@@ -40,7 +40,8 @@ class Found:
 def find(paths: Sequence[Path | str], note: Note) -> list[Found]:
     """List the photographs and videos of paths and folder trees.
 
-    A file that is given twice is listed twice. In folders, a file that is listed already is left out and noted.
+    A file that is given twice is listed twice. In folders, files that are listed already and figures of heat maps are
+    left out and noted.
 
     Args:
         paths: Photographs, videos and folders of both.
@@ -61,6 +62,9 @@ def find(paths: Sequence[Path | str], note: Note) -> list[Found]:
             inside = os.path.isdir(given)  # noqa: PTH112
             for file, relative in folders.find_pictures(given, _below(given, note) if inside else note, suffixes):
                 real, name = os.path.realpath(file), os.fspath(file)
+                if inside and _is_figure(relative):
+                    note(name, "a figure of fer-tf gradcam. Name the file itself to read it.")
+                    continue
                 first = seen.setdefault(real, name)
                 if inside and (first != name or name in names):
                     note(name, f"the same file as {first}, which is read already.")

@@ -8,6 +8,7 @@ from PIL import Image
 
 from fer_tf import cli, datasets
 from fer_tf.errors import UserError
+from fer_tf.inference import sources
 
 
 def ends(capsys, *arguments):
@@ -55,3 +56,14 @@ def test_names_of_figures_do_not_paint_the_screen(tmp_path, capsys):
     bad.write_bytes(b"no picture")
     code, said = ends(capsys, "gradcam", bad)
     assert code == 2 and "\x1b" not in said.err + said.out and "\\x1b[31m" in said.err
+
+
+def test_figures_of_heat_maps_in_a_folder_are_no_photographs(tmp_path):
+    for name in ("a.png", "a_gradcam.png", "montage_scorecam.png"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    notes = {}
+    found = sources.find([tmp_path], notes.__setitem__)
+    assert [f.path.name for f in found] == ["a.png"]
+    assert sorted(notes) == [str(tmp_path / "a_gradcam.png"), str(tmp_path / "montage_scorecam.png")]
+    assert all("a figure of fer-tf gradcam" in reason for reason in notes.values())
+    assert len(sources.find([tmp_path / "a_gradcam.png"], notes.__setitem__)) == 1
