@@ -99,3 +99,21 @@ def test_what_tensorflow_says_of_failures_is_kept(tmp_path, fails):
     assert shown["3"][:2] == ["E0000 00:00:1795996145.591785   12930 cuda.cc:1] no driver", "by Python"]
     assert shown["3"][-1] == ("ImportError: no such library" if fails else "I0000 00:00:1.1   1 a.cc:1] after")
     assert shown["0"][1].endswith("oneDNN custom operations are on.")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["predict", ""], ["gradcam", ""], ["compare", ""], ["crop", "", "dst"], ["crop", "src", ""],
+        ["mask", "", "dst"], ["landmarks", "", "points.csv"], ["landmarks", "", "points.csv", "--dataset", "folder"],
+        ["shards", "prepare", "", "dst"], ["shards", "verify", ""],
+    ],
+)  # fmt: skip
+def test_an_empty_path_is_not_the_working_directory(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 8)).save("a.png")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(line)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and error.startswith("error: An empty path names nothing.") and error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

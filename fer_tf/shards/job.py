@@ -249,7 +249,7 @@ def verify(folder: Path | str) -> ShardSummary:
         >>> shards.verify("verified").images
         20
     """
-    folder = Path(folder)
+    folder = given_path(folder)
     index, before, images = read_index(folder), [], 0
     listed = plan.read_sources(folder)
     with bar(index["images"], "Verifying", "image") as progress:
