@@ -11,6 +11,7 @@ import numpy as np
 from fer_tf.errors import DataError, UserError
 from fer_tf.facetable import FaceTable
 from fer_tf.io.cache import cached
+from fer_tf.io.tables import cell
 
 # Then x0, y0, x1, y1 and so on, the points. A face without points has found 0, no points, and the reason.
 COLUMNS = (
@@ -102,7 +103,7 @@ def with_landmarks(table: FaceTable, path: Path | str) -> FaceTable:
     """
     found = read_landmarks(path)
     row_of = {name: row for row, name in enumerate(found.ids.tolist())}
-    rows = np.array([row_of.get(name, -1) for name in table.ids.tolist()], dtype=np.int64)
+    rows = np.array([row_of.get(name, row_of.get(cell(name), -1)) for name in table.ids.tolist()], dtype=np.int64)
     known = rows >= 0
     if not known.any():
         theirs, ours = (f"{ids[0]!r}" if len(ids) else "none" for ids in (found.ids.tolist(), table.ids.tolist()))
@@ -136,10 +137,7 @@ def _parse(fields: Sequence[str], count: int) -> tuple[str, list[float]] | None:
         return None
     found = row["found"] == "1"
     size = [_number(row[name], required=found) for name in ("width", "height")]
-    # ``./`` stands before names that spreadsheets would run.
-    return row["source"].removeprefix("./"), size + [
-        _number(f, required=True) if found else math.nan for f in fields[len(COLUMNS) :]
-    ]
+    return row["source"], size + [_number(f, required=True) if found else math.nan for f in fields[len(COLUMNS) :]]
 
 
 def _number(text: str, required: bool) -> float:

@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from fer_tf import cli, datasets
+from fer_tf.datasets.landmarks import COLUMNS
 from fer_tf.errors import UserError
 from fer_tf.inference import sources
+from fer_tf.io.folder_job import write_table
 
 
 def ends(capsys, *arguments):
@@ -67,3 +69,15 @@ def test_figures_of_heat_maps_in_a_folder_are_no_photographs(tmp_path):
     assert sorted(notes) == [str(tmp_path / "a_gradcam.png"), str(tmp_path / "montage_scorecam.png")]
     assert all("a figure of fer-tf gradcam" in reason for reason in notes.values())
     assert len(sources.find([tmp_path / "a_gradcam.png"], notes.__setitem__)) == 1
+
+
+def test_landmarks_find_faces_whose_names_begin_with_a_dot_or_a_formula(tmp_path):
+    for name in ("=1.png", "2.png", "3.png"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    rows = "".join(f"{name},{label},{split}\n" for name, label, split in (
+        ("=1.png", "happy", "train"), ("./2.png", "sad", "validation"), ("3.png", "sad", "test")))  # fmt: skip
+    (tmp_path / "faces.csv").write_text("path,label,split\n" + rows)
+    faces = datasets.get("csv", tmp_path / "faces.csv")
+    write_table(tmp_path / "l.csv", [*COLUMNS, "x0", "y0"], [
+        [name, 0, 1, "", 0.9, 8, 8, 0, 0, 8, 8, 1.5, 2.5] for name in faces.ids.tolist()])  # fmt: skip
+    assert datasets.with_landmarks(faces, tmp_path / "l.csv").landmarks.shape == (3, 1, 2)
