@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer_tf import reports, stats, tuning
-from fer_tf.errors import DataError, UserError, given_path
+from fer_tf.errors import DataError, UserError, given_path, printable
 from fer_tf.io import atomic
 from fer_tf.training.config import RunConfig
 
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
     print("\n" + textwrap.fill(_sentence(table, right, reference), 100))
     if options.out is not None:
         for path in _write(table, right, reference, options.out):
-            print(f"wrote {path}")
+            print(f"wrote {printable(path)}")
 
 
 def compared(right: Mapping[str, np.ndarray], reference: str, seed: int = 0) -> pd.DataFrame:

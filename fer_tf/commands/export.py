@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fer_tf import inference, serving
 from fer_tf.commands import add_prior, read_prior
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 
 DESCRIPTION = """Export a trained network for a server or a device.
 
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
         options.model, options.flip, prior=read_prior(options.prior), strength=options.strength
     )
     written = [*_server_files(options, classifier), *_device_files(options, classifier)]
-    print("\n".join(f"wrote {path}" for path in written))
+    print("\n".join(f"wrote {printable(path)}" for path in written))
 
 
 def _server_files(options: argparse.Namespace, classifier) -> list[Path]:

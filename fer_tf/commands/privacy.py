@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 # ``privacy.networks`` and ``privacy.report`` import TensorFlow and matplotlib at their first use, after the checks.
 from fer_tf import privacy
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 from fer_tf.io import atomic
 from fer_tf.privacy import ATTACKS, SHADOW_ATTACKS, USUAL, audit
 from fer_tf.privacy.attacks import require_sklearn
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     print(privacy.report.overall_table(results).to_string(index=False))
     print(privacy.report.verdict(record))
     for path in written:
-        print(f"wrote {path}")
+        print(f"wrote {printable(path)}")
     return 0
 
 

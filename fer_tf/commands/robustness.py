@@ -9,7 +9,7 @@ import numpy as np
 
 from fer_tf import datasets
 from fer_tf.datasets.landmarks import with_landmarks
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 from fer_tf.facetable import FaceTable
 from fer_tf.robustness import benchmark, report
 from fer_tf.robustness.corruptions import CORRUPTIONS
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
     )  # fmt: skip
     result = benchmark.run_benchmark(table, plan)
     written = report.write_report(result, options.out)
-    for line in (*result.skipped, *report.summary_lines(result), *(f"wrote {path}" for path in written)):
+    for line in (*result.skipped, *report.summary_lines(result), *(f"wrote {printable(path)}" for path in written)):
         print(line)
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fer_tf import datasets, models, robustness
-from fer_tf.errors import UserError
+from fer_tf.errors import UserError, printable
 
 DESCRIPTION = """Write a copy of a trained network whose predictions change less often when a face moves by a pixel.
 
@@ -46,4 +46,4 @@ def run(options: argparse.Namespace) -> None:
         network, table.select("train"), table.select("validation"), options.grid, options.filter, options.seed
     )
     models.save_model(copy, options.out, copy.metadata)
-    print(f"wrote {options.out}")
+    print(f"wrote {printable(options.out)}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from fer_tf import cli, tuning
 from fer_tf.datasets import DATASETS
-from fer_tf.errors import UserError, exit_on_user_error
+from fer_tf.errors import UserError, exit_on_user_error, printable
 from fer_tf.io import atomic
 from fer_tf.training import processor
 from fer_tf.training.config import PRECISIONS, RunConfig
@@ -223,7 +223,7 @@ def run(study: Study, options: argparse.Namespace) -> int:
         written = tuning.study_page.write(results, options.out, study.title, **parts)
     print(tuning.study_page.Ranking.of(results).text())
     for path in written:
-        print(f"wrote {path}")
+        print(f"wrote {printable(path)}")
     failed = [r for r in results if r.status == "failed"]
     if failed:
         sys.stderr.write(
