@@ -82,7 +82,8 @@ orientation of JPEG files, not that of PNG files.
 Image files must be JPEG or PNG. For other formats, damaged files, images with more pixels than the export allows
 (`--max-pixels`) and files that were made to take long (more than 100 scans of a JPEG, or than 16 packed texts of a
 PNG), `valid` is false and the other outputs are zeros; the other rows of the request are not affected. Convert GIF, BMP
-and WebP files first. `analyze` gives what `fer_tf.analyze` gives for the decoded photograph.
+and WebP files first. `analyze` gives what `fer_tf.analyze` gives for the decoded photograph, but looks at it once:
+faces that are turned by a quarter or upside down are not looked for again, and `size="auto"` means 640.
 
 ## Limits
 
