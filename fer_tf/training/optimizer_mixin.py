@@ -81,9 +81,9 @@ class OptimizerMixin:
         return {id(variable): ops.convert_to_numpy(average) for variable, average in pairs}
 
     def get_config(self) -> dict[str, Any]:
-        """Return the optimizer's own configuration and the recipe."""
-        recipe = {"l2": self.l2, "averaging": self.averaging, "total_steps": self.total_steps}
-        return {**super().get_config(), **recipe}
+        """Return the optimizer's own configuration with decay and averaging."""
+        added = {"l2": self.l2, "averaging": self.averaging, "total_steps": self.total_steps}
+        return {**super().get_config(), **added}
 
 
 def check_settings(text: str, weight_decay: float, l2: float, clips: dict[str, float | None]) -> None:

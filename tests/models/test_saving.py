@@ -158,7 +158,9 @@ def test_a_network_that_gives_probabilities_is_refused(kind, tmp_path):
 
 @pytest.mark.parametrize("last", ["linear", "relu", "log_softmax"])
 def test_other_endings_are_logits(last):
-    models.set_metadata(ending(keras.layers.Dense(7, "softmax"), keras.layers.Dense(7, last)), METADATA)
+    network = ending(keras.layers.Dense(7, "softmax"), keras.layers.Dense(7, last))
+    models.set_metadata(network, METADATA)
+    assert metadata_of(network) == METADATA
 
 
 def test_metadata_of_another_network_is_refused(network, tmp_path):
