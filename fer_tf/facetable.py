@@ -194,7 +194,11 @@ class FaceTable:
             raise UserError(f"Unknown split {split!r}. Expected one of {', '.join(SPLITS)}.")
         rows = np.flatnonzero(self.split == split)
         if not rows.size:
-            raise UserError(f"The dataset has no {split!r} rows. Present: {', '.join(sorted(set(self.split)))}.")
+            present = ", ".join(sorted(set(self.split)))
+            raise UserError(
+                f"The dataset has no {split!r} rows. Present: {present}. Without splits of its own, a "
+                "dataset needs three faces or more of a class."
+            )
         return self.take(rows)
 
     def save(self, path: Path) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from fer_tf import reports, stats, tuning
 from fer_tf.errors import DataError, UserError, given_path, printable
 from fer_tf.io import atomic
+from fer_tf.io.tables import cell
 from fer_tf.training.config import RunConfig
 
 DESCRIPTION = """Compare finished runs on their test faces: which differences are more than chance?
@@ -140,7 +141,7 @@ def _write(table: pd.DataFrame, right: Mapping[str, np.ndarray], reference: str,
     """Write the table as CSV and Markdown, the intervals, and the ranks where there are seeds to rank over."""
     out.mkdir(parents=True, exist_ok=True)
     named = table.rename_axis("run").reset_index()
-    named.to_csv(out / "compare.csv", index=False)
+    named.assign(run=named["run"].map(cell)).to_csv(out / "compare.csv", index=False)
     sentence = _sentence(table, right, reference)
     atomic.write_text(out / "compare.md", f"{reports.results_page.markdown_table(named)}\n{sentence}\n")
     values, errors = table[["test"]], table[["±"]].set_axis(["test"], axis=1)

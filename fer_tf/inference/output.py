@@ -211,7 +211,7 @@ class CsvWriter(_FileWriter):
 
     def begin(self) -> None:
         self._writer = csv.writer(self._file, lineterminator="\n")
-        self._writer.writerow([*FACE_COLUMNS, *self._classes])
+        self._writer.writerow([*FACE_COLUMNS, *map(cell, self._classes)])
 
     def add(self, result: ImageResult) -> None:
         self._writer.writerows(map(_row, result.faces))

@@ -9,8 +9,9 @@ from PIL import Image
 from fer_tf import cli, datasets
 from fer_tf.datasets.landmarks import COLUMNS
 from fer_tf.errors import UserError
-from fer_tf.inference import sources
+from fer_tf.inference import output, sources
 from fer_tf.io.folder_job import write_table
+from fer_tf.labels import LabelSet
 
 
 def ends(capsys, *arguments):
@@ -81,3 +82,10 @@ def test_landmarks_find_faces_whose_names_begin_with_a_dot_or_a_formula(tmp_path
     write_table(tmp_path / "l.csv", [*COLUMNS, "x0", "y0"], [
         [name, 0, 1, "", 0.9, 8, 8, 0, 0, 8, 8, 1.5, 2.5] for name in faces.ids.tolist()])  # fmt: skip
     assert datasets.with_landmarks(faces, tmp_path / "l.csv").landmarks.shape == (3, 1, 2)
+
+
+def test_classes_in_the_header_of_a_table_are_no_formulas(tmp_path):
+    with output.CsvWriter(tmp_path / "faces.csv", LabelSet("moods", ("=1+1", "glad"))):
+        pass
+    header = (tmp_path / "faces.csv").read_text().splitlines()[0]
+    assert header.endswith(",./=1+1,glad")
